@@ -1,0 +1,1 @@
+//! What every crate may use: clock and timers, rings, rcu, counters, hashing, log limits. Level 0.

@@ -1,0 +1,1 @@
+//! Safe wrappers over DPDK: EAL, pools, ports, queues, statistics. Level 2.

@@ -1,0 +1,1 @@
+//! The flow key, masks, matches, extraction, the field table and their text. Level 2.

@@ -1,0 +1,2 @@
+//! The `ironbridge` program.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Tables, rules, groups, translation, NORMAL, learning, tracing. Level 4.

@@ -1,1 +1,3 @@
 //! What every crate may use: clock and timers, rings, rcu, counters, hashing, log limits. Level 0.
+
+pub mod clock;

@@ -1,1 +1,13 @@
 //! The flow key, masks, matches, extraction, the field table and their text. Level 2.
+//!
+//! Bottom up: [`layout`] says where a field's bits are; [`words`] are the arrays (a [`Flow`] of values, a [`Mask`], and
+//! the datapath's [`Key`]); [`matching`] is a sparse pair of the two.
+#![forbid(unsafe_code)]
+
+pub mod layout;
+pub mod matching;
+pub mod words;
+
+pub use layout::Slot;
+pub use matching::{Match, Pair};
+pub use words::{Flow, Key, Mask};

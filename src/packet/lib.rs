@@ -1,1 +1,14 @@
 //! Frames, bursts, devices and wire formats: checked view and value each; checksums; offload metadata. Level 1.
+//!
+//! Bottom up: [`frame`] owns one packet (a DPDK mbuf or a heap block of the same layout) and its offload
+//! metadata; [`burst`] holds up to 32 of them; [`device`] is what a port's queues implement.
+#![warn(missing_docs)]
+
+#[expect(unsafe_code, reason = "slots are uninitialised until filled, by foreign code too")]
+pub mod burst;
+pub mod device;
+#[expect(unsafe_code, reason = "owns raw memory that devices share the layout of")]
+pub mod frame;
+
+pub use burst::Burst;
+pub use frame::Frame;

@@ -1,1 +1,19 @@
-//! OpenFlow values and their text: actions, instructions, matches, flow-mods. Level 3.
+//! OpenFlow values and their text: actions, instructions, matches, flow-mods, groups. Level 3.
+//!
+//! Bottom up: [`types`] are the numbers (ports, tables, cookies, groups); [`subfield`] is a run of bits of a field;
+//! [`action`] has every action and instruction, one file per family, each with its text; [`flow_mod`] and [`group_mod`]
+//! are requests; [`text`] reads and prints them as `ovs-ofctl` does (ovs-ofctl(8), ovs-actions(7)). Nothing here depends
+//! on a version of the protocol or knows a switch: a value says what is meant, not how it is encoded.
+#![forbid(unsafe_code)]
+
+pub mod action;
+pub mod flow_mod;
+pub mod group_mod;
+pub mod subfield;
+pub mod types;
+
+pub use action::Action;
+pub use flow_mod::FlowMod;
+pub use group_mod::GroupMod;
+pub use subfield::{FieldId, Subfield};
+pub use types::{Cookie, GroupId, MeterId, OfPort, TableId};

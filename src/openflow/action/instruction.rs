@@ -1,0 +1,1 @@
+//! Instructions: `meter`, `clear_actions`, `write_actions`, `write_metadata`, `goto_table`.

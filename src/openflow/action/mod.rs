@@ -1,0 +1,138 @@
+//! Actions and instructions, one file per family.
+//!
+//! An action list is in OpenFlow 1.1+ order: actions to apply, then instructions (`clear_actions`, `write_actions`,
+//! `write_metadata`, `goto_table`), which are variants here too, as in the text. `drop` is the empty list.
+
+pub mod conntrack;
+pub mod control;
+pub mod encap;
+pub mod instruction;
+pub mod learn;
+pub mod output;
+pub mod select;
+pub mod set;
+
+pub use conntrack::{Ct, CtZone, Nat, NatKind, NatRange};
+pub use control::{Resubmit, Sample, SampleDirection};
+pub use encap::{Decap, Encap, EncapProperty};
+pub use learn::{Learn, LearnLimit, LearnSource, LearnSpec, LearnTarget};
+pub use output::{Controller, PacketInReason};
+pub use select::{Bundle, BundleAlgorithm, HashFields, Multipath, MultipathAlgorithm};
+pub use set::{SetField, SetStyle};
+
+use crate::subfield::Subfield;
+use crate::types::{GroupId, MeterId, OfPort, TableId};
+
+/// One action or instruction, independent of the version of the protocol.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Action {
+    /// To a port; `max_len` is how many bytes go to [`OfPort::CONTROLLER`], and 0 for other ports.
+    Output {
+        port: OfPort,
+        max_len: u16,
+    },
+    /// To the port whose number is in a field.
+    OutputReg {
+        src: Subfield,
+        max_len: u16,
+    },
+    /// To a port, cut to at most `max_len` bytes (14 or more).
+    OutputTrunc {
+        port: OfPort,
+        max_len: u32,
+    },
+    /// To a queue of a port.
+    Enqueue {
+        port: OfPort,
+        queue: u32,
+    },
+    Controller(Box<Controller>),
+    Group(GroupId),
+    /// A member port of several.
+    Bundle(Box<Bundle>),
+
+    /// `set_field`, `load` and the `mod_*` other than VLAN's.
+    SetField(SetField),
+    Move {
+        src: Subfield,
+        dst: Subfield,
+    },
+    StackPush(Subfield),
+    StackPop(Subfield),
+    /// A tunnel key; `wide` says that it was given as 64 bits (`set_tunnel64`).
+    SetTunnel {
+        id: u64,
+        wide: bool,
+    },
+    SetQueue(u32),
+    PopQueue,
+    /// Removes a tunnel option.
+    DeleteField(crate::FieldId),
+
+    /// `vid` 0 to 4095. `push` puts a tag on a packet that has none (`mod_vlan_vid`); without it (`set_vlan_vid`) such a
+    /// packet stays as it is.
+    SetVlanVid {
+        vid: u16,
+        push: bool,
+    },
+    /// `pcp` 0 to 7; `push` as in [`Action::SetVlanVid`].
+    SetVlanPcp {
+        pcp: u8,
+        push: bool,
+    },
+    /// Removes the outer tag, if there is one.
+    StripVlan,
+    /// Pushes a tag with this ethertype, 0x8100 or 0x88a8; VID 0 and PCP 0 unless a tag was there to copy.
+    PushVlan(u16),
+
+    PushMpls(u16),
+    /// Pops an entry; the ethertype is what is below the last one.
+    PopMpls(u16),
+    SetMplsLabel(u32),
+    SetMplsTc(u8),
+    SetMplsTtl(u8),
+    DecMplsTtl,
+    /// Decrements IP's TTL; with TTL 0 or 1, sends the packet to these controllers and stops. `[0]` is the plain `dec_ttl`.
+    DecTtl(Vec<u16>),
+    DecNshTtl,
+    Encap(Box<Encap>),
+    Decap(Decap),
+
+    Resubmit(Resubmit),
+    Clone(Vec<Action>),
+    Note(Vec<u8>),
+    /// Ends the pipeline for this packet.
+    Exit,
+    Learn(Box<Learn>),
+    Conjunction {
+        id: u32,
+        clause: u8,
+        n_clauses: u8,
+    },
+    Multipath(Box<Multipath>),
+    Sample(Box<Sample>),
+    /// New timeouts in seconds once a TCP FIN or RST is seen; 0 leaves one as it is.
+    FinTimeout {
+        idle: u16,
+        hard: u16,
+    },
+    /// Sets a bit to 1 when the packet is longer than `len` bytes, else to 0.
+    CheckPktLarger {
+        len: u16,
+        dst: Subfield,
+    },
+    Ct(Box<Ct>),
+    CtClear,
+    /// Test aids: force a recirculation, force the slow path.
+    DebugRecirc,
+    DebugSlow,
+
+    Meter(MeterId),
+    ClearActions,
+    WriteActions(Vec<Action>),
+    WriteMetadata {
+        value: u64,
+        mask: u64,
+    },
+    GotoTable(TableId),
+}

@@ -4,10 +4,12 @@
 //! the datapath's [`Key`]); [`matching`] is a sparse pair of the two.
 #![forbid(unsafe_code)]
 
+pub mod fields;
 pub mod layout;
 pub mod matching;
 pub mod words;
 
+pub use fields::{Field, FieldId};
 pub use layout::Slot;
 pub use matching::{Match, Pair};
 pub use words::{Flow, Key, Mask};

@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use flow::layout::KEY_WORDS;
 use flow::{Flow, Mask, Match};
 
 use crate::port::{PortNo, RuleId, TableKey};
@@ -25,7 +26,8 @@ pub struct TableDep {
     pub rule: Option<RuleId>,
     /// The found rule's priority, -1 for a miss: rules below it do not matter.
     pub priority: i32,
-    /// Words that differed at that lookup from the flow as received: (word, which bits, their values).
+    /// Bits that translation had written before that lookup: (word, which bits, their values). Words that the datapath's
+    /// key does not have (registers, metadata) are known as a whole, and 0 when they are not in here.
     pub rewritten: Box<[(u8, u64, u64)]>,
 }
 
@@ -33,10 +35,19 @@ pub struct TableDep {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Thing {
     /// A MAC learning entry, there or not.
-    Fdb { bridge: u32, vlan: u16, mac: u64 },
+    Fdb {
+        bridge: u32,
+        vlan: u16,
+        mac: u64,
+    },
     /// All MAC learning entries of a bridge.
-    FdbAll { bridge: u32 },
-    Group { bridge: u32, group: u32 },
+    FdbAll {
+        bridge: u32,
+    },
+    Group {
+        bridge: u32,
+        group: u32,
+    },
     /// A port's configuration and state.
     Port(PortNo),
     /// A bridge's set of ports and its settings (what flooding depends on).
@@ -47,9 +58,16 @@ pub enum Thing {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
     /// A rule was added: lookups that it overlaps and whose result it outranks (or equals) may differ.
-    Added { table: TableKey, priority: i32, matching: Arc<Match> },
+    Added {
+        table: TableKey,
+        priority: i32,
+        matching: Arc<Match>,
+    },
     /// A rule was removed or its actions changed: lookups that found it differ.
-    Gone { table: TableKey, rule: RuleId },
+    Gone {
+        table: TableKey,
+        rule: RuleId,
+    },
     Thing(Thing),
     /// Anything may have changed.
     Everything,
@@ -61,9 +79,10 @@ impl Deps {
     pub fn touched_by(&self, change: &Change, key: &Flow, mask: &Mask) -> bool {
         match change {
             Change::Everything => true,
-            Change::Thing(Thing::FdbAll { bridge }) => {
-                self.things.iter().any(|t| matches!(t, Thing::Fdb { bridge: b, .. } | Thing::FdbAll { bridge: b } if b == bridge))
-            }
+            Change::Thing(Thing::FdbAll { bridge }) => self
+                .things
+                .iter()
+                .any(|t| matches!(t, Thing::Fdb { bridge: b, .. } | Thing::FdbAll { bridge: b } if b == bridge)),
             Change::Thing(thing) => self.things.contains(thing),
             Change::Gone { table, rule } => self.tables.iter().any(|d| d.table == *table && d.rule == Some(*rule)),
             Change::Added { table, priority, matching } => self
@@ -78,7 +97,7 @@ impl TableDep {
     /// True when a packet of the megaflow may have matched `matching` at this lookup.
     pub fn may_match(&self, matching: &Match, key: &Flow, mask: &Mask) -> bool {
         matching.iter().all(|(i, want)| {
-            let (mut value, mut known) = (key.w[i] & mask.w[i], mask.w[i]);
+            let (mut value, mut known) = if i < KEY_WORDS { (key.w[i] & mask.w[i], mask.w[i]) } else { (0, u64::MAX) };
             if let Some((_, bits, written)) = self.rewritten.iter().find(|(w, ..)| usize::from(*w) == i) {
                 value = value & !bits | written & bits;
                 known |= bits;

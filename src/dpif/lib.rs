@@ -2,13 +2,14 @@
 //!
 //! Bottom up: [`port`] names things; [`drop`] lists why packets are dropped; [`action`] is what the datapath can do to a
 //! packet; [`change`] says what a translation depended on and what a new version changed; [`translate`] is the call
-//! between the two sides.
+//! between the two sides; [`text`] writes actions as people know them.
 #![forbid(unsafe_code)]
 
 pub mod action;
 pub mod change;
 pub mod drop;
 pub mod port;
+pub mod text;
 pub mod translate;
 
 pub use action::{Action, Set};

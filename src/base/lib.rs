@@ -2,6 +2,7 @@
 
 pub mod clock;
 pub mod rcu;
+pub mod ring;
 mod sync;
 
 pub use crossbeam_utils::CachePadded;

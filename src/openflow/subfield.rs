@@ -1,10 +1,7 @@
 //! A run of bits of a field, what `load`, `move`, `output` and the stack work on.
 
-use flow::layout::Slot;
+pub use flow::FieldId;
 use flow::{Flow, Mask};
-
-/// Which field. Until the field table is there, a field is its place.
-pub type FieldId = Slot;
 
 /// Bits `ofs` (0 is the least significant) to `ofs + n_bits - 1` of `field`; text `reg0[4..7]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -22,7 +19,12 @@ pub fn low_bits(n: u16) -> u128 {
 impl Subfield {
     /// The whole field.
     pub fn whole(field: FieldId) -> Subfield {
-        Subfield { field, ofs: 0, n_bits: field.width }
+        Subfield { field, ofs: 0, n_bits: field.row().bits }
+    }
+
+    /// True when it is the whole field.
+    pub fn is_whole(self) -> bool {
+        self == Subfield::whole(self.field)
     }
 
     /// The mask of its bits in the field.
@@ -32,19 +34,22 @@ impl Subfield {
 
     /// Its bits in `flow` as a number.
     pub fn get(self, flow: &Flow) -> u128 {
-        flow.get(self.field).checked_shr(self.ofs.into()).unwrap_or(0) & low_bits(self.n_bits)
+        self.field.row().get(flow).checked_shr(self.ofs.into()).unwrap_or(0) & low_bits(self.n_bits)
     }
 
-    /// Stores the low bits of `value` in `flow`.
+    /// Stores the low bits of `value` in `flow`. Whether the packet has the field is the caller's to ask.
     pub fn set(self, flow: &mut Flow, value: u128) {
-        let mask = self.mask();
-        let old = flow.get(self.field);
-        flow.set(self.field, old & !mask | value.checked_shl(self.ofs.into()).unwrap_or(0) & mask);
+        let (row, mask) = (self.field.row(), self.mask());
+        let old = row.get(flow);
+        row.set(flow, old & !mask | value.checked_shl(self.ofs.into()).unwrap_or(0) & mask);
     }
 
-    /// Makes its bits exact in `mask`.
+    /// Makes its bits exact in `mask`; the field's prerequisites are the caller's.
     pub fn unwildcard(self, mask: &mut Mask) {
-        let old = mask.get(self.field);
-        mask.set(self.field, old | self.mask());
+        let slot = self.field.row().slot;
+        if slot.width > 0 {
+            let old = mask.get(slot);
+            mask.set(slot, old | self.mask());
+        }
     }
 }

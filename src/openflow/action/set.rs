@@ -1,6 +1,8 @@
 //! Writing fields: `set_field`, `load`, `mod_*`, `move`, `push`, `pop`.
 
 use crate::subfield::FieldId;
+use flow::Flow;
+use flow::fields::Prereq;
 
 /// Which action wrote it down; the effect is the same but for what it asks of the packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -22,4 +24,27 @@ pub struct SetField {
     pub value: u128,
     pub mask: u128,
     pub style: SetStyle,
+}
+
+impl SetField {
+    /// Does the packet have what it writes? What the answer depends on is in [`SetField::prereqs`].
+    pub fn applies(&self, flow: &Flow) -> bool {
+        self.prereqs().iter().any(|p| p.ok(flow))
+    }
+
+    /// The prerequisites of which one must hold.
+    pub fn prereqs(&self) -> &'static [Prereq] {
+        const TRANSPORT: &[Prereq] = &[Prereq::Tcp, Prereq::Udp, Prereq::Sctp];
+        match self.field {
+            FieldId::TcpSrc | FieldId::TcpDst if self.style == SetStyle::Mod => TRANSPORT,
+            field => std::slice::from_ref(&field.row().prereq),
+        }
+    }
+
+    /// Writes to `flow`, whatever the packet is.
+    pub fn apply(&self, flow: &mut Flow) {
+        let row = self.field.row();
+        let old = row.get(flow);
+        row.set(flow, old & !self.mask | self.value & self.mask);
+    }
 }

@@ -1,1 +1,7 @@
 //! The switch as a library: configuration, threads, control socket, metrics and the command line, over the crates below it.
+//!
+//! [`config`] reads the appliance's file. [`control`] is the unixctl socket. [`http`] serves `/metrics`. [`run`] makes
+//! threads, ports and bridges of a configuration and keeps them. [`cli`] is what a shell sees.
+
+pub mod config;
+pub mod control;

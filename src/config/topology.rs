@@ -1,0 +1,108 @@
+//! Bridges, ports and interfaces as the file describes them, in OVSDB's words (ovs-vswitchd.conf.db(5)).
+
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+use super::Map;
+
+/// A row of table Bridge with its ports.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct Bridge {
+    pub name: String,
+    /// What an empty table 0 means: "standalone" floods and learns (NORMAL), "secure" drops.
+    #[serde(default)]
+    pub fail_mode: FailMode,
+    /// mac-aging-time (seconds), mac-table-size, forward-bpdu.
+    #[serde(default)]
+    pub other_config: Map,
+    /// Whether the bridge's own port (LOCAL) becomes a tap device of the bridge's name.
+    #[serde(default = "yes")]
+    pub local: bool,
+    /// A file of flows in ovs-ofctl's syntax, loaded when the bridge is made.
+    pub flows: Option<PathBuf>,
+    /// A file of groups in ovs-ofctl's syntax, loaded before the flows.
+    pub groups: Option<PathBuf>,
+    #[serde(rename = "port", default)]
+    pub ports: Vec<Port>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub enum FailMode {
+    #[default]
+    Standalone,
+    Secure,
+}
+
+/// A row of table Port with its one interface.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct Port {
+    pub name: String,
+    /// Access VLAN, or the native VLAN of a trunk port (0 to 4095).
+    pub tag: Option<u16>,
+    /// VLANs that a trunk port carries; all when left out.
+    #[serde(default)]
+    pub trunks: Vec<u16>,
+    pub vlan_mode: Option<VlanMode>,
+    #[serde(rename = "type")]
+    pub interface_type: InterfaceType,
+    /// What the type needs: dpdk-devargs, peer, ...
+    #[serde(default)]
+    pub options: Map,
+    /// OpenFlow port number (1 to 65279); the lowest free one when left out.
+    pub ofport_request: Option<u16>,
+    pub mtu_request: Option<u16>,
+    /// Receive queues.
+    pub n_rxq: Option<u16>,
+    /// Descriptors for each receive queue.
+    pub n_rxq_desc: Option<u16>,
+    /// Descriptors for each transmit queue.
+    pub n_txq_desc: Option<u16>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub enum VlanMode {
+    Access,
+    Trunk,
+    NativeTagged,
+    NativeUntagged,
+}
+
+/// What is behind a port.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub enum InterfaceType {
+    /// A DPDK device by `options:dpdk-devargs`: a PCI address or a virtual device.
+    Dpdk,
+    /// An existing kernel interface, by AF_PACKET.
+    #[serde(alias = "system")]
+    Afpacket,
+    /// A tap device that the switch makes.
+    #[serde(alias = "internal")]
+    Tap,
+    /// One end of a pair that joins two bridges; `options:peer` names the other.
+    Patch,
+    /// A port of tests: frames are put in and taken out by control commands.
+    Dummy,
+}
+
+impl InterfaceType {
+    /// The word in configuration and display.
+    pub fn name(self) -> &'static str {
+        match self {
+            InterfaceType::Dpdk => "dpdk",
+            InterfaceType::Afpacket => "afpacket",
+            InterfaceType::Tap => "tap",
+            InterfaceType::Patch => "patch",
+            InterfaceType::Dummy => "dummy",
+        }
+    }
+}

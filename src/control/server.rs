@@ -1,0 +1,126 @@
+//! The listening side: one task for each connection frames and answers; calls go to the owner loop by a bounded channel
+//! and their answers come back in order.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{mpsc, oneshot};
+
+use super::frame::{Framer, Request};
+
+/// Calls of one connection that may be in work at once; the next is read when one of them is answered.
+const PIPELINE: usize = 256;
+
+/// A command on its way to the owner loop. Dropping it unanswered answers with an error.
+pub struct Call {
+    pub method: String,
+    pub arguments: Vec<String>,
+    reply: oneshot::Sender<Result<String, String>>,
+}
+
+impl Call {
+    /// Sends the answer.
+    pub fn answer(self, result: Result<String, String>) {
+        // A client that hung up does not want it.
+        let _ = self.reply.send(result);
+    }
+}
+
+/// A bound control socket; removed when dropped.
+pub struct Server {
+    listener: UnixListener,
+    path: PathBuf,
+}
+
+impl Server {
+    /// Listens at `path`, replacing a stale socket.
+    ///
+    /// # Errors
+    /// The socket cannot be made there.
+    pub fn bind(path: &Path) -> io::Result<Server> {
+        if let Err(e) = std::fs::remove_file(path)
+            && e.kind() != io::ErrorKind::NotFound
+        {
+            return Err(e);
+        }
+        Ok(Server { listener: UnixListener::bind(path)?, path: path.to_path_buf() })
+    }
+
+    /// Accepts for ever; each call goes to `calls`.
+    pub async fn serve(&self, calls: mpsc::Sender<Call>) {
+        loop {
+            match self.listener.accept().await {
+                Ok((stream, _)) => {
+                    tokio::spawn(connection(stream, calls.clone()));
+                }
+                Err(e) => {
+                    // Out of descriptors, mostly: let those that are open finish.
+                    log::warn!(target: "unixctl", "{}: accept failed: {e}", self.path.display());
+                    tokio::task::yield_now().await;
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+/// An answer that is awaited, with the id of its request.
+type Pending = (Value, oneshot::Receiver<Result<String, String>>);
+
+async fn connection(stream: UnixStream, calls: mpsc::Sender<Call>) {
+    let (mut read, mut write) = stream.into_split();
+    let (pending, mut answers) = mpsc::channel::<Pending>(PIPELINE);
+    let writer = tokio::spawn(async move {
+        let mut out = Vec::new();
+        while let Some((id, answer)) = answers.recv().await {
+            let message = match answer.await.unwrap_or_else(|_| Err("the switch is stopping".into())) {
+                Ok(text) => json!({"id": id, "result": text, "error": null}),
+                Err(text) => json!({"id": id, "result": null, "error": text}),
+            };
+            out.extend_from_slice(message.to_string().as_bytes());
+            if (answers.is_empty() || out.len() > 1 << 16) && write.write_all(&out).await.is_err() {
+                return;
+            }
+            if answers.is_empty() || out.len() > 1 << 16 {
+                out.clear();
+            }
+        }
+    });
+    let mut framer = Framer::default();
+    'read: loop {
+        match read.read_buf(framer.buffer()).await {
+            Ok(0) | Err(_) => break,
+            Ok(_) => {}
+        }
+        loop {
+            match framer.next() {
+                Ok(None) => break,
+                Ok(Some(request)) => {
+                    let (reply, answer) = oneshot::channel();
+                    let arguments = request.arguments();
+                    let Request { method, id, .. } = request;
+                    if pending.send((id, answer)).await.is_err() {
+                        break 'read;
+                    }
+                    if calls.send(Call { method, arguments, reply }).await.is_err() {
+                        break 'read;
+                    }
+                }
+                Err(e) => {
+                    log::warn!(target: "unixctl", "closing a connection: {e}");
+                    break 'read;
+                }
+            }
+        }
+    }
+    drop(pending);
+    let _ = writer.await;
+}

@@ -1,2 +1,7 @@
 //! The `ironbridge` program.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ironbridge::cli::main()
+}

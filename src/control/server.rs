@@ -22,6 +22,17 @@ pub struct Call {
 }
 
 impl Call {
+    /// Makes a call from inside the process and waits for its answer.
+    ///
+    /// # Errors
+    /// The command's own, or that the owner loop is gone.
+    pub async fn send(calls: &mpsc::Sender<Call>, method: &str, arguments: Vec<String>) -> Result<String, String> {
+        let (reply, answer) = oneshot::channel();
+        let gone = || "the switch is stopping".to_owned();
+        calls.send(Call { method: method.to_owned(), arguments, reply }).await.map_err(|_| gone())?;
+        answer.await.map_err(|_| gone())?
+    }
+
     /// Sends the answer.
     pub fn answer(self, result: Result<String, String>) {
         // A client that hung up does not want it.

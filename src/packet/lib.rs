@@ -1,7 +1,8 @@
 //! Frames, bursts, devices and wire formats: checked view and value each; checksums; offload metadata. Level 1.
 //!
 //! Bottom up: [`frame`] owns one packet (a DPDK mbuf or a heap block of the same layout) and its offload
-//! metadata; [`burst`] holds up to 32 of them; [`device`] is what a port's queues implement.
+//! metadata; [`burst`] holds up to 32 of them; [`device`] is what a port's queues implement. [`wire`] says what the
+//! formats share, and each format is a module of its own, from [`eth`] up. [`checksum`] sums.
 #![warn(missing_docs)]
 
 #[expect(unsafe_code, reason = "slots are uninitialised until filled, by foreign code too")]
@@ -12,3 +13,11 @@ pub mod frame;
 
 pub use burst::Burst;
 pub use frame::Frame;
+pub mod arp;
+pub mod checksum;
+pub mod eth;
+pub mod ip;
+pub mod ipv4;
+pub mod mpls;
+pub mod vlan;
+pub mod wire;

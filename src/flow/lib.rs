@@ -4,11 +4,14 @@
 //! the datapath's [`Key`]); [`matching`] is a sparse pair of the two.
 #![forbid(unsafe_code)]
 
+pub mod extract;
 pub mod fields;
+pub mod hash;
 pub mod layout;
 pub mod matching;
 pub mod words;
 
+pub use extract::{Depth, Layers, Metadata, Runt, extract, extract_chained, extract_flow};
 pub use fields::{Field, FieldId};
 pub use layout::Slot;
 pub use matching::{Match, Pair};

@@ -1,6 +1,6 @@
 //! The word arrays: a flow's values, its mask, and the datapath's key with lazily valid tiers.
 
-use crate::layout::{KEY_WORDS, Slot, TIER_WORDS, TIERS_BITS, TIERS_WORD, WORDS};
+use crate::layout::{KEY_TIERS, KEY_WORDS, Slot, TIER_WORDS, TIERS_BITS, TIERS_WORD, WORDS};
 
 macro_rules! word_array {
     ($(#[$doc:meta])* $name:ident) => {
@@ -133,15 +133,23 @@ impl Key {
         }
     }
 
+    /// Puts tier 0 in place once the other tiers are: keeps the tier bitmap (the tier bits of `base` must be 0).
+    #[inline]
+    pub fn set_base(&mut self, base: [u64; TIER_WORDS]) {
+        let tiers = self.tiers();
+        self.start(base);
+        self.w[TIERS_WORD] |= tiers;
+    }
+
     /// The words of tier `tier` (1 to 9) for writing; made valid and zeroed first when it was not valid.
     #[inline]
-    pub fn tier_mut(&mut self, tier: usize) -> &mut [u64] {
-        debug_assert!((1..KEY_WORDS / TIER_WORDS).contains(&tier));
+    pub fn tier_mut(&mut self, tier: usize) -> &mut [u64; TIER_WORDS] {
+        debug_assert!((1..KEY_TIERS).contains(&tier));
         let fresh = self.tiers() >> tier & 1 == 0;
         self.w[TIERS_WORD] |= 1 << tier;
-        let words = &mut self.w[tier * TIER_WORDS..(tier + 1) * TIER_WORDS];
+        let words = &mut self.w.as_chunks_mut().0[tier];
         if fresh {
-            words.fill(0);
+            *words = [0; TIER_WORDS];
         }
         words
     }

@@ -1,0 +1,113 @@
+//! TCP (RFC 9293), UDP (RFC 768), SCTP (RFC 9260), ICMP (RFC 792), IGMP, ICMPv6 with neighbour discovery (RFC 4861).
+//! A header that is not whole has no fields.
+#![deny(clippy::indexing_slicing)]
+
+use super::bytes::{Cursor, be16, be32, be64, mac};
+use crate::fields::prereq::{ND_ADVERT, ND_SOLICIT, ip_proto};
+use crate::words::Key;
+
+/// Source and target link-layer address options.
+const OPT_SOURCE: u8 = 1;
+const OPT_TARGET: u8 = 2;
+
+#[inline]
+fn ports(b: [u8; 4], w: &mut [u64; 8]) {
+    w[4] |= u64::from(be32(b)) << 32;
+}
+
+/// TCP, UDP and SCTP; false when `proto` is none of them.
+#[inline]
+fn transport(proto: u8, c: &Cursor<'_>, w: &mut [u64; 8]) -> bool {
+    match proto {
+        ip_proto::TCP => {
+            if let Some(h) = c.peek::<20>() {
+                ports([h[0], h[1], h[2], h[3]], w);
+                w[5] |= u64::from(be16([h[12], h[13]]) & 0x0fff);
+            }
+        }
+        ip_proto::UDP => {
+            if let Some(&[a, b, d, e, ..]) = c.peek::<8>() {
+                ports([a, b, d, e], w);
+            }
+        }
+        ip_proto::SCTP => {
+            if let Some(&[a, b, d, e, ..]) = c.peek::<12>() {
+                ports([a, b, d, e], w);
+            }
+        }
+        _ => return false,
+    }
+    true
+}
+
+/// What an IPv4 datagram that is not a later fragment carries.
+pub(super) fn over_ipv4(proto: u8, c: &Cursor<'_>, w: &mut [u64; 8], key: &mut Key) {
+    if transport(proto, c, w) {
+        return;
+    }
+    let Some(h) = c.peek::<8>() else { return };
+    match proto {
+        ip_proto::ICMP => w[4] |= u64::from(h[0]) << 48 | u64::from(h[1]) << 32,
+        ip_proto::IGMP => {
+            w[4] |= u64::from(h[0]) << 48 | u64::from(h[1]) << 32;
+            key.tier_mut(1)[4] |= u64::from(be32([h[4], h[5], h[6], h[7]]));
+        }
+        _ => {}
+    }
+}
+
+/// What an IPv6 packet that is not a later fragment carries.
+pub(super) fn over_ipv6(proto: u8, c: &mut Cursor<'_>, w: &mut [u64; 8], key: &mut Key) {
+    if transport(proto, c, w) || proto != ip_proto::ICMPV6 {
+        return;
+    }
+    let Some(h) = c.pull::<8>() else { return };
+    let (kind, code) = (h[0], h[1]);
+    w[4] |= u64::from(kind) << 48 | u64::from(code) << 32;
+    if code == 0 && (kind == ND_SOLICIT || kind == ND_ADVERT) {
+        let reserved = u64::from(be32([h[4], h[5], h[6], h[7]]));
+        neighbour(kind, reserved, c, key);
+    }
+}
+
+/// Target and options of a neighbour solicitation or advertisement. A link-layer address given twice makes all of the
+/// message but its reserved bits unknown.
+fn neighbour(kind: u8, reserved: u64, c: &mut Cursor<'_>, key: &mut Key) {
+    key.tier_mut(1)[5] = reserved << 32;
+    let Some(t) = c.pull::<16>() else { return };
+    let (mut sll, mut tll, mut first) = (0, 0, 0);
+    while let Some(o) = c.peek::<8>() {
+        let (option, len) = (o[0], usize::from(o[1]) * 8);
+        if len == 0 || len > c.size() {
+            break;
+        }
+        let address = mac(&[o[2], o[3], o[4], o[5], o[6], o[7]]);
+        if len == 8 {
+            let slot = match (kind, option) {
+                (ND_SOLICIT, OPT_SOURCE) => Some(&mut sll),
+                (ND_ADVERT, OPT_TARGET) => Some(&mut tll),
+                _ => None,
+            };
+            if let Some(slot) = slot {
+                if *slot != 0 {
+                    return;
+                }
+                *slot = address;
+                if first == 0 {
+                    first = u64::from(option);
+                }
+            }
+        }
+        if c.skip(len).is_none() {
+            break;
+        }
+    }
+    let tier = key.tier_mut(1);
+    tier[5] |= first << 24;
+    tier[6] = sll << 16;
+    tier[7] = tll << 16;
+    let (high, low) = (t.first_chunk().map_or(0, be64), t.last_chunk().map_or(0, be64));
+    let tier = key.tier_mut(2);
+    tier[0] = high;
+    tier[1] = low;
+}

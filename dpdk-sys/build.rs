@@ -8,7 +8,7 @@ use std::{env, path::PathBuf, process::Command};
 const FUNCTIONS: &[&str] = &[
     "rte_(eal_init|eal_cleanup|eal_has_hugepages|eal_iova_mode|version|strerror|socket_count|socket_id_by_idx)",
     "rte_(thread_register|thread_unregister|lcore_id)",
-    "rte_(openlog_stream|log_cur_msg_loglevel|log_set_global_level|log_get_global_level)",
+    "rte_log_(set_global_level|get_global_level)",
     "rte_dev_(probe|remove|name)",
     "rte_eth_iterator_(init|next|cleanup)",
     "rte_eth_dev_(info_get|configure|start|stop|close|socket_id|get_mtu|set_mtu|get_port_by_name|get_name_by_port)",
@@ -19,7 +19,7 @@ const FUNCTIONS: &[&str] = &[
     "rte_eth_(rx_burst|tx_burst|tx_prepare)",
     "rte_pktmbuf_(pool_create|free|free_bulk|copy|alloc|alloc_bulk)",
     "rte_mempool_(free|full|in_use_count|avail_count|lookup)",
-    "ib_.*",
+    "ib_(errno|link_get|log_open)",
 ];
 
 /// Structures whose fields crate `dpdk` reads or writes; the rest stay opaque.
@@ -77,6 +77,8 @@ fn run() -> Result<(), String> {
         .derive_default(true)
         .generate_comments(false)
         .layout_tests(false);
+    // An opaque structure still drags the parts of its anonymous unions along.
+    builder = builder.blocklist_type("rte_mbuf__bindgen.*");
     builder = FUNCTIONS.iter().fold(builder, |b, name| b.allowlist_function(name));
     builder = TYPES.iter().fold(builder, |b, name| b.allowlist_type(name));
     builder = OPAQUE.iter().fold(builder, |b, name| b.opaque_type(name));
@@ -109,6 +111,8 @@ fn cflags() -> Result<Vec<String>, String> {
         .map_err(|e| format!("{program} cannot be run: {e}; run scripts/setup."))?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let mut flags: Vec<String> = text.split_whitespace().map(str::to_string).collect();
+    // For fopencookie.
+    flags.push("-D_GNU_SOURCE".into());
     // rte_thread_register and a few more are marked experimental in some of the releases that we build with.
     flags.push("-DALLOW_EXPERIMENTAL_API".into());
     Ok(flags)

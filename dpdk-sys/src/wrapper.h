@@ -33,6 +33,29 @@ static inline int ib_link_get(uint16_t port, struct ib_link *out)
     return rc;
 }
 
+/*
+ * DPDK logs to a stdio stream. This one hands each write, with its level, to a function; it has no file behind it.
+ * Returns 0, or -1 when the stream cannot be made.
+ */
+typedef void (*ib_log_fn)(int level, const char *text, size_t length);
+static ib_log_fn ib_log_sink;
+static ssize_t ib_log_write(void *cookie, const char *text, size_t length)
+{
+    (void)cookie;
+    ib_log_sink(rte_log_cur_msg_loglevel(), text, length);
+    return (ssize_t)length;
+}
+static inline int ib_log_open(ib_log_fn sink)
+{
+    cookie_io_functions_t functions = {0};
+    FILE *stream;
+
+    ib_log_sink = sink;
+    functions.write = ib_log_write;
+    stream = fopencookie(NULL, "w", functions);
+    return stream == NULL ? -1 : rte_openlog_stream(stream);
+}
+
 /* Macros with casts and shifts, which bindgen does not evaluate. */
 #define IB_CONST(type, name, value) static const type IB_##name = (value);
 
@@ -66,6 +89,8 @@ IB_CONST(uint64_t, TX_OFFLOAD_TCP_TSO, RTE_ETH_TX_OFFLOAD_TCP_TSO)
 IB_CONST(uint64_t, TX_OFFLOAD_MULTI_SEGS, RTE_ETH_TX_OFFLOAD_MULTI_SEGS)
 IB_CONST(uint64_t, TX_OFFLOAD_MBUF_FAST_FREE, RTE_ETH_TX_OFFLOAD_MBUF_FAST_FREE)
 IB_CONST(uint64_t, DEV_CAPA_RUNTIME_RX_QUEUE_SETUP, RTE_ETH_DEV_CAPA_RUNTIME_RX_QUEUE_SETUP)
+IB_CONST(uint32_t, DEV_INTR_LSC, RTE_ETH_DEV_INTR_LSC)
+IB_CONST(uint32_t, DEV_INTR_RMV, RTE_ETH_DEV_INTR_RMV)
 IB_CONST(uint32_t, MQ_RX_NONE, RTE_ETH_MQ_RX_NONE)
 IB_CONST(uint32_t, MQ_RX_RSS, RTE_ETH_MQ_RX_RSS)
 IB_CONST(uint64_t, RSS_IP, RTE_ETH_RSS_IP)
@@ -121,6 +146,7 @@ IB_FLAG(RX_IP_CKSUM_UNKNOWN)
 IB_FLAG(RX_IP_CKSUM_BAD)
 IB_FLAG(RX_IP_CKSUM_GOOD)
 IB_FLAG(RX_IP_CKSUM_NONE)
+IB_FLAG(RX_OUTER_IP_CKSUM_BAD)
 IB_FLAG(RX_L4_CKSUM_MASK)
 IB_FLAG(RX_L4_CKSUM_UNKNOWN)
 IB_FLAG(RX_L4_CKSUM_BAD)

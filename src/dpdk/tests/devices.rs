@@ -1,0 +1,2 @@
+//! Devices.
+fn main() {}

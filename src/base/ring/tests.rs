@@ -1,5 +1,7 @@
 //! Order, counters, and sleeping readers in real threads.
 
+#![expect(clippy::unwrap_used, reason = "tests; helpers are outside the lint's own exception")]
+
 use super::*;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::os::fd::AsFd;

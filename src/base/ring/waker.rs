@@ -2,7 +2,8 @@
 //!
 //! The reader writes "asleep", fence, looks for work; a writer makes work visible, fence, reads "asleep". The fences are
 //! in one order, so either the reader sees the work or the writer sees the reader asleep. Whoever turns "asleep" into
-//! "awake" signals, so a burst of writers makes one system call.
+//! "awake" signals, so a burst of writers makes one system call. Every change of the flag is a read-modify-write, so there is one order of
+//! them, and a late writer cannot undo an announcement that it did not see.
 
 use crate::CachePadded;
 use crate::sync::{AtomicBool, Ordering, fence};
@@ -28,7 +29,7 @@ impl Waker {
     /// The sleeper announces that it will sleep, unless `idle`, evaluated after the announcement, finds work. True: wait
     /// for the descriptor, then call [`awake`](Self::awake). False: there is work, and nothing to undo.
     pub fn prepare_sleep(&self, idle: impl FnOnce() -> bool) -> bool {
-        self.asleep.store(true, Ordering::Relaxed);
+        self.asleep.swap(true, Ordering::Relaxed);
         fence(Ordering::SeqCst);
         if idle() {
             return true;
@@ -40,7 +41,7 @@ impl Waker {
     /// The sleeper is up, or decided against sleeping: no more signals, and the descriptor is no longer readable (a
     /// waker that raced may still make it so once; that costs one idle turn).
     pub fn awake(&self) {
-        self.asleep.store(false, Ordering::Relaxed);
+        self.asleep.swap(false, Ordering::Relaxed);
         self.signal.clear();
     }
 
@@ -55,7 +56,7 @@ impl Waker {
 
     #[cold]
     fn signal(&self) {
-        if self.asleep.swap(false, Ordering::AcqRel) {
+        if self.asleep.compare_exchange(true, false, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
             self.signals.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
             self.signal.raise();
         }
@@ -134,7 +135,9 @@ mod model {
     use loom::thread;
 
     fn run(writers: u64, each: u64) {
-        loom::model(move || {
+        let mut model = loom::model::Builder::new();
+        model.preemption_bound = Some(3);
+        model.check(move || {
             let waker = Arc::new(Waker::new().unwrap());
             let work = Arc::new(AtomicU64::new(0));
             let writer = |_| {

@@ -4,7 +4,7 @@ use crate::drop::DropReason;
 use crate::port::{PortNo, RecircId};
 
 /// One step; a translation's steps run in order. A list without any output, recirculation or drop drops the packet.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Action {
     /// Sends a copy (the packet itself when it is the last step) to the port.
     Output(PortNo),
@@ -45,7 +45,7 @@ pub enum Action {
     Drop(DropReason),
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum HashAlgorithm {
     /// Over the L3/L4 five-tuple.
     L4,
@@ -53,7 +53,7 @@ pub enum HashAlgorithm {
     SymmetricL4,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Ct {
     pub commit: bool,
     pub force: bool,
@@ -65,7 +65,7 @@ pub struct Ct {
 }
 
 /// What a packet copied to management is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Userspace {
     /// A protocol frame consumed by the switch itself.
     Protocol,
@@ -74,7 +74,7 @@ pub enum Userspace {
 }
 
 /// A masked rewrite of one header; only bits under the mask change. Checksums follow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Set {
     Eth {
         src: [u8; 6],
@@ -166,7 +166,7 @@ pub enum Set {
     },
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Ports {
     pub src: u16,
     pub src_mask: u16,

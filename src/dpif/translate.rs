@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use base::clock::Instant;
 use flow::{Flow, Mask};
 
-use crate::action::Action;
+use crate::action::{Action, Userspace};
 use crate::change::{Change, Deps};
 use crate::drop::DropReason;
 use crate::port::PortNo;
@@ -97,6 +97,13 @@ pub trait Reader: Send {
     /// Applies one effect (queues it for management or stores a time). False when it could not be taken: the caller
     /// must not cache the translation, or must try again later when replaying.
     fn apply(&mut self, effect: &Effect, now: Instant) -> bool;
+
+    /// Takes a copy of a packet that a [`Userspace`] action sends to management: its key as it is then (IN_PORT a
+    /// datapath port) and its bytes. False when there is no room for it: the copy is lost, and counted.
+    fn upcall(&mut self, what: Userspace, flow: &Flow, frame: &[u8], now: Instant) -> bool {
+        let _ = (what, flow, frame, now);
+        false
+    }
 
     /// How the datapath sees a port that packets come from; None when it is in no bridge.
     fn port_known(&self, port: PortNo) -> bool;

@@ -10,6 +10,7 @@ pub mod action;
 pub mod flow_mod;
 pub mod group_mod;
 pub mod subfield;
+pub mod text;
 pub mod types;
 
 pub use action::Action;

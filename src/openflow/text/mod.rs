@@ -1,0 +1,14 @@
+//! Text of flows, actions and groups as ovs-ofctl(8) reads and prints it.
+//!
+//! [`error`] is what a refusal looks like; [`names`] maps port and table names; [`number`], [`scan`], [`field`] and
+//! [`value`] are the pieces; the actions' own text is with them in [`crate::action`].
+
+pub mod error;
+pub mod field;
+pub mod names;
+pub mod number;
+pub mod scan;
+pub mod value;
+
+pub use error::ParseError;
+pub use names::{NoNames, PortNames};

@@ -6,7 +6,7 @@ use std::{env, path::PathBuf, process::Command};
 
 /// Functions that DPDK exports, and static inline functions (bindgen writes an out-of-line twin for those).
 const FUNCTIONS: &[&str] = &[
-    "rte_(eal_init|eal_cleanup|eal_has_hugepages|eal_iova_mode|version|strerror|socket_count|socket_id_by_idx)",
+    "rte_(eal_init|eal_cleanup|eal_get_runtime_dir|eal_has_hugepages|eal_iova_mode|version|strerror|socket_count|socket_id_by_idx)",
     "rte_(thread_register|thread_unregister|lcore_id)",
     "rte_log_(set_global_level|get_global_level)",
     "rte_dev_(probe|remove|name)",

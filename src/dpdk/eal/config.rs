@@ -121,7 +121,8 @@ impl EalConfig {
             argv.push(format!("--lcores=0@{}", self.main_cpu.unwrap_or_else(first_cpu)));
         }
         if self.in_memory {
-            argv.push("--in-memory".into());
+            // what --in-memory means where there are no huge pages; 22.11 refuses it together with --no-huge
+            argv.push(if huge { "--in-memory" } else { "--no-shconf" }.into());
         } else if let Some(prefix) = &self.file_prefix {
             argv.push(format!("--file-prefix={prefix}"));
         }
@@ -174,7 +175,7 @@ mod tests {
         let config = EalConfig { main_cpu: Some(3), no_pci: true, memory: 64, ..EalConfig::default() };
         assert_eq!(
             config.arguments(false)[1..].join(" "),
-            "--lcores=0@3 --in-memory --no-huge -m 64 --no-pci --no-telemetry"
+            "--lcores=0@3 --no-shconf --no-huge -m 64 --no-pci --no-telemetry"
         );
         let config = EalConfig {
             socket_mem: vec![1024, 0],

@@ -172,7 +172,8 @@ impl Drop for Inner {
 #[expect(unsafe_code, reason = "starts and ends DPDK")]
 mod init {
     use crate::Errno;
-    use std::ffi::{CString, c_char, c_int};
+    use std::ffi::{CStr, CString, c_char, c_int};
+    use std::path::Path;
 
     /// Arguments are free of NUL bytes: `EalConfig::check` refuses them.
     pub(super) fn init(argv: Vec<String>) -> Result<(), Errno> {
@@ -188,10 +189,17 @@ mod init {
     }
 
     pub(super) fn cleanup() {
+        // SAFETY: the EAL is up; a NUL-terminated text that stays while it is.
+        let folder = unsafe { CStr::from_ptr(dpdk_sys::rte_eal_get_runtime_dir()) }.to_string_lossy().into_owned();
         // SAFETY: on the thread that started the EAL, after the last holder of it has gone, and with every pool freed.
         let code = unsafe { dpdk_sys::rte_eal_cleanup() };
         if code != 0 {
             log::warn!(target: "dpdk", "clean-up failed: {}", Errno::from_negative(code));
+        }
+        // DPDK leaves its folders behind. Only empty ones can be removed so: nobody else's, and not those of a crash.
+        let folder = Path::new(&folder);
+        for folder in [Some(folder), folder.parent()].into_iter().flatten() {
+            let _ = std::fs::remove_dir(folder);
         }
     }
 }

@@ -17,7 +17,12 @@ pub(super) fn claim(eal: &Eal, devargs: &str) -> Result<(u16, String), PortError
         // SAFETY: the EAL is up; a NUL-terminated text, parsed and copied. The lock of `ports` serialises probing.
         let code = unsafe { dpdk_sys::rte_dev_probe(text.as_ptr()) };
         if code < 0 {
-            return Err(failed(complaints.explain(Errno::from_negative(code))));
+            // drivers return -1 for anything, and the parser of devargs -EFAULT; the log knows more
+            return Err(failed(match Errno::from_negative(code) {
+                errno if errno.number() == libc::EPERM => complaints.explain("the driver refuses it"),
+                errno if errno.number() == libc::EFAULT => complaints.explain("no driver knows it"),
+                errno => complaints.explain(errno),
+            }));
         }
         found = find(&text, devargs);
     }

@@ -1,0 +1,180 @@
+//! Finding the best rule for a flow, and which bits of the flow that took.
+//!
+//! Every subtable that is passed over leaves a witness in the mask: bits of the flow such that no flow with the same
+//! values there matches any of its rules. That is the stages up to the one where nothing was found, or so many leading
+//! bits of an address or a port as tell it from every prefix of the subtable's length.
+
+use std::sync::Arc;
+
+use flow::layout::Slot;
+use flow::{Flow, Mask};
+
+use crate::shape::{ADDRESSES, PORTS, Tries, finish};
+use crate::subtable::{Entry, Subtable, port_of};
+use crate::trie::Hit;
+use crate::{Classifier, Rule};
+
+/// With so few subtables, asking the tries costs more than the hash lookups that it saves.
+const FEW: usize = 8;
+
+/// The bits of `slot` that are its first `bits`: the masks of its (one or two) words.
+fn prefix(slot: Slot, bits: u32) -> (u64, u64) {
+    let top = |n: u32| if n == 0 { 0 } else { u64::MAX << (64 - n.min(64)) };
+    if slot.width <= 64 {
+        (top(bits.min(slot.width.into())) >> (64 - slot.width) << slot.shift, 0)
+    } else {
+        (top(bits), top(bits.saturating_sub(64)))
+    }
+}
+
+/// Makes the first `bits` bits of `slot` exact.
+fn expose(wc: &mut Mask, slot: Slot, bits: u32) {
+    let (first, second) = prefix(slot, bits);
+    let i = usize::from(slot.word);
+    wc.w[i] |= first;
+    if second != 0 {
+        wc.w[i + 1] |= second;
+    }
+}
+
+/// True if the first `bits` bits of `slot` are exact.
+fn is_exposed(wc: &Mask, slot: Slot, bits: u32) -> bool {
+    let (first, second) = prefix(slot, bits);
+    let i = usize::from(slot.word);
+    wc.w[i] & first == first && (second == 0 || wc.w[i + 1] & second == second)
+}
+
+/// One lookup under way.
+struct Search<'a, 'f, R> {
+    of: &'a Classifier<R>,
+    flow: &'f Flow,
+    wc: Option<&'f mut Mask>,
+    /// What the tries say about the flow's addresses, asked when first needed.
+    hits: [Option<Hit>; ADDRESSES.len()],
+    use_tries: bool,
+}
+
+impl<R: Rule> Classifier<R> {
+    /// The highest-priority rule that `flow` matches. Every bit of the flow that the answer depends on becomes exact in
+    /// `wc`: any other flow that agrees with `flow` in the exact bits of `wc` gets the same answer.
+    ///
+    /// Of several rules of the same priority one is found, always the same one for the same classifier and flow.
+    pub fn lookup(&self, flow: &Flow, wc: &mut Mask) -> Option<&Arc<R>> {
+        Search { of: self, flow, wc: Some(wc), hits: [None; ADDRESSES.len()], use_tries: true }.run()
+    }
+
+    /// The same without telling what the answer depends on.
+    pub fn lookup_fast(&self, flow: &Flow) -> Option<&Arc<R>> {
+        let use_tries = self.order.len() > FEW;
+        Search { of: self, flow, wc: None, hits: [None; ADDRESSES.len()], use_tries }.run()
+    }
+}
+
+impl<'a, R: Rule> Search<'a, '_, R> {
+    #[inline]
+    fn run(mut self) -> Option<&'a Arc<R>> {
+        let mut best: Option<(&Arc<R>, i32)> = None;
+        for place in self.of.order.iter() {
+            if best.is_some_and(|(_, priority)| priority >= place.max) {
+                break;
+            }
+            if let Some(rule) = self.subtable(&place.table) {
+                let priority = rule.priority();
+                if best.is_none_or(|(_, p)| priority > p) {
+                    best = Some((rule, priority));
+                }
+            }
+        }
+        best.map(|(rule, _)| rule)
+    }
+
+    /// The best rule of one subtable.
+    #[inline]
+    fn subtable(&mut self, table: &'a Subtable<R>) -> Option<&'a Arc<R>> {
+        let shape = &*table.shape;
+        let (mut hash, mut map, mut alone) = (shape.seed(), &table.rules, None);
+        let mut found = None;
+        for (n, level) in shape.levels().iter().enumerate() {
+            if level.tries == Tries::Addresses && self.use_tries && self.no_address(table, n) {
+                return None;
+            }
+            if let Some(rule) = alone {
+                let rule: &Arc<R> = rule;
+                if !shape.agrees(n, self.flow, rule.matching()) {
+                    return self.miss(table, n, level.tries);
+                }
+                continue;
+            }
+            hash = shape.hash_flow(n, hash, self.flow);
+            match map.find(finish(hash), |_| true) {
+                None => return self.miss(table, n, level.tries),
+                Some(Entry::Deeper(_, next)) => map = next,
+                Some(Entry::One(_, rule)) => {
+                    // The hash said so; see that it is true. From here on there is only this rule to compare with.
+                    if !shape.agrees_before(n + 1, self.flow, rule.matching()) {
+                        return self.miss(table, n, level.tries);
+                    }
+                    alone = Some(rule);
+                }
+                Some(entry) => match Subtable::best(entry, self.flow) {
+                    None => return self.miss(table, n, level.tries),
+                    some => found = some,
+                },
+            }
+        }
+        if let Some(wc) = &mut self.wc {
+            shape.expose(shape.last() + 1, wc);
+        }
+        found.or(alone)
+    }
+
+    /// Nothing in level `level`: its bits and those before it are the witness, or fewer of its ports.
+    fn miss(&mut self, table: &Subtable<R>, level: usize, tries: Tries) -> Option<&'a Arc<R>> {
+        let wc = self.wc.as_deref_mut()?;
+        if tries == Tries::Ports {
+            let mut why = None;
+            for ((slot, trie), len) in PORTS.into_iter().zip(&table.ports).zip(table.shape.port) {
+                if len == 0 {
+                    continue;
+                }
+                if let Some(bits) = trie.find(port_of(self.flow, slot)).missing(len.into()) {
+                    if why.is_none() || is_exposed(wc, slot, bits) {
+                        why = Some((slot, bits));
+                    }
+                }
+            }
+            if let Some((slot, bits)) = why {
+                table.shape.expose(level, wc);
+                expose(wc, slot, bits);
+                return None;
+            }
+        }
+        table.shape.expose(level + 1, wc);
+        None
+    }
+
+    /// True if the tries say that no rule of the subtable has the flow's addresses; leaves the witness.
+    #[inline]
+    fn no_address(&mut self, table: &Subtable<R>, level: usize) -> bool {
+        let mut why = None;
+        for (i, len) in table.shape.address.into_iter().enumerate() {
+            if len == 0 {
+                continue;
+            }
+            let hit = match self.hits[i] {
+                Some(hit) => hit,
+                None => *self.hits[i].insert(self.of.ask(i, self.flow)),
+            };
+            let Some(bits) = hit.missing(len.into()) else { continue };
+            let Some(wc) = &self.wc else { return true };
+            // Of two reasons, better one that needs no more bits than are exact already.
+            if why.is_none() || is_exposed(wc, ADDRESSES[i], bits) {
+                why = Some((ADDRESSES[i], bits));
+            }
+        }
+        let (Some((slot, bits)), Some(wc)) = (why, &mut self.wc) else { return false };
+        table.shape.expose(level, wc);
+        expose(wc, slot, bits);
+        true
+    }
+}

@@ -1,0 +1,125 @@
+//! The subtables by falling highest priority: a persistent sorted list of chunks.
+
+use std::cmp::Reverse;
+use std::sync::Arc;
+
+use crate::subtable::Subtable;
+
+/// Subtables in a chunk before it is split.
+const CHUNK: usize = 64;
+
+/// A subtable and the highest priority of its rules.
+pub(crate) struct Place<R> {
+    pub(crate) max: i32,
+    pub(crate) table: Arc<Subtable<R>>,
+}
+
+impl<R> Clone for Place<R> {
+    fn clone(&self) -> Self {
+        Place { max: self.max, table: Arc::clone(&self.table) }
+    }
+}
+
+impl<R> Place<R> {
+    /// What the list is sorted by. Of equal priorities the older subtable is first.
+    fn key(&self) -> (Reverse<i32>, u64) {
+        (Reverse(self.max), self.table.id)
+    }
+}
+
+/// The list. No chunk is empty.
+pub(crate) struct Order<R> {
+    chunks: Arc<Vec<Arc<Vec<Place<R>>>>>,
+    len: usize,
+}
+
+impl<R> Clone for Order<R> {
+    fn clone(&self) -> Self {
+        Order { chunks: Arc::clone(&self.chunks), len: self.len }
+    }
+}
+
+impl<R> Default for Order<R> {
+    fn default() -> Self {
+        Order { chunks: Arc::default(), len: 0 }
+    }
+}
+
+impl<R> Order<R> {
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Place<R>> {
+        self.chunks.iter().flat_map(|c| c.iter())
+    }
+
+    /// The chunk that a key is in, or would be.
+    fn chunk(&self, key: (Reverse<i32>, u64)) -> usize {
+        let n = self.chunks.partition_point(|c| c.last().is_some_and(|p| p.key() < key));
+        n.min(self.chunks.len().saturating_sub(1))
+    }
+
+    /// The subtable `id` whose highest priority is `max`.
+    pub(crate) fn find(&self, max: i32, id: u64) -> Option<&Subtable<R>> {
+        let key = (Reverse(max), id);
+        let chunk = self.chunks.get(self.chunk(key))?;
+        let n = chunk.binary_search_by_key(&key, Place::key).ok()?;
+        chunk.get(n).map(|p| &*p.table)
+    }
+
+    /// The same for changing it. What it is sorted by must stay.
+    pub(crate) fn find_mut(&mut self, max: i32, id: u64) -> Option<&mut Subtable<R>> {
+        let key = (Reverse(max), id);
+        let n = self.chunk(key);
+        let chunk = Arc::make_mut(Arc::make_mut(&mut self.chunks).get_mut(n)?);
+        let n = chunk.binary_search_by_key(&key, Place::key).ok()?;
+        chunk.get_mut(n).map(|p| Arc::make_mut(&mut p.table))
+    }
+
+    /// Puts a subtable where it belongs.
+    pub(crate) fn insert(&mut self, place: Place<R>) {
+        self.len += 1;
+        let at = self.chunk(place.key());
+        let chunks = Arc::make_mut(&mut self.chunks);
+        let Some(chunk) = chunks.get_mut(at) else {
+            chunks.push(Arc::new(vec![place]));
+            return;
+        };
+        let chunk = Arc::make_mut(chunk);
+        let n = chunk.partition_point(|p| p.key() < place.key());
+        chunk.insert(n, place);
+        if chunk.len() > CHUNK {
+            let tail = chunk.split_off(CHUNK / 2);
+            chunks.insert(at + 1, Arc::new(tail));
+        }
+    }
+
+    /// Takes a subtable out.
+    pub(crate) fn remove(&mut self, max: i32, id: u64) -> Option<Place<R>> {
+        let key = (Reverse(max), id);
+        let at = self.chunk(key);
+        let chunks = Arc::make_mut(&mut self.chunks);
+        let chunk = Arc::make_mut(chunks.get_mut(at)?);
+        let n = chunk.binary_search_by_key(&key, Place::key).ok()?;
+        let place = chunk.remove(n);
+        self.len -= 1;
+        // A chunk that is small beside its neighbour joins it.
+        let left = chunk.len();
+        if left == 0 {
+            chunks.remove(at);
+        } else if chunks.get(at + 1).is_some_and(|next| left + next.len() <= CHUNK / 2) {
+            let next = chunks.remove(at + 1);
+            if let Some(chunk) = chunks.get_mut(at) {
+                Arc::make_mut(chunk).extend(next.iter().cloned());
+            }
+        }
+        Some(place)
+    }
+
+    /// Bytes on the heap, the subtables' own not counted.
+    pub(crate) fn weigh(&self, total: &mut (usize, usize)) {
+        total.0 += self.chunks.len();
+        total.1 += self.chunks.iter().map(|c| 48 + c.capacity() * size_of::<Place<R>>()).sum::<usize>();
+    }
+}

@@ -1,0 +1,188 @@
+//! A persistent hash map: 16-way nodes over the bits of a 32-bit hash, leaves of up to 16 items.
+//!
+//! Cloning shares everything. A change copies the nodes on its way that somebody else holds and edits the others in
+//! place, so a batch of changes costs what it changes, once. An item knows its own hash; equal hashes live side by side
+//! and the caller tells them apart.
+
+use std::sync::Arc;
+
+/// Bits of the hash that one node looks at.
+const STEP: u32 = 4;
+/// Children of a node.
+const WAYS: usize = 1 << STEP;
+/// Items in a leaf before it is split.
+const LEAF: usize = 16;
+
+/// What a [`Radix`] stores.
+pub(crate) trait Hashed: Clone {
+    fn hash(&self) -> u32;
+}
+
+#[derive(Clone)]
+pub(crate) enum Child<T> {
+    Empty,
+    Leaf(Arc<Vec<T>>),
+    Node(Arc<[Child<T>; WAYS]>),
+}
+
+/// The map. `len` is the number of items.
+#[derive(Clone)]
+pub(crate) struct Radix<T> {
+    root: Child<T>,
+    len: usize,
+}
+
+impl<T> Default for Radix<T> {
+    fn default() -> Self {
+        Radix { root: Child::Empty, len: 0 }
+    }
+}
+
+/// Which child of a node `depth` steps below the root `hash` belongs to; high bits first.
+#[inline]
+fn way(hash: u32, depth: u32) -> usize {
+    (hash << (depth * STEP) >> (u32::BITS - STEP)) as usize
+}
+
+/// Leaves grow by a few items at a time, because there are many and most stay small.
+fn push<T>(leaf: &mut Vec<T>, item: T) {
+    if leaf.len() == leaf.capacity() {
+        leaf.reserve_exact(if leaf.is_empty() { 1 } else { 4 });
+    }
+    leaf.push(item);
+}
+
+impl<T: Hashed> Radix<T> {
+    pub(crate) fn root(&self) -> &Child<T> {
+        &self.root
+    }
+
+    /// The first item of `hash` that `wanted` accepts.
+    #[inline]
+    pub(crate) fn find(&self, hash: u32, mut wanted: impl FnMut(&T) -> bool) -> Option<&T> {
+        let (mut at, mut depth) = (&self.root, 0);
+        loop {
+            match at {
+                Child::Empty => return None,
+                Child::Leaf(items) => return items.iter().find(|i| i.hash() == hash && wanted(i)),
+                Child::Node(kids) => at = &kids[way(hash, depth)],
+            }
+            depth += 1;
+        }
+    }
+
+    /// As [`Radix::find`], for changing the item (not its hash). Copies what is shared on the way even if there is no
+    /// such item.
+    pub(crate) fn find_mut(&mut self, hash: u32, mut wanted: impl FnMut(&T) -> bool) -> Option<&mut T> {
+        let (mut at, mut depth) = (&mut self.root, 0);
+        loop {
+            match at {
+                Child::Empty => return None,
+                Child::Leaf(items) => {
+                    let n = items.iter().position(|i| i.hash() == hash && wanted(i))?;
+                    return Arc::make_mut(items).get_mut(n);
+                }
+                Child::Node(kids) => at = &mut Arc::make_mut(kids)[way(hash, depth)],
+            }
+            depth += 1;
+        }
+    }
+
+    /// Adds an item beside whatever is there.
+    pub(crate) fn insert(&mut self, item: T) {
+        self.len += 1;
+        let hash = item.hash();
+        let (mut at, mut depth) = (&mut self.root, 0);
+        while let Child::Node(kids) = at {
+            at = &mut Arc::make_mut(kids)[way(hash, depth)];
+            depth += 1;
+        }
+        match at {
+            Child::Leaf(items) => {
+                let items = Arc::make_mut(items);
+                push(items, item);
+                if items.len() > LEAF && depth * STEP < u32::BITS {
+                    *at = split(std::mem::take(items), depth);
+                }
+            }
+            _ => *at = Child::Leaf(Arc::new(vec![item])),
+        }
+    }
+
+    /// Takes out the first item of `hash` that `wanted` accepts.
+    pub(crate) fn remove(&mut self, hash: u32, mut wanted: impl FnMut(&T) -> bool) -> Option<T> {
+        let item = remove(&mut self.root, hash, 0, &mut wanted)?;
+        self.len -= 1;
+        Some(item)
+    }
+
+    /// The item, if there is exactly one.
+    pub(crate) fn only(&self) -> Option<&T> {
+        match &self.root {
+            Child::Leaf(items) if self.len == 1 => items.first(),
+            _ => None,
+        }
+    }
+}
+
+/// A node `depth` steps below the root that holds `items`.
+fn split<T: Hashed>(items: Vec<T>, depth: u32) -> Child<T> {
+    let mut leaves: [Vec<T>; WAYS] = Default::default();
+    for item in items {
+        push(&mut leaves[way(item.hash(), depth)], item);
+    }
+    Child::Node(Arc::new(leaves.map(|leaf| match leaf.len() {
+        0 => Child::Empty,
+        n if n > LEAF && (depth + 1) * STEP < u32::BITS => split(leaf, depth + 1),
+        _ => Child::Leaf(Arc::new(leaf)),
+    })))
+}
+
+fn remove<T: Hashed>(at: &mut Child<T>, hash: u32, depth: u32, wanted: &mut impl FnMut(&T) -> bool) -> Option<T> {
+    match at {
+        Child::Empty => None,
+        Child::Leaf(items) => {
+            let n = items.iter().position(|i| i.hash() == hash && wanted(i))?;
+            let items = Arc::make_mut(items);
+            let item = items.swap_remove(n);
+            if items.is_empty() {
+                *at = Child::Empty;
+            } else if items.capacity() >= items.len() + 8 {
+                items.shrink_to_fit();
+            }
+            Some(item)
+        }
+        Child::Node(kids) => {
+            let kids = Arc::make_mut(kids);
+            let kid = &mut kids[way(hash, depth)];
+            let item = remove(kid, hash, depth + 1, wanted)?;
+            // A node with one leaf left is that leaf; a node with one node left stays, its depth being its place.
+            if !matches!(kid, Child::Node(_)) {
+                let mut rest = kids.iter_mut().filter(|k| !matches!(k, Child::Empty));
+                match (rest.next(), rest.next()) {
+                    (None, _) => *at = Child::Empty,
+                    (Some(kid @ Child::Leaf(_)), None) => *at = std::mem::replace(kid, Child::Empty),
+                    _ => {}
+                }
+            }
+            Some(item)
+        }
+    }
+}
+
+/// Nodes and bytes on the heap that a map itself takes (not what its items point at).
+pub(crate) fn weigh<T>(at: &Child<T>, total: &mut (usize, usize)) {
+    const COUNTS: usize = 2 * size_of::<usize>();
+    match at {
+        Child::Empty => {}
+        Child::Leaf(items) => {
+            total.0 += 1;
+            total.1 += COUNTS + size_of::<Vec<T>>() + items.capacity() * size_of::<T>();
+        }
+        Child::Node(kids) => {
+            total.0 += 1;
+            total.1 += COUNTS + size_of_val(&**kids);
+            kids.iter().for_each(|k| weigh(k, total));
+        }
+    }
+}

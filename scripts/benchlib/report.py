@@ -1,0 +1,95 @@
+"""Results as JSON, as a Markdown table and as an SVG chart in docs/performance.md."""
+import json
+import platform
+import re
+import statistics
+
+
+def summary(rounds, hertz):
+    """Best and median Mpps and cycles of each switch; own cycles are total less io of the same round."""
+    out = {}
+    for name in rounds[0]:
+        rates = [r[name] for r in rounds if r.get(name)]
+        if not rates:
+            continue
+        best = max(rates)
+        out[name] = {"best_mpps": best / 1e6, "median_mpps": statistics.median(rates) / 1e6, "cycles": hertz / best,
+                     "spread": min(rates) / best, "rounds_mpps": [r / 1e6 for r in rates]}
+        own = [hertz / r[name] - hertz / r["testpmd io"] for r in rounds if r.get(name) and r.get("testpmd io")]
+        if own and name != "testpmd io":
+            out[name]["own_cycles"] = min(own)
+            out[name]["own_cycles_median"] = statistics.median(own)
+    return out
+
+
+def ratio(result):
+    ours, peer = result.get("Ironbridge"), result.get("OVS-DPDK")
+    return ours["best_mpps"] / peer["best_mpps"] if ours and peer else None
+
+
+def table(results):
+    rows = ["| | case | io | OVS-DPDK | Ironbridge | ratio | floor | own cycles (OVS) | own cycles (Ironbridge) |",
+            "|---|---|---|---|---|---|---|---|---|"]
+    for case, result in results:
+        def mpps(name):
+            r = result.get(name)
+            return f"{r['best_mpps']:.1f} ({r['median_mpps']:.1f})" if r else "-"
+
+        def own(name):
+            r = result.get(name, {})
+            return f"{r['own_cycles']:.0f}" if "own_cycles" in r else "-"
+
+        x = ratio(result)
+        floor = f"{case.floor:.1f}x" if case.floor else "-"
+        rows.append(f"| {case.key} | {case.title} | {mpps('testpmd io')} | {mpps('OVS-DPDK')} | {mpps('Ironbridge')} | "
+                    f"{f'{x:.2f}x' if x else '-'} | {floor} | {own('OVS-DPDK')} | {own('Ironbridge')} |")
+    return "\n".join(rows)
+
+
+def chart(results):
+    """Horizontal bars, two for each case, drawn with plain SVG; readable on light and dark pages."""
+    width, row, left = 900, 44, 330
+    height = row * len(results) + 50
+    top = max((r[n]["best_mpps"] for _, r in results for n in ("OVS-DPDK", "Ironbridge") if n in r), default=1)
+    scale = (width - left - 80) / top
+    out = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="13">',
+           f'<rect width="{width}" height="{height}" fill="#ffffff"/>',
+           '<text x="10" y="22" font-size="15" font-weight="bold">Mpps on one core, best of rounds</text>',
+           f'<rect x="{left}" y="10" width="12" height="12" fill="#9aa5b1"/><text x="{left + 18}" y="21">OVS-DPDK</text>',
+           f'<rect x="{left + 110}" y="10" width="12" height="12" fill="#1f6feb"/><text x="{left + 128}" y="21">Ironbridge</text>']
+    for i, (case, result) in enumerate(results):
+        y = 40 + i * row
+        out.append(f'<text x="10" y="{y + 20}">{case.title}</text>')
+        for j, (name, colour) in enumerate((("OVS-DPDK", "#9aa5b1"), ("Ironbridge", "#1f6feb"))):
+            if name not in result:
+                continue
+            value = result[name]["best_mpps"]
+            at = y + j * 17
+            out.append(f'<rect x="{left}" y="{at}" width="{value * scale:.1f}" height="14" fill="{colour}"/>')
+            out.append(f'<text x="{left + value * scale + 6:.1f}" y="{at + 12}">{value:.1f}</text>')
+    return "\n".join(out) + "\n</svg>\n"
+
+
+def cpu():
+    with open("/proc/cpuinfo") as f:
+        found = re.search(r"model name\s*:\s*(.*)", f.read())
+    return found[1] if found else platform.machine()
+
+
+def write(top, results, rounds, seconds, hertz):
+    data = {"cpu": cpu(), "hertz": hertz, "rounds": rounds, "seconds": seconds,
+            "cases": {case.key: {"title": case.title, "floor": case.floor, "ratio": ratio(r), **r} for case, r in results}}
+    (top / "docs" / "performance.json").write_text(json.dumps(data, indent=1) + "\n")
+    (top / "docs" / "performance.svg").write_text(chart(results))
+    text = f"""# Performance
+
+Made by `scripts/bench`. One core ({cpu()}, {hertz / 1e9:.2f} GHz), 60-byte frames unless said, net_pcap in an endless loop to
+net_null, testpmd's io forwarding, Open vSwitch with DPDK (Debian 12) and Ironbridge in turn, {rounds} rounds of {seconds} s each.
+Mpps are the best of the rounds, the median in brackets. Own cycles are the total for each packet less io's of the same
+round, the least of the rounds.
+
+{table(results)}
+
+![Mpps on one core](performance.svg)
+"""
+    (top / "docs" / "performance.md").write_text(text)

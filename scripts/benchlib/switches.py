@@ -1,0 +1,315 @@
+"""The three that are measured on the same core, capture and devices: testpmd's io forwarding (the ceiling), Open vSwitch
+with DPDK (the peer) and Ironbridge. Each knows how to start, send a case's traffic, measure and stop what it started."""
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import threading
+import time
+
+CORE = 1
+
+
+def run(*command, check=True, **more):
+    done = subprocess.run([str(c) for c in command], capture_output=True, text=True, **more)
+    if check and done.returncode:
+        raise RuntimeError(f"{' '.join(map(str, command))}: {done.stderr.strip() or done.stdout.strip()}")
+    return done.stdout
+
+
+def until(what, condition, seconds=30):
+    """Waits for a condition of another process."""
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            raise RuntimeError(f"waited {seconds} s for {what}")
+        time.sleep(0.05)
+
+
+def stop(process):
+    if process.poll() is None:
+        process.send_signal(signal.SIGINT)
+        try:
+            process.wait(15)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def rate(count, seconds, settle):
+    """Packets per second of a cumulative count."""
+    start, end = count(), time.monotonic() + 20
+    while count() - start < 1000:
+        if time.monotonic() > end:
+            raise RuntimeError("no packets come out")
+        time.sleep(0.05)
+    time.sleep(settle)
+    a, t0 = count(), time.monotonic_ns()
+    time.sleep(seconds)
+    b, t1 = count(), time.monotonic_ns()
+    return (b - a) * 1e9 / (t1 - t0)
+
+
+class Generator:
+    """testpmd's flowgen behind a memif socket, on the other core."""
+
+    def __init__(self, case, folder):
+        self.process = None
+        if case.generator != "flowgen":
+            return
+        self.socket = folder / "memif.sock"
+        self.process = subprocess.Popen(
+            ["dpdk-testpmd", "-l", "0", "--main-lcore", "0", "--lcores", "0,1@0", "-n", "1", "--no-pci", "--in-memory", "--vdev",
+             f"net_memif0,role=server,socket={self.socket},socket-abstract=no,bsize=2048,rsize=11", "--", "--nb-cores=1",
+             "--forward-mode=flowgen", f"--flowgen-flows={case.flows}", "--total-num-mbufs=20000", "--no-lsc-interrupt",
+             "--stats-period", "3600"],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
+        until("the generator's socket", lambda: self.socket.exists())
+
+    def close(self):
+        if self.process:
+            stop(self.process)
+            self.socket.unlink(missing_ok=True)
+
+
+def source(case, capture, folder):
+    """The receiving device of a case."""
+    if case.generator == "flowgen":
+        return f"net_memif0,role=client,socket={folder}/memif.sock,socket-abstract=no,bsize=2048,rsize=11"
+    return f"net_pcap0,rx_pcap={capture},infinite_rx=1"
+
+
+class Testpmd:
+    name = "testpmd io"
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def measure(self, case, capture, seconds):
+        # the count of packets sent, second by second, is what it prints
+        process = subprocess.Popen(
+            ["dpdk-testpmd", "-l", f"0,{CORE}", "--main-lcore", "0", "-n", "1", "--no-pci", "--in-memory", "--vdev",
+             source(case, capture, self.folder), "--vdev", "net_null1,no-rx=1", "--", "--nb-cores=1", "--stats-period", "1",
+             "--forward-mode=io", "--total-num-mbufs=200000", "--no-lsc-interrupt"],
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL, text=True)
+        rates, end = [], time.monotonic() + seconds + 20
+        for line in process.stdout:
+            found = re.search(r"Tx-pps:\s+([1-9]\d*)", line)
+            if found:
+                rates.append(int(found[1]))
+            if len(rates) > seconds + 1 or time.monotonic() > end:
+                break
+        stop(process)
+        if len(rates) < 3:
+            raise RuntimeError("testpmd sent nothing")
+        best = sorted(rates[1:])
+        return best[len(best) // 2]
+
+    def close(self):
+        pass
+
+
+class Peer:
+    name = "OVS-DPDK"
+
+    def __init__(self, folder):
+        self.folder = folder / "ovs"
+        self.folder.mkdir()
+        self.env = dict(os.environ, OVS_RUNDIR=self.folder, OVS_LOGDIR=self.folder, OVS_DBDIR=self.folder,
+                        OVS_SYSCONFDIR=self.folder)
+        conf, self.db = self.folder / "conf.db", f"unix:{self.folder}/db.sock"
+        run("ovsdb-tool", "create", conf, "/usr/share/openvswitch/vswitch.ovsschema")
+        run("ovsdb-server", conf, f"--remote=punix:{self.folder}/db.sock", "--pidfile", "--detach", "--log-file",
+            env=self.env)
+        self.vsctl("--no-wait", "init")
+        self.vsctl("--no-wait", "set", "Open_vSwitch", ".", "other_config:dpdk-init=true",
+                   "other_config:dpdk-extra=--no-pci --in-memory -n 1", "other_config:dpdk-lcore-mask=0x1",
+                   f"other_config:pmd-cpu-mask={1 << CORE:#x}", "other_config:dpdk-socket-mem=1024",
+                   "other_config:flow-limit=400000")
+        run("/usr/lib/openvswitch-switch-dpdk/ovs-vswitchd-dpdk", self.db, "--pidfile", "--detach", "--log-file",
+            env=self.env)
+        self.pids = [int((self.folder / f).read_text()) for f in ("ovs-vswitchd-dpdk.pid", "ovsdb-server.pid")]
+
+    def vsctl(self, *arguments):
+        return run("ovs-vsctl", f"--db={self.db}", "--timeout=30", *arguments, env=self.env)
+
+    def ofctl(self, *arguments):
+        return run("ovs-ofctl", "-O", "OpenFlow13", *arguments, env=self.env)
+
+    def app(self, *arguments):
+        return run("ovs-appctl", "-t", self.folder / f"ovs-vswitchd-dpdk.{self.pids[0]}.ctl", *arguments, env=self.env)
+
+    def measure(self, case, capture, seconds):
+        self.vsctl("--if-exists", "del-br", "br0")
+        self.vsctl("add-br", "br0", "--", "set", "bridge", "br0", "datapath_type=netdev", "fail_mode=secure",
+                   "other-config:mac-table-size=50000")
+        try:
+            self.vsctl("add-port", "br0", "p0", "--", "set", "interface", "p0", "type=dpdk", "ofport_request=1",
+                       f"options:dpdk-devargs={source(case, capture, self.folder.parent)}")
+            self.vsctl("add-port", "br0", "p1", "--", "set", "interface", "p1", "type=dpdk", "ofport_request=2",
+                       "options:dpdk-devargs=net_null1,no-rx=1")
+            for port, vlan, mac in case.statics:
+                self.app("fdb/add", "br0", port, vlan, mac)
+            flows = self.folder / "flows.txt"
+            flows.write_text("\n".join(case.rules()) + "\n")
+            self.ofctl("del-flows", "br0")
+            self.ofctl("add-flows", "br0", flows)
+            return rate(self.sent, seconds, 4 if case.flows > 20_000 else 2)
+        finally:
+            self.vsctl("del-br", "br0")
+
+    def sent(self):
+        return int(re.search(r"tx pkts=(\d+)", self.ofctl("dump-ports", "br0", "2"))[1])
+
+    def close(self):
+        for pid in self.pids:
+            try:
+                os.kill(pid, signal.SIGTERM)
+            except ProcessLookupError:
+                pass
+        until("the peer to stop", lambda: not any(os.path.exists(f"/proc/{p}") for p in self.pids))
+
+
+CONFIG = """[switch]
+run-dir = "{folder}"
+[cpu]
+management = 0
+workers = [{core}]
+[dpdk]
+hugepages = "yes"
+socket-mem = 1024
+file-prefix = "ironbridge-bench"
+extra = ["--in-memory"]
+[metrics]
+enable = false
+[limits]
+flow-limit = {flow_limit}
+[[bridge]]
+name = "br0"
+fail_mode = "secure"
+local = false
+flows = "flows.txt"
+other_config = {{ mac-table-size = "50000" }}
+[[bridge.port]]
+name = "p0"
+type = "dpdk"
+ofport_request = 1
+options = {{ dpdk-devargs = "{source}" }}
+[[bridge.port]]
+name = "p1"
+type = "dpdk"
+ofport_request = 2
+options = {{ dpdk-devargs = "net_null1,no-rx=1" }}
+"""
+
+
+class Control:
+    """One connection to a control socket; requests may be sent ahead of their answers."""
+
+    def __init__(self, path):
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.connect(str(path))
+        self.buffer, self.decoder = "", json.JSONDecoder()
+
+    def send(self, method, *parameters):
+        self.socket.sendall(json.dumps({"method": method, "params": list(parameters), "id": 0}).encode())
+
+    def answer(self):
+        while True:
+            try:
+                value, end = self.decoder.raw_decode(self.buffer)
+                self.buffer = self.buffer[end:].lstrip()
+                if value.get("error"):
+                    raise RuntimeError(value["error"])
+                return value["result"]
+            except json.JSONDecodeError:
+                more = self.socket.recv(1 << 20)
+                if not more:
+                    raise RuntimeError("the control socket was closed") from None
+                self.buffer += more.decode()
+
+    def call(self, method, *parameters):
+        self.send(method, *parameters)
+        return self.answer()
+
+
+class Churn(threading.Thread):
+    """Adds and removes rules beside those that the traffic hits, so many changes a second, in batches of 10 ms."""
+
+    def __init__(self, path, each_second):
+        super().__init__(daemon=True)
+        self.control, self.each_second, self.done, self.count = Control(path), each_second, threading.Event(), 0
+        self.failed = None
+
+    def run(self):
+        try:
+            batch, due, n = self.each_second // 100, time.monotonic(), 0
+            while not self.done.is_set():
+                for _ in range(batch):
+                    i = n // 2 % 5000
+                    match = f"udp,nw_src=172.16.{i >> 8}.{i & 255},nw_dst=192.168.1.1,tp_src={1024 + i},tp_dst=53"
+                    if n % 2 == 0:
+                        self.control.send("ofctl/add-flow", "br0", f"priority=100,{match},actions=output:2")
+                    else:
+                        self.control.send("ofctl/del-flows", "br0", f"--strict priority=100,{match}")
+                    n += 1
+                for _ in range(batch):
+                    self.control.answer()
+                    self.count += 1
+                due += 0.01
+                self.done.wait(max(0, due - time.monotonic()))
+        except (RuntimeError, OSError) as e:
+            self.failed = e
+
+
+class Ironbridge:
+    name = "Ironbridge"
+
+    def __init__(self, folder, binary):
+        self.folder, self.binary = folder / "ironbridge", binary
+        self.folder.mkdir()
+
+    def measure(self, case, capture, seconds):
+        (self.folder / "flows.txt").write_text("\n".join(case.rules()) + "\n")
+        config = self.folder / "bench.toml"
+        config.write_text(CONFIG.format(folder=self.folder, core=CORE, flow_limit=case.flow_limit,
+                                        source=source(case, capture, self.folder.parent)))
+        log = open(self.folder / "log", "w")
+        process = subprocess.Popen([self.binary, "run", "--config", config], stdout=log, stderr=log,
+                                   stdin=subprocess.DEVNULL)
+        churn = None
+        try:
+            path = self.folder / f"ironbridge.{process.pid}.ctl"
+            until("the control socket", lambda: path.exists() or process.poll() is not None)
+            if process.poll() is not None:
+                raise RuntimeError((self.folder / "log").read_text()[-2000:])
+            control = Control(path)
+            for port, vlan, mac in case.statics:
+                control.call("fdb/add", "br0", port, str(vlan), mac)
+            if case.churn:
+                churn = Churn(path, case.churn)
+                churn.start()
+            before, t0 = churn.count if churn else 0, time.monotonic()
+            result = rate(lambda: self.sent(control), seconds, 4 if case.flows > 20_000 else 2)
+            if churn:
+                if churn.failed:
+                    raise churn.failed
+                self.changes = (churn.count - before) / (time.monotonic() - t0)
+            return result
+        finally:
+            if churn:
+                churn.done.set()
+                churn.join(5)
+            stop(process)
+            log.close()
+
+    @staticmethod
+    def sent(control):
+        text = control.call("metrics/show")
+        found = re.search(r'^ironbridge_port_tx_packets_total\{[^}]*port="p1"[^}]*\} (\d+)', text, re.M)
+        return int(found[1]) if found else 0
+
+    def close(self):
+        pass

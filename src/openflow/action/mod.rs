@@ -6,17 +6,22 @@
 pub mod conntrack;
 pub mod control;
 pub mod encap;
-pub mod instruction;
+mod header;
+mod instruction;
 pub mod learn;
 pub mod output;
+mod read;
 pub mod select;
 pub mod set;
+mod vlan;
 
 pub use conntrack::{Ct, CtZone, Nat, NatKind, NatRange};
 pub use control::{Resubmit, Sample, SampleDirection};
 pub use encap::{Decap, Encap, EncapProperty};
 pub use learn::{Learn, LearnLimit, LearnSource, LearnSpec, LearnTarget};
 pub use output::{Controller, PacketInReason};
+pub(crate) use read::parse_bucket_actions;
+pub use read::{Printer, Reader, actions_text, parse_actions};
 pub use select::{Bundle, BundleAlgorithm, HashFields, Multipath, MultipathAlgorithm};
 pub use set::{SetField, SetStyle};
 
@@ -92,7 +97,8 @@ pub enum Action {
     SetMplsTc(u8),
     SetMplsTtl(u8),
     DecMplsTtl,
-    /// Decrements IP's TTL; with TTL 0 or 1, sends the packet to these controllers and stops. `[0]` is the plain `dec_ttl`.
+    /// Decrements IP's TTL; with TTL 0 or 1, sends the packet to the controllers with these ids and stops. No ids is the
+    /// plain `dec_ttl`, which means id 0.
     DecTtl(Vec<u16>),
     DecNshTtl,
     Encap(Box<Encap>),
@@ -135,4 +141,60 @@ pub enum Action {
         mask: u64,
     },
     GotoTable(TableId),
+}
+
+impl Action {
+    /// What it is called in text.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Action::Output { port: OfPort::CONTROLLER, .. } | Action::Controller(_) => "controller",
+            Action::Output { .. } | Action::OutputReg { .. } | Action::OutputTrunc { .. } => "output",
+            Action::Enqueue { .. } => "enqueue",
+            Action::Group(_) => "group",
+            Action::Bundle(b) if b.dst.is_some() => "bundle_load",
+            Action::Bundle(_) => "bundle",
+            Action::SetField(s) if s.style == SetStyle::Load => "load",
+            Action::SetField(_) => "set_field",
+            Action::Move { .. } => "move",
+            Action::StackPush(_) => "push",
+            Action::StackPop(_) => "pop",
+            Action::SetTunnel { .. } => "set_tunnel",
+            Action::SetQueue(_) => "set_queue",
+            Action::PopQueue => "pop_queue",
+            Action::DeleteField(_) => "delete_field",
+            Action::SetVlanVid { .. } => "set_vlan_vid",
+            Action::SetVlanPcp { .. } => "set_vlan_pcp",
+            Action::StripVlan => "strip_vlan",
+            Action::PushVlan(_) => "push_vlan",
+            Action::PushMpls(_) => "push_mpls",
+            Action::PopMpls(_) => "pop_mpls",
+            Action::SetMplsLabel(_) => "set_mpls_label",
+            Action::SetMplsTc(_) => "set_mpls_tc",
+            Action::SetMplsTtl(_) => "set_mpls_ttl",
+            Action::DecMplsTtl => "dec_mpls_ttl",
+            Action::DecTtl(_) => "dec_ttl",
+            Action::DecNshTtl => "dec_nsh_ttl",
+            Action::Encap(_) => "encap",
+            Action::Decap(_) => "decap",
+            Action::Resubmit(_) => "resubmit",
+            Action::Clone(_) => "clone",
+            Action::Note(_) => "note",
+            Action::Exit => "exit",
+            Action::Learn(_) => "learn",
+            Action::Conjunction { .. } => "conjunction",
+            Action::Multipath(_) => "multipath",
+            Action::Sample(_) => "sample",
+            Action::FinTimeout { .. } => "fin_timeout",
+            Action::CheckPktLarger { .. } => "check_pkt_larger",
+            Action::Ct(_) => "ct",
+            Action::CtClear => "ct_clear",
+            Action::DebugRecirc => "debug_recirc",
+            Action::DebugSlow => "debug_slow",
+            Action::Meter(_) => "meter",
+            Action::ClearActions => "clear_actions",
+            Action::WriteActions(_) => "write_actions",
+            Action::WriteMetadata { .. } => "write_metadata",
+            Action::GotoTable(_) => "goto_table",
+        }
+    }
 }

@@ -42,6 +42,14 @@ pub fn by_name(name: &str) -> Option<FieldId> {
     BY_NAME.get(name).copied()
 }
 
+static BY_NXM_NAME: LazyLock<HashMap<&'static str, FieldId>> =
+    LazyLock::new(|| Field::all().flat_map(|f| f.oxm.iter().map(|o| (o.name, f.id))).collect());
+
+/// The field whose code point is called `name`, as `NXM_NX_REG0`.
+pub fn by_nxm_name(name: &str) -> Option<FieldId> {
+    BY_NXM_NAME.get(name).copied()
+}
+
 /// The field with an NXM or OXM code point; `experimenter` is 0 unless the class is 0xffff.
 pub fn by_oxm(class: u16, field: u8, experimenter: u32) -> Option<FieldId> {
     BY_OXM.get(&(class, field, experimenter)).copied()

@@ -19,8 +19,10 @@ pub enum Prereq {
     /// IPv4 or IPv6.
     Ip,
     Nsh,
-    /// Tracked, with an original tuple.
+    /// IP, and tracked so that there is an original tuple: new, established, related, reply, or tracked and not invalid.
     Ct,
+    CtIpv4,
+    CtIpv6,
     Mpls,
     Tcp,
     Udp,
@@ -63,10 +65,22 @@ pub const ND_SOLICIT: u8 = 135;
 /// See [`ND_SOLICIT`].
 pub const ND_ADVERT: u8 = 136;
 
-/// ct_state: the packet has been through the tracker.
-pub const CT_TRACKED: u32 = 0x20;
-/// ct_state: the tracker could not place it.
+/// Bits of ct_state (ovs-fields(7)).
+pub const CT_NEW: u32 = 0x01;
+/// Part of a connection that exists.
+pub const CT_ESTABLISHED: u32 = 0x02;
+/// Related to a connection that exists.
+pub const CT_RELATED: u32 = 0x04;
+/// In the reply direction.
+pub const CT_REPLY: u32 = 0x08;
+/// The tracker could not place it.
 pub const CT_INVALID: u32 = 0x10;
+/// It has been through the tracker.
+pub const CT_TRACKED: u32 = 0x20;
+/// Its source was translated.
+pub const CT_SNAT: u32 = 0x40;
+/// Its destination was translated.
+pub const CT_DNAT: u32 = 0x80;
 
 /// A flow that may be partly wildcarded: the bits of `flow` outside `mask` are unknown.
 struct Known<'a> {
@@ -83,8 +97,18 @@ impl Known<'_> {
         self.flow.get64(slot) & self.mask.map_or(u64::MAX, |m| m.get64(slot)) & bits == bits
     }
 
+    /// By Ethertype, or by packet type where the packet has no Ethernet header.
     fn eth(&self, kind: u16) -> bool {
-        self.is(l::ETH_TYPE, u64::from(kind))
+        self.is(l::ETH_TYPE, u64::from(kind)) || self.is(l::PACKET_TYPE, 1 << 16 | u64::from(kind))
+    }
+
+    fn ct_valid(&self) -> bool {
+        let positive = u64::from(CT_NEW | CT_ESTABLISHED | CT_RELATED | CT_REPLY);
+        let known = self.mask.map_or(u64::MAX, |m| m.get64(l::CT_STATE));
+        self.flow.get64(l::CT_STATE) & known & positive != 0
+            || self.has(l::CT_STATE, u64::from(CT_TRACKED))
+                && known & u64::from(CT_INVALID) != 0
+                && !self.has(l::CT_STATE, u64::from(CT_INVALID))
     }
 
     fn proto(&self, proto: u8) -> bool {
@@ -118,11 +142,9 @@ impl Known<'_> {
             Prereq::Ipv6 => self.eth(eth_type::IPV6),
             Prereq::Ip => self.ip(),
             Prereq::Nsh => self.eth(eth_type::NSH),
-            Prereq::Ct => {
-                self.ip()
-                    && self.has(l::CT_STATE, u64::from(CT_TRACKED))
-                    && !self.has(l::CT_STATE, u64::from(CT_INVALID))
-            }
+            Prereq::Ct => self.ip() && self.ct_valid(),
+            Prereq::CtIpv4 => self.eth(eth_type::IPV4) && self.ct_valid(),
+            Prereq::CtIpv6 => self.eth(eth_type::IPV6) && self.ct_valid(),
             Prereq::Mpls => self.eth(eth_type::MPLS) || self.eth(eth_type::MPLS_MULTICAST),
             Prereq::Tcp => self.transport(ip_proto::TCP),
             Prereq::Udp => self.transport(ip_proto::UDP),
@@ -163,7 +185,7 @@ impl Prereq {
             Prereq::Arp | Prereq::Ipv4 | Prereq::Ipv6 | Prereq::Ip | Prereq::Nsh | Prereq::Mpls => {
                 exact(&[l::ETH_TYPE]);
             }
-            Prereq::Ct => exact(&[l::ETH_TYPE, l::CT_STATE]),
+            Prereq::Ct | Prereq::CtIpv4 | Prereq::CtIpv6 => exact(&[l::ETH_TYPE, l::CT_STATE]),
             Prereq::Tcp | Prereq::Udp | Prereq::Sctp | Prereq::Icmpv4 | Prereq::Icmpv6 => {
                 exact(&[l::ETH_TYPE, l::NW_PROTO, l::NW_FRAG]);
             }

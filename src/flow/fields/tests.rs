@@ -10,11 +10,14 @@ fn rows_are_in_order_and_found() {
         assert_eq!(by_name(f.name), Some(f.id));
         for o in f.oxm {
             assert_eq!(by_oxm(o.class, o.field, o.experimenter), Some(f.id), "{}", f.name);
+            assert_eq!(by_nxm_name(o.name), Some(f.id));
         }
         assert!(usize::from(f.bits) <= usize::from(f.bytes) * 8);
     }
     assert_eq!(by_name("dl_src"), Some(FieldId::EthSrc));
     assert_eq!(by_name("no_such_field"), None);
+    assert_eq!(FieldId::IpSrc.row().nxm_name(), Some("NXM_OF_IP_SRC"));
+    assert_eq!(FieldId::Metadata.row().nxm_name(), Some("OXM_OF_METADATA"));
     assert_eq!(by_oxm(0x8000, 13, 0), Some(FieldId::TcpSrc));
     assert_eq!(by_oxm(1, 103, 0), FieldId::tun_metadata(63));
     assert_eq!(by_oxm(1, 109, 0), Some(FieldId::TunIpv6Src));

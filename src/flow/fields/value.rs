@@ -4,7 +4,7 @@
 //! Tunnel options can be wider and have no fixed place: [`super::tlv`] deals with them.
 #![deny(clippy::indexing_slicing)]
 
-use super::table::{Field, Format, Kind, Masking};
+use super::table::{Field, Kind, Masking};
 use crate::layout::{self as l, Slot, VLAN_PRESENT};
 use crate::words::{Flow, Mask};
 
@@ -79,7 +79,6 @@ impl Field {
             Kind::WidePort => value <= 0xffff_ffff && port_from_11(value as u32).is_some(),
             Kind::DlVlan => value & !0xfff == 0 || value == 0xffff,
             Kind::TunMetadata => true,
-            Kind::Plain if self.format == Format::CtState => value & !0xff == 0,
             Kind::Plain | Kind::VlanTci | Kind::VlanPcp => value <= self.max(),
         }
     }

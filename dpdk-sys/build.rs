@@ -6,19 +6,19 @@ use std::{env, path::PathBuf, process::Command};
 
 /// Functions that DPDK exports, and static inline functions (bindgen writes an out-of-line twin for those).
 const FUNCTIONS: &[&str] = &[
-    "rte_(eal_init|eal_cleanup|eal_get_runtime_dir|eal_has_hugepages|eal_iova_mode|version|strerror|socket_count|socket_id_by_idx)",
+    "rte_(eal_init|eal_cleanup|eal_get_runtime_dir|version|strerror)",
     "rte_(thread_register|thread_unregister|lcore_id)",
-    "rte_log_(set_global_level|get_global_level)",
-    "rte_dev_(probe|remove|name)",
-    "rte_eth_iterator_(init|next|cleanup)",
+    "rte_log_set_global_level",
+    "rte_dev_(probe|remove)",
+    "rte_eth_iterator_(init|next)",
     "rte_eth_dev_(info_get|configure|start|stop|close|socket_id|get_mtu|set_mtu|get_port_by_name|get_name_by_port)",
-    "rte_eth_dev_(is_valid_port|adjust_nb_rx_tx_desc|default_mac_addr_set|rss_hash_conf_get|callback_register)",
+    "rte_eth_dev_(is_valid_port|adjust_nb_rx_tx_desc|default_mac_addr_set|callback_register)",
     "rte_eth_dev_callback_unregister|rte_eth_find_next",
-    "rte_eth_(rx_queue_setup|tx_queue_setup|macaddr_get|stats_get|stats_reset|xstats_get|xstats_get_names)",
-    "rte_eth_(promiscuous_enable|promiscuous_disable|promiscuous_get|allmulticast_enable|xstats_reset)",
+    "rte_eth_(rx_queue_setup|tx_queue_setup|macaddr_get|stats_get|xstats_get|xstats_get_names)",
+    "rte_eth_(promiscuous_enable|promiscuous_disable)",
     "rte_eth_(rx_burst|tx_burst|tx_prepare)",
     "rte_pktmbuf_(pool_create|free|free_bulk|copy|alloc|alloc_bulk)",
-    "rte_mempool_(free|full|in_use_count|avail_count|lookup)",
+    "rte_mempool_(free|full|in_use_count|avail_count)",
     "ib_(errno|link_get|log_open)",
 ];
 
@@ -86,7 +86,7 @@ fn run() -> Result<(), String> {
     bindings.write_to_file(out.join("bindings.rs")).map_err(|e| format!("cannot write the bindings: {e}."))?;
 
     let mut cc = cc::Build::new();
-    cc.file(&shims).include(env!("CARGO_MANIFEST_DIR")).warnings(false).opt_level(3);
+    cc.file(&shims).include(env!("CARGO_MANIFEST_DIR")).warnings(false).opt_level(3).force_frame_pointer(false);
     flags.iter().for_each(|flag| {
         cc.flag(flag);
     });

@@ -14,9 +14,12 @@ pub struct LcoreGuard {
 }
 
 impl LcoreGuard {
-    /// Registers the calling thread. Fails when all of DPDK's thread numbers (128 as a rule) are taken. On a
-    /// thread that is registered already it changes nothing, but do not drop the two guards at different times.
+    /// Registers the calling thread. Fails when it is registered already, or all of DPDK's thread numbers (128 as a rule) are
+    /// taken.
     pub fn register(eal: &Eal) -> Result<LcoreGuard, Errno> {
+        if current().is_some() {
+            return Err(Errno::from_negative(-libc::EEXIST));
+        }
         // SAFETY: the EAL is up, as `eal` is one of its holders.
         match unsafe { dpdk_sys::rte_thread_register() } {
             0 => Ok(LcoreGuard { _eal: eal.clone(), _here: PhantomData }),

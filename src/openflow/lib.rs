@@ -12,6 +12,7 @@ pub mod group_mod;
 pub mod subfield;
 pub mod text;
 pub mod types;
+pub mod view;
 
 pub use action::Action;
 pub use flow_mod::FlowMod;

@@ -66,9 +66,9 @@ pub(super) fn format(action: &Action, _: &Printer) -> Option<String> {
     Some(match action {
         Action::PushMpls(ethertype) => format!("push_mpls:{ethertype:#06x}"),
         Action::PopMpls(ethertype) => format!("pop_mpls:{ethertype:#06x}"),
-        Action::SetMplsLabel(n) => format!("set_mpls_label:{n}"),
-        Action::SetMplsTc(n) => format!("set_mpls_tc:{n}"),
-        Action::SetMplsTtl(n) => format!("set_mpls_ttl:{n}"),
+        Action::SetMplsLabel(n) => format!("set_mpls_label({n})"),
+        Action::SetMplsTc(n) => format!("set_mpls_tc({n})"),
+        Action::SetMplsTtl(n) => format!("set_mpls_ttl({n})"),
         Action::DecTtl(ids) if ids.is_empty() => "dec_ttl".to_owned(),
         Action::DecTtl(ids) => {
             format!("dec_ttl({})", ids.iter().map(u16::to_string).collect::<Vec<_>>().join(","))

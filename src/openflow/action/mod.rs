@@ -3,6 +3,7 @@
 //! An action list is in OpenFlow 1.1+ order: actions to apply, then instructions (`clear_actions`, `write_actions`,
 //! `write_metadata`, `goto_table`), which are variants here too, as in the text. `drop` is the empty list.
 
+pub mod check;
 pub mod conntrack;
 pub mod control;
 pub mod encap;
@@ -15,13 +16,14 @@ pub mod select;
 pub mod set;
 mod vlan;
 
+pub use check::{CheckError, check, check_bucket};
 pub use conntrack::{Ct, CtZone, Nat, NatKind, NatRange};
 pub use control::{Resubmit, Sample, SampleDirection};
 pub use encap::{Decap, Encap, EncapProperty};
 pub use learn::{Learn, LearnLimit, LearnSource, LearnSpec, LearnTarget};
 pub use output::{Controller, PacketInReason};
 pub(crate) use read::parse_bucket_actions;
-pub use read::{Printer, Reader, actions_text, parse_actions};
+pub use read::{Printer, Reader, actions_text, actions_text_in, parse_actions};
 pub use select::{Bundle, BundleAlgorithm, HashFields, Multipath, MultipathAlgorithm};
 pub use set::{SetField, SetStyle};
 

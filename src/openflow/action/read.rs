@@ -5,6 +5,8 @@ use crate::text::error::{Result, bail};
 use crate::text::names::{PortNames, parse_port, port_text};
 use crate::text::scan::{Item, Items};
 use crate::types::OfPort;
+use crate::view::{Version, seen};
+use flow::Match;
 
 /// Actions may be nested so deep.
 const MAX_DEPTH: u8 = 64;
@@ -172,6 +174,7 @@ fn alone(actions: &[Action]) -> Result<()> {
 #[derive(Clone, Copy)]
 pub struct Printer<'a> {
     pub(super) names: &'a dyn PortNames,
+    pub(super) version: Version,
 }
 
 impl Printer<'_> {
@@ -207,5 +210,10 @@ impl Printer<'_> {
 
 /// The text of a list of actions: what follows `actions=`.
 pub fn actions_text(actions: &[Action], names: &dyn PortNames) -> String {
-    Printer { names }.list(actions)
+    Printer { names, version: Version::Meant }.list(actions)
+}
+
+/// The text of the actions of a flow that matches `matching` to a client of `version`.
+pub fn actions_text_in(actions: &[Action], version: Version, matching: &Match, names: &dyn PortNames) -> String {
+    Printer { names, version }.list(&seen(actions, version, matching))
 }

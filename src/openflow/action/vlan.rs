@@ -4,6 +4,7 @@ use super::{Action, Printer, Reader};
 use crate::text::error::{Result, bail};
 use crate::text::number;
 use crate::text::scan::Item;
+use crate::view::Version;
 use flow::fields::prereq::eth_type;
 
 pub(super) fn parse(name: &str, item: &Item, _: &Reader) -> Option<Result<Action>> {
@@ -43,11 +44,13 @@ fn push(arg: &str) -> Result<Action> {
     Ok(Action::PushVlan(ethertype))
 }
 
-pub(super) fn format(action: &Action, _: &Printer) -> Option<String> {
+pub(super) fn format(action: &Action, p: &Printer) -> Option<String> {
     let verb = |push: bool| if push { "mod" } else { "set" };
     Some(match action {
         Action::SetVlanVid { vid, push } => format!("{}_vlan_vid:{vid}", verb(*push)),
         Action::SetVlanPcp { pcp, push } => format!("{}_vlan_pcp:{pcp}", verb(*push)),
+        // OpenFlow 1.0's name for it, and that of the later ones.
+        Action::StripVlan if p.version == Version::Of15 => "pop_vlan".to_owned(),
         Action::PushVlan(ethertype) => format!("push_vlan:{ethertype:#06x}"),
         _ => return None,
     })

@@ -29,4 +29,7 @@ pub mod rcu;
 pub mod ring;
 mod sync;
 
+/// For the macros.
+#[doc(hidden)]
+pub use ::log as __log;
 pub use crossbeam_utils::CachePadded;

@@ -84,6 +84,37 @@ impl fmt::Display for Suppressed {
     }
 }
 
+/// Logs unless the limit is reached, after a line about what it held back. Costs nothing at levels that nobody wants.
+///
+/// ```
+/// # let (clock, mut limit) = (base::clock::Clock::real(), base::limit::RateLimit::new(60, 5));
+/// # let port = "vhost1";
+/// base::limited!(limit, clock.now(), warn, target: "netdev", "{port}: link is flapping");
+/// ```
+#[macro_export]
+macro_rules! limited {
+    ($limit:expr, $now:expr, $level:ident, target: $target:expr, $($message:tt)+) => {
+        if $crate::__level_enabled!($level, $target)
+            && let $crate::limit::Verdict::Allow { suppressed } = $limit.check($now)
+        {
+            if let Some(suppressed) = suppressed {
+                $crate::__log::$level!(target: $target, "{suppressed}");
+            }
+            $crate::__log::$level!(target: $target, $($message)+);
+        }
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __level_enabled {
+    (error, $target:expr) => { $crate::__log::log_enabled!(target: $target, $crate::__log::Level::Error) };
+    (warn, $target:expr) => { $crate::__log::log_enabled!(target: $target, $crate::__log::Level::Warn) };
+    (info, $target:expr) => { $crate::__log::log_enabled!(target: $target, $crate::__log::Level::Info) };
+    (debug, $target:expr) => { $crate::__log::log_enabled!(target: $target, $crate::__log::Level::Debug) };
+    (trace, $target:expr) => { $crate::__log::log_enabled!(target: $target, $crate::__log::Level::Trace) };
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

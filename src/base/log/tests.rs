@@ -232,5 +232,22 @@ fn behind_the_macros() {
     ::log::debug!("four");
     let text = dir.read("f");
     assert!(!text.contains("one") && text.contains("two") && text.contains("|DBG|three") && !text.contains("four"));
+    l.set("file:info").unwrap();
+
+    let mut limit = crate::limit::RateLimit::new(60, 1);
+    let mut now = Instant::from_millis(1000);
+    for n in 0..3 {
+        crate::limited!(limit, now, debug, target: "quiet", "unwanted {n}");
+        crate::limited!(limit, now, warn, target: "quiet", "storm {n}");
+    }
+    now += Duration::from_secs(3);
+    crate::limited!(limit, now, warn, target: "quiet", "calm");
+    let text = dir.read("f");
+    assert!(text.contains("storm 0") && !text.contains("storm 1") && !text.contains("unwanted"));
+    let last: Vec<_> = text.lines().rev().take(2).collect();
+    assert!(last[0].ends_with("|WARN|calm"));
+    assert!(last[1].ends_with(
+        "|WARN|Dropped 2 log messages in last 3 seconds (most recently, 3 seconds ago) due to excessive rate"
+    ));
     l.set("file:off").unwrap();
 }

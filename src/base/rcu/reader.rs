@@ -12,6 +12,22 @@ pub(super) struct Registration<T> {
 }
 
 /// Reads the version it last refreshed to. One per thread; it may move between threads, and `&T` may be shared from it.
+///
+/// What it lends cannot be kept past the next refresh, nor while offline:
+///
+/// ```compile_fail
+/// let publisher = base::rcu::Publisher::new(std::sync::Arc::new(1));
+/// let mut reader = publisher.reader("worker");
+/// let old = reader.refresh();
+/// reader.refresh();
+/// println!("{old}");
+/// ```
+/// ```compile_fail
+/// let publisher = base::rcu::Publisher::new(std::sync::Arc::new(1));
+/// let mut reader = publisher.reader("worker");
+/// let old = reader.current();
+/// reader.offline(|| println!("{old}"));
+/// ```
 pub struct Reader<T> {
     registration: Registration<T>,
     /// The pinned version: the slot holds its number, so the publisher keeps it.

@@ -1,9 +1,9 @@
 //! Per-packet metadata: what a device found out on receive and what is still to be done on transmit, in the bits of
 //! DPDK's `ol_flags` and `tx_offload`.
 //!
-//! A checksum "still to be made" is said by [`Offload::l4_sum`] (its field holds anything, as a rule the sum of the
-//! pseudo header), a TCP packet still to be cut by [`Offload::segment`]. Who receives from a virtual machine or from
-//! the kernel sets them; [`crate::offload`] resolves what the egress port can't.
+//! A checksum still to be made is said by [`Offload::l4_sum`], a TCP packet still to be cut by [`Offload::segment`].
+//! Who receives from a virtual machine or from the kernel sets them; [`crate::offload`] resolves what the egress port
+//! can't.
 
 use super::Frame;
 
@@ -103,7 +103,8 @@ pub struct Offload {
     pub lro: bool,
     /// The IPv4 header checksum is still to be made.
     pub ip_sum: bool,
-    /// The layer 4 checksum is still to be made.
+    /// The layer 4 checksum is still to be made. What its field holds until then doesn't matter:
+    /// [`crate::offload::resolve`] writes it, as the checksum or as the sum of the pseudo header for the device.
     pub l4_sum: L4Sum,
     /// IP version of the packet to transmit; devices want it with `ip_sum`, `l4_sum` or `segment`.
     pub version: Option<Version>,

@@ -195,8 +195,8 @@ impl Frame {
             offset = 0;
             let Some(to) = out.get_mut(done..) else { break };
             let n = from.len().min(to.len());
-            for (to, from) in to.iter_mut().zip(from) {
-                *to = *from;
+            if let (Some(to), Some(from)) = (to.get_mut(..n), from.get(..n)) {
+                to.copy_from_slice(from);
             }
             done += n;
         }

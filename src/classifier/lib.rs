@@ -19,6 +19,8 @@ mod oracle;
 mod order;
 mod radix;
 mod shape;
+#[cfg(test)]
+mod stock;
 mod subtable;
 #[cfg(test)]
 mod tests;

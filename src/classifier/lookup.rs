@@ -137,10 +137,10 @@ impl<'a, R: Rule> Search<'a, '_, R> {
                 if len == 0 {
                     continue;
                 }
-                if let Some(bits) = trie.find(port_of(self.flow, slot)).missing(len.into()) {
-                    if why.is_none() || is_exposed(wc, slot, bits) {
-                        why = Some((slot, bits));
-                    }
+                if let Some(bits) = trie.find(port_of(self.flow, slot)).missing(len.into())
+                    && (why.is_none() || is_exposed(wc, slot, bits))
+                {
+                    why = Some((slot, bits));
                 }
             }
             if let Some((slot, bits)) = why {

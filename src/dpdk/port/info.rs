@@ -89,6 +89,19 @@ pub struct Link {
     pub autoneg: bool,
 }
 
+impl fmt::Display for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.up {
+            return f.write_str("down");
+        }
+        match self.speed {
+            Some(speed) => write!(f, "up, {speed} Mbps")?,
+            None => f.write_str("up, speed unknown")?,
+        }
+        f.write_str(if self.full_duplex { ", full duplex" } else { ", half duplex" })
+    }
+}
+
 /// The device's own description; all zero for a number that is not in use.
 pub(super) fn raw(id: u16) -> dpdk_sys::rte_eth_dev_info {
     let mut info = dpdk_sys::rte_eth_dev_info::default();

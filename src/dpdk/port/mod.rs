@@ -276,7 +276,8 @@ impl Port {
         start::set_mac(&self.0, mac)
     }
 
-    /// Sets the MTU of a running port, as far as the segments of its pool allow; for more, stop and start it with another.
+    /// Sets the MTU of a running port, as far as the segments of its pool allow; for more, stop and start it with
+    /// another. Queues that are out keep the `max_frame` that they were made with.
     pub fn set_mtu(&self, mtu: u16) -> Result<(), PortError> {
         let control = self.0.control();
         let fits = control.pool.as_ref().map_or(u16::MAX, Pool::mtu);

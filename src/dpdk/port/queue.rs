@@ -118,36 +118,17 @@ impl TxQueue {
     #[cold]
     #[inline(never)]
     fn transmit_prepared(&mut self, burst: &mut Burst) -> usize {
-        let mut gone = self.bring_into_pool(burst);
-        while !burst.is_empty() {
-            let len = burst.len();
-            // SAFETY: as in `send`; the frames are only read and written to, and stay ours.
+        let lost = self.bring_into_pool(burst);
+        let (port, queue) = (self.port, self.queue);
+        let prepare = |burst: &mut Burst| {
+            // SAFETY: as in `send`; the driver reads and changes the frames, which stay ours.
             let ready =
-                unsafe { dpdk_sys::rte_eth_tx_prepare(self.port, self.queue, burst.as_mut_ptr().cast(), len as u16) };
-            let ready = usize::from(ready).min(len);
-            if ready == len {
-                return gone + self.send(burst);
-            }
-            // the driver refuses the frame at `ready`: send those in front of it, drop it, go on
-            let mut front = Burst::new();
-            let mut rest = burst.take();
-            for (index, frame) in rest.drain().enumerate() {
-                let target = if index < ready { &mut front } else { &mut *burst };
-                let pushed = target.push(frame);
-                debug_assert!(pushed.is_ok(), "both are as large as the one they come from");
-            }
-            gone += self.send(&mut front);
-            if !front.is_empty() {
-                // no room in the device: what is left in front goes back, in order
-                front.append(burst);
-                *burst = front;
-                return gone;
-            }
-            burst.drain_front(1);
-            self.count_failed(1);
-            gone += 1;
-        }
-        gone
+                unsafe { dpdk_sys::rte_eth_tx_prepare(port, queue, burst.as_mut_ptr().cast(), burst.len() as u16) };
+            usize::from(ready)
+        };
+        let (sent, refused) = send_prepared(burst, prepare, |burst| self.send(burst));
+        self.count_failed(refused);
+        lost + sent + refused
     }
 
     /// Replaces heap frames by copies in mbufs, and drops those for which there are none; returns how many.
@@ -175,6 +156,44 @@ impl TxQueue {
             counter.store(counter.load(Ordering::Relaxed) + count as u64, Ordering::Relaxed);
         }
     }
+}
+
+/// Sends `burst` in stretches that the driver has prepared, and drops the frames that it refuses to prepare. Returns how many were
+/// sent and how many dropped; what the device had no room for stays, in order.
+///
+/// `prepare` says how many frames from the front are ready, and stops before one that it refuses; `send` sends frames
+/// from the front, leaves the rest and says how many went.
+fn send_prepared(
+    burst: &mut Burst,
+    mut prepare: impl FnMut(&mut Burst) -> usize,
+    mut send: impl FnMut(&mut Burst) -> usize,
+) -> (usize, usize) {
+    let (mut sent, mut refused) = (0, 0);
+    while !burst.is_empty() {
+        let len = burst.len();
+        let ready = prepare(burst).min(len);
+        if ready == len {
+            sent += send(burst);
+            break;
+        }
+        let (mut front, mut all) = (Burst::new(), burst.take());
+        for (index, frame) in all.drain().enumerate() {
+            let target = if index < ready { &mut front } else { &mut *burst };
+            let pushed = target.push(frame);
+            debug_assert!(pushed.is_ok(), "both are as large as the one they come from");
+        }
+        if ready > 0 {
+            sent += send(&mut front);
+        }
+        if !front.is_empty() {
+            front.append(burst);
+            *burst = front;
+            break;
+        }
+        burst.drain_front(1);
+        refused += 1;
+    }
+    (sent, refused)
 }
 
 impl device::RxQueue for RxQueue {
@@ -213,3 +232,44 @@ const _: () = {
     sends::<TxQueue>();
     sends::<Port>();
 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use packet::Frame;
+
+    /// Frames whose first byte is their place; `bad` says which the driver refuses; the device has `room`.
+    fn run(count: u8, bad: &[u8], room: usize) -> (usize, usize, Vec<u8>, Vec<u8>) {
+        let mut burst: Burst = Burst::new();
+        burst.extend((0..count).map(|i| Frame::from_slice(&[i; 60])));
+        let first = |frame: &Frame| frame.data()[0];
+        let mut wire = Vec::new();
+        let prepare = |burst: &mut Burst| burst.iter().position(|f| bad.contains(&first(f))).unwrap_or(burst.len());
+        let send = |burst: &mut Burst| {
+            let n = burst.len().min(room - wire.len());
+            wire.extend(burst.iter().take(n).map(first));
+            burst.drain_front(n);
+            n
+        };
+        let (sent, refused) = send_prepared(&mut burst, prepare, send);
+        let left = burst.iter().map(first).collect();
+        (sent, refused, wire, left)
+    }
+
+    #[test]
+    fn refused_frames_are_dropped_and_no_others() {
+        for bad in [&[][..], &[0], &[31], &[0, 1, 2], &[5, 6, 17], &(0..32).collect::<Vec<u8>>()] {
+            for room in 0..=32 {
+                let (sent, refused, wire, left) = run(32, bad, room);
+                let good: Vec<u8> = (0..32).filter(|i| !bad.contains(i)).collect();
+                assert_eq!(wire, good[..room.min(good.len())], "{bad:?} {room}");
+                assert_eq!(sent, wire.len());
+                // nothing is lost: sent, refused or still there; what is there is what comes next
+                assert_eq!(sent + refused + left.len(), 32);
+                let next: Vec<u8> = (0..32).skip(sent + refused).collect();
+                assert_eq!(left, next, "{bad:?} {room}");
+            }
+        }
+        assert_eq!(run(0, &[], 5), (0, 0, vec![], vec![]));
+    }
+}

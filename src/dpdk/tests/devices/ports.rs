@@ -136,6 +136,7 @@ pub(crate) fn info_list_stats(eal: &Eal) {
     let queues = port.start(&small(), &pool).unwrap();
     let link = port.link();
     assert!(link.up && link.full_duplex && link.speed == Some(10_000), "{link:?}");
+    assert_eq!(link.to_string(), "up, 10000 Mbps, full duplex");
     assert_eq!((port.link_changes(), port.is_removed()), (0, false));
     let error = port.set_mac([2, 0, 0, 0, 0, 7]).unwrap_err();
     assert_eq!(error.to_string(), "port net_ring0: cannot set the Ethernet address: Operation not supported");
@@ -143,7 +144,7 @@ pub(crate) fn info_list_stats(eal: &Eal) {
     assert!(port.stats(false).extended.is_empty());
     drop(queues);
     port.stop().unwrap();
-    assert!(!port.link().up);
+    assert_eq!(port.link().to_string(), "down");
     let null = Port::attach(eal, &vdev::sink(0)).unwrap();
     let mac = [2, 0, 0, 0, 0, 7];
     drop(null.start(&PortConfig { mac: Some(mac), ..small() }, &pool).unwrap());

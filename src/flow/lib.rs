@@ -9,6 +9,7 @@ pub mod fields;
 pub mod hash;
 pub mod layout;
 pub mod matching;
+pub mod text;
 pub mod words;
 
 pub use extract::{Depth, Layers, Metadata, Runt, extract, extract_chained, extract_flow};

@@ -128,7 +128,8 @@ impl Known<'_> {
     }
 
     fn nd(&self, kind: u8) -> bool {
-        self.icmpv6() && self.is(l::TP_SRC, u64::from(kind)) && self.is(l::TP_DST, 0)
+        // A match may leave the code open, as ovs-ofctl takes it.
+        self.icmpv6() && self.is(l::TP_SRC, u64::from(kind)) && self.flow.get64(l::TP_DST) == 0
     }
 
     fn ok(&self, prereq: Prereq) -> bool {

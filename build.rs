@@ -11,7 +11,8 @@ fn main() {
     let found = Command::new(program).args(["--atleast-version=22.11", "libdpdk"]).status().is_ok_and(|s| s.success());
     if !found {
         println!(
-            "cargo::error=DPDK 22.11 or newer (libdpdk) was not found: run scripts/setup, or build with --no-default-features to leave DPDK out."
+            "cargo::error=DPDK 22.11 or newer (libdpdk) was not found: run scripts/setup, \
+             or build with --no-default-features to leave DPDK out."
         );
     }
 }

@@ -48,6 +48,10 @@ const OPAQUE: &[&str] = &[
 /// Libraries that the generated names live in (`rte_log` is one of its own since 24.07).
 const LIBRARIES: &[&str] = &["rte_ethdev", "rte_mbuf", "rte_mempool", "rte_ring", "rte_eal", "rte_log"];
 
+/// What to do when there is no DPDK; the root package says the same.
+const MISSING: &str = "DPDK 22.11 or newer (libdpdk) was not found: run scripts/setup, \
+    or build with --no-default-features to leave DPDK out.";
+
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-changed=src/wrapper.h");
@@ -61,7 +65,7 @@ fn run() -> Result<(), String> {
         .atleast_version("22.11")
         .cargo_metadata(false)
         .probe("libdpdk")
-        .map_err(|_| "DPDK 22.11 or newer (libdpdk) was not found: run scripts/setup, or build with --no-default-features to leave DPDK out.".to_string())?;
+        .map_err(|_| MISSING.to_string())?;
     let flags = cflags()?;
     let out = PathBuf::from(env::var_os("OUT_DIR").ok_or("OUT_DIR is not set")?);
     let shims = out.join("shims.c");

@@ -34,8 +34,8 @@ impl Errno {
 
 impl fmt::Display for Errno {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // SAFETY: takes any number; returns a constant or this thread's buffer, NUL-terminated, valid until the next call
-        // on this thread.
+        // SAFETY: takes any number; returns a constant or this thread's buffer, NUL-terminated, valid until the next
+        // call on this thread.
         let text = unsafe { CStr::from_ptr(dpdk_sys::rte_strerror(self.0)) };
         f.write_str(&text.to_string_lossy())
     }

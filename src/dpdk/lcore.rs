@@ -14,8 +14,8 @@ pub struct LcoreGuard {
 }
 
 impl LcoreGuard {
-    /// Registers the calling thread. Fails when it is registered already, or all of DPDK's thread numbers (128 as a rule) are
-    /// taken.
+    /// Registers the calling thread. Fails when it is registered already, or all of DPDK's thread numbers (128 as a
+    /// rule) are taken.
     pub fn register(eal: &Eal) -> Result<LcoreGuard, Errno> {
         if current().is_some() {
             return Err(Errno::from_negative(-libc::EEXIST));

@@ -1,13 +1,13 @@
 //! Safe wrappers over DPDK: EAL, pools, ports, queues, statistics. Level 2.
 //!
-//! Bottom up: [`eal`] starts DPDK once per process, on a thread of its own; [`lcore`] makes a thread one of DPDK's, which
-//! gives it the fast caches of pools; [`pool`] is where frames come from; `mbuf` ties DPDK's `struct rte_mbuf` to
-//! [`packet::Frame`]; [`port`] attaches, configures and starts Ethernet devices and hands out their queues, which
+//! Bottom up: [`eal`] starts DPDK once per process, on a thread of its own; [`lcore`] makes a thread one of DPDK's,
+//! which gives it the fast caches of pools; [`pool`] is where frames come from; `mbuf` ties DPDK's `struct rte_mbuf`
+//! to [`packet::Frame`]; [`port`] attaches, configures and starts Ethernet devices and hands out their queues, which
 //! implement [`packet::device`]; [`vdev`] writes the devargs of virtual devices.
 //!
 //! Who keeps what alive: a queue keeps its port, a port its pool, all of them the EAL. A port cannot be stopped while
-//! somebody holds one of its queues. A pool that is let go while frames of it are still about is set aside and freed when they
-//! are back. Dropping the last holder of the EAL shuts DPDK down; there is no second start in a process.
+//! somebody holds one of its queues. A pool that is let go while frames of it are still about is set aside and freed
+//! when they are back. Dropping the last holder of the EAL shuts DPDK down; there is no second start in a process.
 #![warn(missing_docs)]
 
 pub mod eal;

@@ -97,8 +97,9 @@ static OPS: PoolOps = PoolOps { alloc, free, free_bulk, copy };
 
 /// Makes crate `packet` free and copy frames of pools by DPDK's functions.
 pub(crate) fn register() {
-    // SAFETY: the functions below do what `PoolOps` says, from any thread (mempools are safe for many producers and consumers),
-    // and are C functions, which do not unwind. What they return is a frame by this module's documentation.
+    // SAFETY: the functions below do what `PoolOps` says, from any thread (mempools are safe for many producers and
+    // consumers), and are C functions, which do not unwind. What they return is a frame by this module's
+    // documentation.
     let first = unsafe { set_pool_ops(&OPS) };
     debug_assert!(first, "somebody else's pool functions are registered");
 }

@@ -11,10 +11,11 @@
 //! parked                         packets that wait for a decision, a neighbour, a reassembly
 //! ```
 //!
-//! Frames come back from other ports' transmit queues; that is why `tx` counts every port that may send frames of this pool.
+//! Frames come back from other ports' transmit queues; that is why `tx` counts every port that may send frames of
+//! this pool.
 //!
-//! **End.** A pool that is let go may still have frames out: in a parked packet, in another port's transmit ring. It is set
-//! aside and freed when a later look finds all of them back.
+//! **End.** A pool that is let go may still have frames out: in a parked packet, in another port's transmit ring. It
+//! is set aside and freed when a later look finds all of them back.
 
 use crate::{Eal, Errno, mbuf};
 use dpdk_sys::rte_mempool;
@@ -89,8 +90,8 @@ impl PoolConfig {
         PoolConfig { frames, least: demand.bare().min(frames), mtu, node }
     }
 
-    /// Bytes of a segment's buffer: the head room, and at least 2,048 in steps of 256, so that ports of nearly the same MTU
-    /// can share.
+    /// Bytes of a segment's buffer: the head room, and at least 2,048 in steps of 256, so that ports of nearly the
+    /// same MTU can share.
     pub fn data_room(&self) -> u16 {
         data_room(self.mtu)
     }
@@ -105,7 +106,7 @@ fn data_room(mtu: u16) -> u16 {
 #[derive(Debug, thiserror::Error)]
 pub enum PoolError {
     /// DPDK could not make it.
-    #[error("cannot make a pool of {frames} frames of {data_room} bytes{}: {reason}", node.map(|n| format!(" on node {n}")).unwrap_or_default())]
+    #[error("cannot make a pool of {frames} frames of {data_room} bytes{}: {reason}", on_node(node))]
     Create {
         /// The least number of frames that was tried.
         frames: u32,
@@ -116,6 +117,10 @@ pub enum PoolError {
         /// DPDK's error.
         reason: Errno,
     },
+}
+
+fn on_node(node: &Option<u32>) -> String {
+    node.map(|number| format!(" on node {number}")).unwrap_or_default()
 }
 
 /// A pool of frames. Clones hold the same one.
@@ -185,7 +190,8 @@ impl Pool {
         unsafe { mbuf::take_bulk(self.mempool(), burst, count) }
     }
 
-    /// A copy of any frame with its metadata, in as many segments of this pool as it takes; None when there are too few.
+    /// A copy of any frame with its metadata, in as many segments of this pool as it takes; None when there are too
+    /// few.
     pub fn copy(&self, frame: &Frame) -> Option<Frame> {
         let mut copy = self.alloc()?;
         let mut done = 0;
@@ -217,7 +223,8 @@ impl Pool {
         self.copy(&Frame::from_slice(data))
     }
 
-    /// Frames that somebody holds: a queue of a device, a burst, a parked packet. A core's cache does not count. A snapshot.
+    /// Frames that somebody holds: a queue of a device, a burst, a parked packet. A core's cache does not count. A
+    /// snapshot.
     pub fn in_use(&self) -> u32 {
         // SAFETY: `self` holds the mempool.
         unsafe { dpdk_sys::rte_mempool_in_use_count(self.mempool().as_ptr()) }

@@ -1,4 +1,5 @@
-//! Devargs of DPDK's virtual Ethernet devices, for benches and tests: "NAME,key=value,…", the name unique in the process.
+//! Devargs of DPDK's virtual Ethernet devices, for benches and tests: "NAME,key=value,…", the name unique in the
+//! process.
 use std::path::Path;
 
 /// Generates zero-filled frames without end when polled, and swallows what is sent.
@@ -21,7 +22,8 @@ pub fn pcap(number: u32, file: &Path) -> String {
     format!("net_pcap{number},rx_pcap={}", file.display())
 }
 
-/// Plays a capture file without end, from memory: it must be shorter than the driver's ring. The path must not hold a comma.
+/// Plays a capture file without end, from memory: it must be shorter than the driver's ring. The path must not hold a
+/// comma.
 pub fn endless_pcap(number: u32, file: &Path) -> String {
     format!("net_pcap{number},rx_pcap={},infinite_rx=1", file.display())
 }

@@ -22,7 +22,8 @@ pub struct EalConfig {
     pub memory: u32,
     /// Megabytes to take at the start per memory node, with huge pages. Empty: taken when needed.
     pub socket_mem: Vec<u32>,
-    /// CPU of the parked thread, hence not of DPDK's interrupt thread, if there is another. None: the first that the process may use.
+    /// CPU of the parked thread, hence not of DPDK's interrupt thread, if there is another. None: the first that the
+    /// process may use.
     pub main_cpu: Option<usize>,
     /// Distinguishes processes that are not `in_memory`.
     pub file_prefix: Option<String>,
@@ -30,8 +31,8 @@ pub struct EalConfig {
     pub in_memory: bool,
     /// Do not look at the PCI bus when starting.
     pub no_pci: bool,
-    /// PCI devices to probe when starting, all others being left alone. Empty: devices are probed when ports are attached,
-    /// and the ones that are bound to a driver of DPDK when starting.
+    /// PCI devices to probe when starting, all others being left alone. Empty: devices are probed when ports are
+    /// attached, and the ones that are bound to a driver of DPDK when starting.
     pub allow: Vec<String>,
     /// DPDK's telemetry socket under /var/run/dpdk.
     pub telemetry: bool,

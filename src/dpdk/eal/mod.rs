@@ -183,7 +183,8 @@ mod init {
         let count = pointers.len() as c_int;
         pointers.push(std::ptr::null_mut());
         let pointers = pointers.leak();
-        // SAFETY: `count` pointers to NUL-terminated texts and a null, all leaked; `Eal::start` calls this once per process.
+        // SAFETY: `count` pointers to NUL-terminated texts and a null, all leaked; `Eal::start` calls this once per
+        // process.
         let code = unsafe { dpdk_sys::rte_eal_init(count, pointers.as_mut_ptr()) };
         if code < 0 { Err(Errno::last()) } else { Ok(()) }
     }

@@ -1,7 +1,7 @@
-//! What receiving and sending alone cost: net_pcap (endless) to net_null in one loop, as `dpdk-testpmd --forward-mode=io`.
+//! What receiving and sending alone cost: net_pcap (endless) to net_null in one loop, as testpmd's `io` forwarding.
 //!
-//! `cargo run --release -p dpdk --example io -- FILE.pcap [SECONDS [CPU]]` prints a line per second, and the median. Needs a
-//! quiet CPU, and huge pages for figures that compare.
+//! `cargo run --release -p dpdk --example io -- FILE.pcap [SECONDS [CPU]]` prints a line per second, and the median.
+//! Needs a quiet CPU, and huge pages for figures that compare.
 
 use dpdk::{Eal, EalConfig, LcoreGuard, Pool, PoolConfig, Port, PortConfig, vdev};
 use packet::Burst;

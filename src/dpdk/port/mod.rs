@@ -152,8 +152,8 @@ impl Inner {
 
 impl Port {
     /// Takes the device that `devargs` names: a PCI address (`0000:03:00.0`), a virtual device with its parameters
-    /// (`net_pcap0,rx_pcap=FILE`; see [`crate::vdev`]), or a device by its address (`class=eth,mac=…`). It is plugged in if it is not
-    /// there yet.
+    /// (`net_pcap0,rx_pcap=FILE`; see [`crate::vdev`]), or a device by its address (`class=eth,mac=…`). It is plugged
+    /// in if it is not there yet.
     pub fn attach(eal: &Eal, devargs: &str) -> Result<Port, PortError> {
         eal.sweep();
         let (id, name) = attach::claim(eal, devargs)?;
@@ -188,8 +188,8 @@ impl Port {
         Arc::strong_count(&self.0) - 1
     }
 
-    /// Configures and starts the device, and hands out its queues. `pool` is where receive queues take frames from and transmit
-    /// queues copy heap frames to. A running port is stopped first.
+    /// Configures and starts the device, and hands out its queues. `pool` is where receive queues take frames from
+    /// and transmit queues copy heap frames to. A running port is stopped first.
     pub fn start(&self, config: &PortConfig, pool: &Pool) -> Result<Queues, PortError> {
         self.idle("start")?;
         start::start(&self.0, config, pool)

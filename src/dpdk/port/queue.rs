@@ -1,8 +1,8 @@
 //! The hot path: one call into DPDK per burst.
 //!
-//! The device and the driver's function are looked up by port and queue number in a table of DPDK's, so a queue of ours is
-//! two numbers and what keeps the port up. Making one is the licence for its number: no two are made for the same while the first
-//! is about, since the port is busy then.
+//! The device and the driver's function are looked up by port and queue number in a table of DPDK's, so a queue of
+//! ours is two numbers and what keeps the port up. Making one is the licence for its number: no two are made for the
+//! same while the first is about, since the port is busy then.
 use super::{Inner, Port};
 use crate::Pool;
 use packet::burst::Burst;
@@ -44,16 +44,17 @@ impl RxQueue {
         self.port
     }
 
-    /// Appends frames to `burst` while it has room, and returns how many. Some drivers give nothing when asked for fewer than
-    /// four or so: hand in an empty burst.
+    /// Appends frames to `burst` while it has room, and returns how many. Some drivers give nothing when asked for
+    /// fewer than four or so: hand in an empty burst.
     #[inline]
     pub fn receive(&mut self, burst: &mut Burst) -> usize {
         let (slots, room) = burst.spare();
-        // SAFETY: the port is started and has this queue while `self` is about; this thread alone polls it (`&mut self`).
-        // `room` pointers may be written at `slots`.
+        // SAFETY: the port is started and has this queue while `self` is about; this thread alone polls it (`&mut
+        // self`). `room` pointers may be written at `slots`.
         let count = unsafe { dpdk_sys::rte_eth_rx_burst(self.port, self.queue, slots.cast(), room as u16) };
         let len = burst.len() + usize::from(count);
-        // SAFETY: the driver wrote `count <= room` mbufs, now owned here, behind the first ones; mbufs are frames (`mbuf`).
+        // SAFETY: the driver wrote `count <= room` mbufs, now owned here, behind the first ones; mbufs are frames
+        // (`mbuf`).
         unsafe { burst.set_len(len) };
         usize::from(count)
     }
@@ -74,8 +75,8 @@ impl TxQueue {
         self.port
     }
 
-    /// Frames that were dropped here because there was no memory to copy them to, or the driver could not do what their metadata asks for.
-    /// Also in the port's `tx_dropped`.
+    /// Frames that were dropped here because there was no memory to copy them to, or the driver could not do what
+    /// their metadata asks for. Also in the port's `tx_dropped`.
     pub fn failed(&self) -> u64 {
         self.keep.tx_failed.get(usize::from(self.queue)).map_or(0, |c| c.load(Ordering::Relaxed))
     }
@@ -85,8 +86,9 @@ impl TxQueue {
         self.caps
     }
 
-    /// Hands frames to the device from the front of `burst`, and returns how many went; the rest stays. Heap frames are copied to
-    /// frames of the pool. Frames that cannot be sent at all count as gone, and in [`failed`](Self::failed).
+    /// Hands frames to the device from the front of `burst`, and returns how many went; the rest stays. Heap frames
+    /// are copied to frames of the pool. Frames that cannot be sent at all count as gone, and in
+    /// [`failed`](Self::failed).
     #[inline]
     pub fn transmit(&mut self, burst: &mut Burst) -> usize {
         let mut heap = false;
@@ -106,8 +108,8 @@ impl TxQueue {
     #[inline]
     fn send(&mut self, burst: &mut Burst) -> usize {
         let len = burst.len();
-        // SAFETY: the port is started and has this queue while `self` is about; this thread alone sends by it (`&mut self`).
-        // `len` frames, all mbufs, are at the address.
+        // SAFETY: the port is started and has this queue while `self` is about; this thread alone sends by it (`&mut
+        // self`). `len` frames, all mbufs, are at the address.
         let sent = unsafe { dpdk_sys::rte_eth_tx_burst(self.port, self.queue, burst.as_mut_ptr().cast(), len as u16) };
         let sent = usize::from(sent);
         // SAFETY: the driver owns the first `sent <= len` frames now.
@@ -158,8 +160,8 @@ impl TxQueue {
     }
 }
 
-/// Sends `burst` in stretches that the driver has prepared, and drops the frames that it refuses to prepare. Returns how many were
-/// sent and how many dropped; what the device had no room for stays, in order.
+/// Sends `burst` in stretches that the driver has prepared, and drops the frames that it refuses to prepare. Returns
+/// how many were sent and how many dropped; what the device had no room for stays, in order.
 ///
 /// `prepare` says how many frames from the front are ready, and stops before one that it refuses; `send` sends frames
 /// from the front, leaves the rest and says how many went.

@@ -10,8 +10,8 @@ use std::sync::Arc;
 pub struct Queues {
     /// As many as were asked for, or as many as the device has.
     pub rx: Vec<RxQueue>,
-    /// As many as were asked for, or as many as the device has. When these are fewer than the workers, they share: a lock per
-    /// burst around each is the caller's.
+    /// As many as were asked for, or as many as the device has. When these are fewer than the workers, they share: a
+    /// lock per burst around each is the caller's.
     pub tx: Vec<TxQueue>,
     /// Descriptors of each receive queue.
     pub rx_descriptors: u16,
@@ -183,7 +183,8 @@ fn set_up(
     for queue in 0..rx {
         port.call("set up a receive queue", || {
             let mempool = pool.mempool().as_ptr();
-            // SAFETY: configured above; the configuration is copied; the pool is kept by `Control` while the device may have frames of it.
+            // SAFETY: configured above; the configuration is copied; the pool is kept by `Control` while the device
+            // may have frames of it.
             unsafe { dpdk_sys::rte_eth_rx_queue_setup(port.id, queue, rx_descriptors, node, &rxconf, mempool) }
         })
         .map_err(|error| Failed::RxQueue(queue, error))?;

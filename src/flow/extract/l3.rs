@@ -38,7 +38,7 @@ pub(super) fn ipv4<const D: u8>(c: &mut Cursor<'_>, w: &mut [u64; 8], key: &mut 
         w[4] |= u64::from(proto) << 24 | u64::from(h[1]) << 16 | u64::from(h[8]) << 8;
     }
     if D >= L4 && frag & FRAG_LATER == 0 {
-        l4::over_ipv4(proto, c, w, key);
+        l4::over_ip(proto, c, w, key);
     }
 }
 
@@ -71,7 +71,7 @@ pub(super) fn ipv6<const D: u8>(c: &mut Cursor<'_>, w: &mut [u64; 8], key: &mut 
         w[4] |= u64::from(proto) << 24 | u64::from(first >> 20 & 0xff) << 16 | u64::from(h[7]) << 8;
     }
     if D >= L4 && frag & FRAG_LATER == 0 {
-        l4::over_ipv6(proto, c, w, key);
+        l4::over_ip(proto, c, w, key);
     }
 }
 
@@ -92,17 +92,19 @@ fn extension_headers(mut proto: u8, c: &mut Cursor<'_>) -> Option<(u8, u8)> {
                 c.skip((usize::from(words) + 2) * 4)?;
                 proto = next;
             }
-            // Fragment: offset in the upper 13 bits, "more" in the lowest.
+            // Fragment: offset in the upper 13 bits, "more" in the lowest; 0 is a whole packet (RFC 6946).
             44 => {
                 let &[next, _, o0, o1, ..] = c.pull::<8>()?;
                 let offset = be16([o0, o1]);
-                proto = next;
-                if offset & 0xfff9 != 0 {
+                // What a later fragment carries is its own: its protocol stays 44.
+                // As Open vSwitch: reserved bits make a fragment too (RFC 8200 has receivers ignore them).
+                if offset != 0 {
                     frag = FRAG_ANY;
                     if offset & 0xfff8 != 0 {
                         return Some((proto, FRAG_ANY | FRAG_LATER));
                     }
                 }
+                proto = next;
             }
             _ => return Some((proto, frag)),
         }
@@ -161,21 +163,21 @@ pub(super) fn nsh<const D: u8>(c: &mut Cursor<'_>, key: &mut Key, layers: &mut L
     if version != 0 || len < 8 || len > c.size() {
         return;
     }
-    let contexts = match (h[2] & 0xf, len) {
+    let contexts = match (h[2], len) {
         (1, 24) => match c.peek::<24>() {
             Some(h) => [be64(&[h[8], h[9], h[10], h[11], h[12], h[13], h[14], h[15]]), {
                 be64(&[h[16], h[17], h[18], h[19], h[20], h[21], h[22], h[23]])
             }],
             None => return,
         },
-        (2, _) => [0, 0],
-        _ => return,
+        (1, _) => return,
+        _ => [0, 0],
     };
     let flags = u64::from(first >> 12 & 3);
     let ttl = u64::from(first >> 6 & 0x3f);
     let path = u64::from(be32([h[4], h[5], h[6], h[7]]));
     let t = key.tier_mut(3);
-    t[5] = flags << 56 | ttl << 48 | u64::from(h[2] & 0xf) << 40 | u64::from(h[3]) << 32 | path;
+    t[5] = flags << 56 | ttl << 48 | u64::from(h[2]) << 40 | u64::from(h[3]) << 32 | path;
     t[6] = contexts[0];
     t[7] = contexts[1];
 }

@@ -15,9 +15,10 @@ fn ports(b: [u8; 4], w: &mut [u64; 8]) {
     w[4] |= u64::from(be32(b)) << 32;
 }
 
-/// TCP, UDP and SCTP; false when `proto` is none of them.
+/// What an IP packet that is not a later fragment carries. As in Open vSwitch, ICMP, IGMP and ICMPv6 are what their
+/// protocol number says, whichever version of IP carries them.
 #[inline]
-fn transport(proto: u8, c: &Cursor<'_>, w: &mut [u64; 8]) -> bool {
+pub(super) fn over_ip(proto: u8, c: &mut Cursor<'_>, w: &mut [u64; 8], key: &mut Key) {
     match proto {
         ip_proto::TCP => {
             if let Some(h) = c.peek::<20>() {
@@ -35,39 +36,32 @@ fn transport(proto: u8, c: &Cursor<'_>, w: &mut [u64; 8]) -> bool {
                 ports([a, b, d, e], w);
             }
         }
-        _ => return false,
-    }
-    true
-}
-
-/// What an IPv4 datagram that is not a later fragment carries.
-pub(super) fn over_ipv4(proto: u8, c: &Cursor<'_>, w: &mut [u64; 8], key: &mut Key) {
-    if transport(proto, c, w) {
-        return;
-    }
-    let Some(h) = c.peek::<8>() else { return };
-    match proto {
-        ip_proto::ICMP => w[4] |= u64::from(h[0]) << 48 | u64::from(h[1]) << 32,
+        ip_proto::ICMP => {
+            if let Some(h) = c.peek::<8>() {
+                kind_and_code(h, w);
+            }
+        }
         ip_proto::IGMP => {
-            w[4] |= u64::from(h[0]) << 48 | u64::from(h[1]) << 32;
-            key.tier_mut(1)[4] |= u64::from(be32([h[4], h[5], h[6], h[7]]));
+            if let Some(h) = c.peek::<8>() {
+                kind_and_code(h, w);
+                key.tier_mut(1)[4] |= u64::from(be32([h[4], h[5], h[6], h[7]]));
+            }
+        }
+        ip_proto::ICMPV6 => {
+            if let Some(h) = c.pull::<8>() {
+                kind_and_code(h, w);
+                if h[1] == 0 && (h[0] == ND_SOLICIT || h[0] == ND_ADVERT) {
+                    neighbour(h[0], u64::from(be32([h[4], h[5], h[6], h[7]])), c, key);
+                }
+            }
         }
         _ => {}
     }
 }
 
-/// What an IPv6 packet that is not a later fragment carries.
-pub(super) fn over_ipv6(proto: u8, c: &mut Cursor<'_>, w: &mut [u64; 8], key: &mut Key) {
-    if transport(proto, c, w) || proto != ip_proto::ICMPV6 {
-        return;
-    }
-    let Some(h) = c.pull::<8>() else { return };
-    let (kind, code) = (h[0], h[1]);
-    w[4] |= u64::from(kind) << 48 | u64::from(code) << 32;
-    if code == 0 && (kind == ND_SOLICIT || kind == ND_ADVERT) {
-        let reserved = u64::from(be32([h[4], h[5], h[6], h[7]]));
-        neighbour(kind, reserved, c, key);
-    }
+#[inline]
+fn kind_and_code(h: &[u8; 8], w: &mut [u64; 8]) {
+    w[4] |= u64::from(h[0]) << 48 | u64::from(h[1]) << 32;
 }
 
 /// Target and options of a neighbour solicitation or advertisement. A link-layer address given twice makes all of the

@@ -13,6 +13,8 @@ mod bytes;
 mod l2;
 mod l3;
 mod l4;
+#[cfg(test)]
+mod tests;
 pub mod tunnel;
 
 use crate::fields::prereq::{eth_type, ip_proto};

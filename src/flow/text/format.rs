@@ -118,8 +118,9 @@ fn flags(out: &mut String, table: &[(&str, u32)], value: u32, mask: u32, exact: 
             write!(out, "{}{name}", if first { "" } else { "|" })?;
             first = false;
         }
-        if value & !known != 0 {
-            write!(out, "{}[{:x}]", if first { "" } else { "|" }, value & !known)?;
+        for bit in (0..32).map(|n| 1 << n).filter(|bit| value & !known & bit != 0) {
+            write!(out, "{}[{bit:x}]", if first { "" } else { "|" })?;
+            first = false;
         }
         return Ok(());
     }
@@ -274,7 +275,7 @@ impl Printer<'_> {
 
     fn layer3(&mut self, eth: u16, named: bool, proto_named: bool) {
         use FieldId as F;
-        if !named && eth != 0 || self.mask.get64(l::ETH_TYPE) != 0 && !named {
+        if !named {
             self.named(F::EthType, "dl_type");
         }
         let arp = matches!(eth, eth_type::ARP | eth_type::RARP);
@@ -293,6 +294,11 @@ impl Printer<'_> {
         if eth == eth_type::NSH {
             self.all(&[F::NshFlags, F::NshTtl, F::NshMdtype, F::NshNp, F::NshSpi, F::NshSi]);
             self.all(&[F::NshC1, F::NshC2, F::NshC3, F::NshC4]);
+        }
+        if !matches!(
+            eth,
+            eth_type::IPV4 | eth_type::IPV6 | eth_type::NSH | eth_type::MPLS | eth_type::MPLS_MULTICAST | 0
+        ) {
             return;
         }
         if !proto_named {
@@ -302,7 +308,7 @@ impl Printer<'_> {
         for (slot, name) in [(l::MPLS1, "mpls_lse1"), (l::MPLS2, "mpls_lse2")] {
             if self.mask.get64(slot) != 0 {
                 let v = self.flow.get64(slot);
-                self.word(&format!("{name}={}", hex(u128::from(v))));
+                self.word(&format!("{name}={v}"));
             }
         }
         self.named(F::IpFrag, "nw_frag");
@@ -388,6 +394,15 @@ pub fn packet_mask(flow: &Flow) -> Mask {
             mask.exact(f.slot);
         }
     }
+    let ports = [ip_proto::ICMP, ip_proto::IGMP, ip_proto::TCP, ip_proto::UDP, ip_proto::ICMPV6, ip_proto::SCTP];
+    let later = flow.get64(l::NW_FRAG) & u64::from(l::FRAG_LATER) != 0;
+    if later {
+        mask.set(l::TP_SRC, 0);
+        mask.set(l::TP_DST, 0);
+    } else if mask.get64(l::NW_FRAG) != 0 && ports.contains(&(flow.get64(l::NW_PROTO) as u8)) {
+        mask.exact(l::TP_SRC);
+        mask.exact(l::TP_DST);
+    }
     mask.exact(l::VLAN_TCI);
     if flow.get64(l::VLAN_TCI) & u64::from(VLAN_PRESENT) != 0 {
         mask.exact(l::VLAN1_TCI);
@@ -395,9 +410,21 @@ pub fn packet_mask(flow: &Flow) -> Mask {
     if flow.get64(l::PACKET_TYPE) != 0 {
         mask.set(l::VLAN_TCI, 0);
     }
-    if mask.get64(l::MPLS0) != 0 {
-        mask.exact(l::MPLS1);
-        mask.exact(l::MPLS2);
+    if mask.get64(l::NSH_SPI) != 0 {
+        for slot in [l::NW_PROTO, l::NW_TOS, l::NW_TTL, l::NW_FRAG] {
+            mask.exact(slot);
+        }
+        if flow.get64(l::NSH_MDTYPE) != 1 {
+            for slot in [l::NSH_C1, l::NSH_C2, l::NSH_C3, l::NSH_C4] {
+                mask.set(slot, 0);
+            }
+        }
+    }
+    // Labels down to the bottom of the stack.
+    for (above, slot) in [(l::MPLS0, l::MPLS1), (l::MPLS1, l::MPLS2)] {
+        if mask.get64(above) != 0 && flow.get64(above) & 0x100 == 0 {
+            mask.exact(slot);
+        }
     }
     if Tunnel::of(flow) != Tunnel::default() {
         for slot in [l::TUN_SRC, l::TUN_DST, l::TUN_TOS, l::TUN_TTL, l::TUN_FLAGS] {

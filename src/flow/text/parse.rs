@@ -31,7 +31,7 @@ const PROTOCOLS: [(&str, u16, Option<u8>); 17] = [
 
 /// The shorthand that ovs-ofctl prints for an Ethertype and perhaps a protocol.
 pub(crate) fn protocol_name(eth_type: u16, proto: Option<u8>) -> Option<&'static str> {
-    PROTOCOLS.iter().find(|(name, e, p)| *e == eth_type && *p == proto).map(|(name, ..)| *name)
+    PROTOCOLS.iter().find(|(_, e, p)| *e == eth_type && *p == proto).map(|(name, ..)| *name)
 }
 
 /// Splits text into keys and values: `key`, `key=value`, `key:value` or `key(value)`, separated by commas or blanks,
@@ -224,9 +224,10 @@ fn exempt(f: &Field) -> bool {
 
 /// Takes out of a match what means nothing in it, as ovs-ofctl does: fields of protocols that it does not ask for.
 pub fn normalise(flow: &mut Flow, mask: &mut Mask) -> Vec<FieldId> {
-    let conditional = |f: &&Field| {
-        !matches!(f.prereq, Prereq::None | Prereq::Vlan | Prereq::Ct | Prereq::CtIpv4 | Prereq::CtIpv6)
-            && !(f.prereq == Prereq::Ethernet && f.id == FieldId::EthType)
+    let conditional = |f: &&Field| match f.prereq {
+        Prereq::None | Prereq::Vlan | Prereq::Ct | Prereq::CtIpv4 | Prereq::CtIpv6 => false,
+        Prereq::Ethernet => f.id != FieldId::EthType,
+        _ => true,
     };
     // Later fragments have no ports; asking for both is an error, not nothing.
     let mut whole = flow.clone();

@@ -17,9 +17,14 @@ pub fn low_bits(n: u16) -> u128 {
 }
 
 impl Subfield {
-    /// The whole field.
+    /// The whole field: of vlan_vid the VID without the bit that says that there is a tag, of ct_state the unused bits too.
     pub fn whole(field: FieldId) -> Subfield {
-        Subfield { field, ofs: 0, n_bits: field.row().bits }
+        let n_bits = match field {
+            FieldId::VlanVid => 12,
+            FieldId::CtState => 32,
+            field => field.row().bits,
+        };
+        Subfield { field, ofs: 0, n_bits }
     }
 
     /// True when it is the whole field.

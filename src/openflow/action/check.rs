@@ -148,7 +148,17 @@ impl Checker {
         }
     }
 
+    /// Is there a code point to name it by? Registers have no need of one.
+    fn named(&self, sf: Subfield) -> Result<(), CheckError> {
+        let row = sf.field.row();
+        if row.oxm.is_empty() && !row.name.starts_with("reg") {
+            return refuse("OFPBMC_BAD_FIELD", format!("field {} has no code point", row.name));
+        }
+        Ok(())
+    }
+
     fn source(&self, src: Subfield) -> Result<(), CheckError> {
+        self.named(src)?;
         if !self.present(src.field) {
             return refuse(INCONSISTENT, format!("source field {} lacks correct prerequisites", src.field.row().name));
         }
@@ -196,7 +206,13 @@ impl Checker {
             Action::OutputReg { src, .. } | Action::StackPush(src) => self.source(*src),
             Action::StackPop(dst) | Action::CheckPktLarger { dst, .. } => self.destination(*dst),
             Action::Multipath(m) => self.destination(m.dst),
-            Action::Bundle(b) => b.dst.map_or(Ok(()), |dst| self.destination(dst)),
+            Action::Bundle(b) => match b.dst {
+                Some(dst) if dst.n_bits < 16 => {
+                    refuse(BAD_ARGUMENT, "bundle_load action requires at least 16 bit destination")
+                }
+                Some(dst) => self.destination(dst),
+                None => Ok(()),
+            },
             Action::SetField(s) if is_ct_field(s.field) => outside_ct(),
             Action::SetField(s) => self.set(s),
             Action::Move { dst, .. } if is_ct_field(dst.field) => outside_ct(),
@@ -260,7 +276,13 @@ impl Checker {
             Action::Clone(inner) => self.nested(inner),
             Action::WriteActions(inner) => match inner.iter().find(|a| !fits_action_set(a)) {
                 Some(a) => refuse("OFPBAC_BAD_TYPE", format!("disallowed action {} in action set", a.name())),
-                None => self.nested(inner),
+                // It runs when and on what nobody can tell, so only prerequisites count.
+                None => {
+                    let consistent = self.consistent;
+                    let result = self.nested(inner);
+                    self.consistent = consistent;
+                    result
+                }
             },
             Action::Ct(ct) => self.ct(ct),
             Action::Learn(learn) => self.learn(learn),
@@ -330,7 +352,7 @@ impl Checker {
             }
             match (spec.target, spec.source) {
                 (LearnTarget::Match(dst), source) => {
-                    if !made.present(dst.field) {
+                    if !made.is(dst.field.row().prereq) && dst.field != FieldId::VlanPcp {
                         let name = dst.field.row().name;
                         return refuse(INCONSISTENT, format!("source field {name} lacks correct prerequisites"));
                     }

@@ -78,7 +78,11 @@ impl Reader<'_> {
                 "drop" => drop = true,
                 "apply_actions" => bail!("apply_actions is the default instruction"),
                 "nat" => bail!("Cannot have NAT action outside of \"ct\" action"),
-                _ => actions.push(self.one(&name, &item)?),
+                _ => match self.one(&name, &item)? {
+                    // Writing nothing is no instruction.
+                    Action::WriteActions(none) if none.is_empty() => {}
+                    action => actions.push(action),
+                },
             }
         }
         if drop && !actions.is_empty() {

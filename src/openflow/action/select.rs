@@ -160,9 +160,6 @@ fn bundle(arg: &str, load: bool, cx: &Reader) -> Result<Action> {
         })
         .collect::<Result<Vec<_>>>()?;
     let dst = dst.map(field::parse).transpose()?;
-    if dst.is_some_and(|d| d.n_bits < 16) {
-        bail!("bundle_load action requires at least 16 bit destination.");
-    }
     let basis = number::u16_named(basis, "basis")?;
     Ok(Action::Bundle(Box::new(Bundle { fields, basis, algorithm, members, dst })))
 }

@@ -146,15 +146,13 @@ fn set_field(item: &Item, cx: &Reader) -> Result<Action> {
         bail!("{name} is read-only");
     }
     let (value, mask) = value::parse(text, row, cx.names)?;
-    if !row.is_valid(value) {
-        bail!("{text} is not a valid value for field {name}");
-    }
     Ok(Action::SetField(SetField { field, value, mask, style: SetStyle::SetField }))
 }
 
 /// Reads a literal of `load` and `learn` for `dst`; `whole` is what errors quote.
 pub(super) fn literal(text: &str, dst: Subfield, whole: &str) -> Result<u128> {
-    let Some(value) = number::whole(text) else {
+    let bytes = u32::from(dst.field.row().bytes);
+    let Some(value) = number::whole(text).filter(|v| v.checked_shr(8 * bytes).unwrap_or(0) == 0) else {
         bail!("{whole}: cannot parse integer value");
     };
     if value > low_bits(dst.n_bits) {

@@ -25,6 +25,12 @@ impl fmt::Display for ParseError {
 
 impl std::error::Error for ParseError {}
 
+impl From<flow::text::ParseError> for ParseError {
+    fn from(e: flow::text::ParseError) -> ParseError {
+        ParseError(e.0)
+    }
+}
+
 /// Result of reading text.
 pub type Result<T> = std::result::Result<T, ParseError>;
 

@@ -5,10 +5,12 @@
 
 pub mod error;
 pub mod field;
+pub mod flow;
 pub mod names;
 pub mod number;
 pub mod scan;
 pub mod value;
 
 pub use error::ParseError;
+pub use flow::{FlowStats, ParsedFlow, flow_mod_text, flow_text, parse_flow};
 pub use names::{NoNames, PortNames};

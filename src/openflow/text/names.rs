@@ -1,6 +1,8 @@
 //! Names of ports and tables, to read and to print.
 
 use crate::types::{OfPort, TableId};
+use flow::fields::tlv::TlvTable;
+use flow::fields::value::{port_from_11, port_to_11};
 
 /// Which port or table has which name. Reserved ports are known without it.
 pub trait PortNames {
@@ -15,6 +17,27 @@ pub trait PortNames {
     /// The name of `table`, when it is to be printed.
     fn table_name(&self, _table: TableId) -> Option<String> {
         None
+    }
+    /// Where tunnel options are.
+    fn tlv(&self) -> Option<&TlvTable> {
+        None
+    }
+}
+
+/// The same for the text of matches.
+pub(crate) struct ForFlow<'a>(pub(crate) &'a dyn PortNames);
+
+impl flow::text::Names for ForFlow<'_> {
+    fn port(&self, name: &str) -> Option<u16> {
+        self.0.number(&unquote(name)?).and_then(|p| port_from_11(p.0))
+    }
+
+    fn port_name(&self, port: u16) -> Option<String> {
+        self.0.name(OfPort(port_to_11(port)))
+    }
+
+    fn tlv(&self) -> Option<&TlvTable> {
+        self.0.tlv()
     }
 }
 
@@ -71,7 +94,7 @@ pub fn table_text(table: TableId, names: &dyn PortNames) -> String {
 
 /// Puts `name` in double quotes with JSON's escapes, unless it is a letter followed by letters and digits.
 pub fn quote(name: &str) -> String {
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b"_-.".contains(&b);
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
     let mut bytes = name.bytes();
     if bytes.next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_') && bytes.all(plain) {
         return name.to_owned();

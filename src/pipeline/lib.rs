@@ -1,1 +1,20 @@
 //! Tables, rules, groups, translation, NORMAL, learning, tracing. Level 4.
+//!
+//! Bottom up: [`snapshot`] is the immutable value that all threads read: bridges, their ports, tables, groups and MAC
+//! tables, and a log of what changed. [`normal`] is the learning switch over it. [`translate`] turns a packet into
+//! datapath actions, a mask, dependencies and effects, and touches nothing else. [`recirc`] keeps what a packet needs to
+//! go on after a recirculation. [`manager`] is the only writer: it edits a working copy, publishes it, and applies what
+//! packets taught. [`reader`] is a worker's handle, behind `dpif`'s traits.
+#![forbid(unsafe_code)]
+
+pub mod manager;
+pub mod normal;
+pub mod reader;
+pub mod recirc;
+pub mod snapshot;
+pub mod trace;
+pub mod translate;
+
+pub use manager::{BridgeConfig, Config, Error, Manager};
+pub use snapshot::port::{PatchPeer, Port, PortConfig, PortFlags, PortKind};
+pub use snapshot::{Bridge, Settings, Snapshot};

@@ -1,0 +1,78 @@
+//! What a list of actions must keep to before it gets into a table.
+
+use openflow::{Action, TableId};
+
+use super::Error;
+
+/// How deep `clone` and `write_actions` may nest.
+const MAX_NESTED: usize = 16;
+
+/// Checks the actions of a flow in `table`.
+pub(crate) fn actions(list: &[Action], table: TableId) -> Result<(), Error> {
+    each(list, 0, &mut |action| match action {
+        Action::GotoTable(to) if to.0 == TableId::ALL => Err(Error::BadTable(*to)),
+        Action::GotoTable(to) if *to <= table => Err(Error::GotoBackward(table, *to)),
+        Action::Resubmit(r) if r.table == Some(TableId(TableId::ALL)) => Err(Error::BadTable(TableId(TableId::ALL))),
+        Action::Resubmit(r) if r.with_ct => Err(Error::UnsupportedAction("resubmit(,,ct)")),
+        Action::WriteActions(set) => action_set(set),
+        action => supported(action),
+    })
+}
+
+/// Checks what an action set (or a group's bucket) may have.
+pub(crate) fn action_set(list: &[Action]) -> Result<(), Error> {
+    each(list, 0, &mut |action| match action {
+        Action::GotoTable(_) | Action::WriteActions(_) | Action::ClearActions | Action::WriteMetadata { .. } => {
+            Err(Error::BadSetAction("instruction"))
+        }
+        Action::Exit => Err(Error::BadSetAction("exit")),
+        Action::StackPush(_) | Action::StackPop(_) => Err(Error::BadSetAction("push or pop")),
+        action => supported(action),
+    })
+}
+
+/// Visits all actions, nested ones too.
+fn each(list: &[Action], level: usize, visit: &mut impl FnMut(&Action) -> Result<(), Error>) -> Result<(), Error> {
+    if level > MAX_NESTED {
+        return Err(Error::TooDeep);
+    }
+    for action in list {
+        visit(action)?;
+        match action {
+            Action::Clone(inside) => each(inside, level + 1, visit)?,
+            Action::Ct(ct) => each(&ct.exec, level + 1, visit)?,
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn supported(action: &Action) -> Result<(), Error> {
+    Err(Error::UnsupportedAction(match action {
+        Action::Bundle(_) => "bundle",
+        Action::DeleteField(_) => "delete_field",
+        Action::DecNshTtl => "dec_nsh_ttl",
+        Action::Encap(_) => "encap",
+        Action::Decap(_) => "decap",
+        Action::Learn(_) => "learn",
+        Action::Conjunction { .. } => "conjunction",
+        Action::Multipath(_) => "multipath",
+        Action::Sample(_) => "sample",
+        Action::FinTimeout { .. } => "fin_timeout",
+        Action::CheckPktLarger { .. } => "check_pkt_larger",
+        Action::Meter(_) => "meter",
+        Action::Ct(ct) if ct.nat.is_some() => "ct(nat)",
+        _ => return Ok(()),
+    }))
+}
+
+/// Does any action, nested ones too, meet `test`?
+pub(crate) fn any(list: &[Action], test: &mut impl FnMut(&Action) -> bool) -> bool {
+    list.iter().any(|action| {
+        test(action)
+            || match action {
+                Action::Clone(inside) | Action::WriteActions(inside) => any(inside, test),
+                _ => false,
+            }
+    })
+}

@@ -1,0 +1,74 @@
+//! What can be wrong with a request, sorted so that it maps to OpenFlow errors and to text.
+
+use openflow::{GroupId, OfPort, TableId};
+
+/// Why an edit was refused. Nothing was changed then.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    #[error("no bridge named {0}")]
+    NoSuchBridge(String),
+    #[error("a bridge named {0} exists")]
+    BridgeExists(String),
+    #[error("no port {0} in bridge {1}")]
+    NoSuchPort(String, String),
+    #[error("a port named {0} exists")]
+    PortExists(String),
+    #[error("port number {0} is in use or reserved")]
+    BadPortNumber(OfPort),
+    #[error("datapath port {0} is in use")]
+    DatapathPortInUse(dpif::PortNo),
+    #[error("table {0} does not exist")]
+    BadTable(TableId),
+    #[error("goto_table:{1} in table {0} does not go forward")]
+    GotoBackward(TableId, TableId),
+    #[error("another flow of the same priority overlaps")]
+    Overlap,
+    #[error("action {0} is not supported")]
+    UnsupportedAction(&'static str),
+    #[error("action {0} is not allowed in an action set")]
+    BadSetAction(&'static str),
+    #[error("actions nest too deep")]
+    TooDeep,
+    #[error("group {0} exists")]
+    GroupExists(GroupId),
+    #[error("no group {0}")]
+    NoSuchGroup(GroupId),
+    #[error("group number {0} is reserved")]
+    BadGroup(GroupId),
+    #[error("an indirect group has exactly one bucket")]
+    IndirectBuckets,
+    #[error("group {0} would contain itself")]
+    GroupLoop(GroupId),
+    #[error("bucket {0} does not exist or exists twice")]
+    BadBucket(u32),
+}
+
+/// Whose fault it is, as OpenFlow sorts errors (type of OFPT_ERROR).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    BadRequest,
+    BadAction,
+    FlowModFailed,
+    GroupModFailed,
+    PortModFailed,
+}
+
+impl Error {
+    /// The type of OpenFlow error that it is.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Error::NoSuchBridge(_) | Error::BridgeExists(_) => Kind::BadRequest,
+            Error::NoSuchPort(..) | Error::PortExists(_) | Error::BadPortNumber(_) | Error::DatapathPortInUse(_) => {
+                Kind::PortModFailed
+            }
+            Error::BadTable(_) | Error::GotoBackward(..) | Error::Overlap => Kind::FlowModFailed,
+            Error::UnsupportedAction(_) | Error::BadSetAction(_) | Error::TooDeep => Kind::BadAction,
+            Error::GroupExists(_)
+            | Error::NoSuchGroup(_)
+            | Error::BadGroup(_)
+            | Error::IndirectBuckets
+            | Error::GroupLoop(_)
+            | Error::BadBucket(_) => Kind::GroupModFailed,
+        }
+    }
+}

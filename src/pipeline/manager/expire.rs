@@ -1,0 +1,101 @@
+//! What packets and time do to the tables: learning, aging, timeouts.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use base::clock::Instant;
+use dpif::{Change, Effect, Thing};
+use openflow::OfPort;
+
+use super::{Manager, RemovedReason};
+use crate::normal::fdb::{FdbKey, Learned};
+
+/// Effects taken in one go: bounds how long the owner loop is held.
+const EFFECTS_AT_ONCE: usize = 4096;
+/// How often frozen states are looked through.
+const SWEEP: Duration = Duration::from_secs(1);
+
+impl Manager {
+    /// Applies what packets taught and what is due at `now`. True when something is to be published.
+    pub fn process(&mut self, now: Instant) -> bool {
+        let shared = self.shared.clone();
+        for (effect, seen) in shared.effects.drain(EFFECTS_AT_ONCE) {
+            if let Effect::Learn { bridge, vlan, mac, port, .. } = effect {
+                self.learn(bridge, FdbKey { vlan, mac }, OfPort(port), seen);
+            }
+        }
+        self.age(now);
+        self.expire_rules(now);
+        if now >= self.swept + SWEEP {
+            self.swept = now;
+            self.shared.sweep(now);
+        }
+        self.is_dirty()
+    }
+
+    /// Until when [`Manager::process`] has nothing to do, if no packet teaches anything.
+    pub fn deadline(&self) -> Option<Instant> {
+        let aging = self.learners.iter().filter_map(|l| l.deadline());
+        aging.chain(self.timeouts.deadline()).min()
+    }
+
+    fn learn(&mut self, index: u32, key: FdbKey, port: OfPort, now: Instant) {
+        let Some(bridge) = self.work.bridges.get_mut(index as usize).and_then(Option::as_mut) else { return };
+        let Some(learner) = self.learners.get_mut(index as usize) else { return };
+        if !bridge.ports.contains_key(&port) {
+            return;
+        }
+        if let Some(entry) = bridge.fdb.get(key)
+            && entry.port == port
+        {
+            entry.touch(now);
+            return;
+        }
+        let bridge = Arc::make_mut(bridge);
+        let thing = |k: FdbKey| Change::Thing(Thing::Fdb { bridge: index, vlan: k.vlan, mac: k.mac });
+        match learner.learn(&mut bridge.fdb, key, port, now, &bridge.settings) {
+            Learned::Known => {}
+            Learned::Changed { evicted } => {
+                self.changes.push(thing(key));
+                if let Some(gone) = evicted {
+                    self.evictions += 1;
+                    self.changes.push(thing(gone));
+                }
+            }
+            Learned::Refused => self.evictions += 1,
+        }
+    }
+
+    fn age(&mut self, now: Instant) {
+        for (index, learner) in self.learners.iter_mut().enumerate() {
+            if learner.deadline().is_none_or(|d| d > now) {
+                continue;
+            }
+            let Some(bridge) = self.work.bridges.get_mut(index).and_then(Option::as_mut) else { continue };
+            let bridge = Arc::make_mut(bridge);
+            while let Some(gone) = learner.expire(&mut bridge.fdb, now, bridge.settings.mac_aging) {
+                let thing = Thing::Fdb { bridge: index as u32, vlan: gone.vlan, mac: gone.mac };
+                self.changes.push(Change::Thing(thing));
+            }
+        }
+    }
+
+    fn expire_rules(&mut self, now: Instant) {
+        while let Some((index, table, id)) = self.timeouts.expired(now) {
+            let Some(timed) = self.timed.get(&id) else { continue };
+            let found = self.work.bridge(index).and_then(|b| b.table(table));
+            let rule = found.and_then(|t| t.rules.find_exact(&timed.matching, timed.priority.into()));
+            let Some(rule) = rule.filter(|r| r.id == id).cloned() else { continue };
+            let used = Instant::from_nanos(rule.stats.get().2).max(rule.modified);
+            let hard = (!rule.hard_timeout.is_zero()).then(|| rule.modified + rule.hard_timeout);
+            let idle = (!rule.idle_timeout.is_zero()).then(|| used + rule.idle_timeout);
+            if hard.is_some_and(|at| at <= now) {
+                self.remove_rule(index, table, &rule, RemovedReason::Hard);
+            } else if idle.is_some_and(|at| at <= now) {
+                self.remove_rule(index, table, &rule, RemovedReason::Idle);
+            } else if let Some(next) = hard.into_iter().chain(idle).min() {
+                self.timeouts.arm((index, table, id), next);
+            }
+        }
+    }
+}

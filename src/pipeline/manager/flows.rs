@@ -1,0 +1,236 @@
+//! Flow-mods: add, modify, delete.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use base::clock::Instant;
+use classifier::Classifier;
+use dpif::{Change, RuleId, TableKey};
+use flow::Match;
+use openflow::flow_mod::Command;
+use openflow::{Action, Cookie, FlowMod, TableId};
+
+use super::{Error, Manager, check};
+use crate::snapshot::table::{Rule, Table};
+
+/// What a request did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    pub added: usize,
+    pub modified: usize,
+    pub removed: usize,
+}
+
+impl std::ops::AddAssign for Outcome {
+    fn add_assign(&mut self, o: Outcome) {
+        self.added += o.added;
+        self.modified += o.modified;
+        self.removed += o.removed;
+    }
+}
+
+/// Why a flow went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RemovedReason {
+    Idle,
+    Hard,
+    Delete,
+    GroupDelete,
+}
+
+/// A flow that went and had asked that this be told.
+#[derive(Clone, Debug)]
+pub struct Removed {
+    pub bridge: u32,
+    pub table: TableId,
+    pub rule: Arc<Rule>,
+    pub reason: RemovedReason,
+}
+
+/// Where a rule with a timeout is.
+#[derive(Clone, Debug)]
+pub(super) struct Timed {
+    pub(super) matching: Arc<Match>,
+    pub(super) priority: u16,
+}
+
+impl Manager {
+    /// Adds, modifies or deletes flows.
+    pub fn flow_mod(&mut self, bridge: &str, request: &FlowMod, now: Instant) -> Result<Outcome, Error> {
+        let index = self.index_of(bridge)?;
+        if let Some(table) = request.table.filter(|t| t.0 == TableId::ALL) {
+            return Err(Error::BadTable(table));
+        }
+        match request.command {
+            Command::Add => self.add_flow(index, request, now),
+            Command::Modify | Command::ModifyStrict => self.modify_flows(index, request, now),
+            Command::Delete | Command::DeleteStrict => Ok(self.delete_flows(index, request)),
+        }
+    }
+
+    fn add_flow(&mut self, index: u32, request: &FlowMod, now: Instant) -> Result<Outcome, Error> {
+        let number = request.table.unwrap_or(TableId(0));
+        check::actions(&request.actions, number)?;
+        let priority = i32::from(request.priority);
+        let old = self.work.bridge(index).and_then(|b| b.table(number.0));
+        if request.flags.check_overlap
+            && old.is_some_and(|t| {
+                t.rules
+                    .overlapping(&request.matching)
+                    .any(|r| r.priority == request.priority && *r.matching != request.matching)
+            })
+        {
+            return Err(Error::Overlap);
+        }
+        let before = old.and_then(|t| t.rules.find_exact(&request.matching, priority)).cloned();
+        let stats = before.as_ref().filter(|_| !request.flags.reset_counts).map(|r| r.stats.clone());
+        let rule = Arc::new(Rule {
+            id: self.new_id(),
+            matching: Arc::new(request.matching.clone()),
+            priority: request.priority,
+            cookie: request.new_cookie.unwrap_or(Cookie(0)),
+            idle_timeout: Duration::from_secs(request.idle_timeout.into()),
+            hard_timeout: Duration::from_secs(request.hard_timeout.into()),
+            importance: request.importance,
+            flags: request.flags,
+            actions: request.actions.as_slice().into(),
+            stats: stats.unwrap_or_else(Self::fresh_stats),
+            added: self.publisher.version() + 1,
+            created: now,
+            modified: now,
+        });
+        self.arm(index, number.0, &rule, now);
+        let key = TableKey { bridge: index, table: number.0 };
+        if let Some(old) = &before {
+            self.changes.push(Change::Gone { table: key, rule: old.id });
+            self.timed.remove(&old.id);
+        }
+        // A rule that takes the place of one with the same match and priority wins where that one won, nowhere else.
+        if before.is_none() {
+            self.changes.push(Change::Added { table: key, priority, matching: rule.matching.clone() });
+        }
+        self.table_mut(index, number.0).insert(rule);
+        Ok(Outcome { added: 1, ..Outcome::default() })
+    }
+
+    fn new_id(&mut self) -> RuleId {
+        self.next_rule += 1;
+        RuleId(self.next_rule)
+    }
+
+    /// The rules of a table for editing; made when there is none. Never fails for a bridge that exists.
+    fn table_mut(&mut self, index: u32, number: u8) -> &mut Classifier<Rule> {
+        let seed = self.seed;
+        let bridge = match self.work.bridges.get_mut(index as usize).and_then(Option::as_mut) {
+            Some(bridge) => Arc::make_mut(bridge),
+            None => unreachable!("callers looked the bridge up"),
+        };
+        let i = usize::from(number);
+        if bridge.tables.len() <= i {
+            bridge.tables.resize(i + 1, None);
+        }
+        let table = bridge.tables[i]
+            .get_or_insert_with(|| Arc::new(Table { rules: Classifier::with_seed(seed), missed: Self::fresh_stats() }));
+        &mut Arc::make_mut(table).rules
+    }
+
+    /// Rules that a modification or deletion is about.
+    fn selected(&self, index: u32, request: &FlowMod) -> Vec<(u8, Arc<Rule>)> {
+        let strict = matches!(request.command, Command::ModifyStrict | Command::DeleteStrict);
+        let deletes = matches!(request.command, Command::Delete | Command::DeleteStrict);
+        let wanted = |r: &Rule| {
+            r.cookie.0 & request.cookie_mask == request.cookie.0 & request.cookie_mask
+                && !(deletes && request.out_port.is_some_and(|p| !outputs_to(&r.actions, |a| matches!(a, Action::Output { port, .. } | Action::Enqueue { port, .. } | Action::OutputTrunc { port, .. } if *port == p))))
+                && !(deletes && request.out_group.is_some_and(|g| !outputs_to(&r.actions, |a| *a == Action::Group(g))))
+        };
+        let Some(bridge) = self.work.bridge(index) else { return Vec::new() };
+        let mut out = Vec::new();
+        for (number, table) in (0..=u8::MAX).zip(&bridge.tables) {
+            let Some(table) = table else { continue };
+            if request.table.is_some_and(|t| t.0 != number) {
+                continue;
+            }
+            let mut take = |rule: &Arc<Rule>| {
+                if wanted(rule) {
+                    out.push((number, rule.clone()));
+                }
+            };
+            if strict {
+                table.rules.find_exact(&request.matching, request.priority.into()).into_iter().for_each(&mut take);
+            } else {
+                table.rules.within(&request.matching).for_each(&mut take);
+            }
+        }
+        out
+    }
+
+    fn modify_flows(&mut self, index: u32, request: &FlowMod, now: Instant) -> Result<Outcome, Error> {
+        let rules = self.selected(index, request);
+        for (table, _) in &rules {
+            check::actions(&request.actions, TableId(*table))?;
+        }
+        let actions: Arc<[Action]> = request.actions.as_slice().into();
+        for (table, old) in &rules {
+            let stats = if request.flags.reset_counts { Self::fresh_stats() } else { old.stats.clone() };
+            let rule = Arc::new(Rule {
+                id: old.id,
+                matching: old.matching.clone(),
+                priority: old.priority,
+                cookie: request.new_cookie.unwrap_or(old.cookie),
+                idle_timeout: old.idle_timeout,
+                hard_timeout: old.hard_timeout,
+                importance: old.importance,
+                flags: old.flags,
+                actions: actions.clone(),
+                stats,
+                added: old.added,
+                created: old.created,
+                modified: now,
+            });
+            if old.actions != rule.actions || request.flags.reset_counts {
+                self.changes.push(Change::Gone { table: TableKey { bridge: index, table: *table }, rule: old.id });
+            }
+            self.arm(index, *table, &rule, now);
+            self.table_mut(index, *table).insert(rule);
+        }
+        Ok(Outcome { modified: rules.len(), ..Outcome::default() })
+    }
+
+    fn delete_flows(&mut self, index: u32, request: &FlowMod) -> Outcome {
+        let rules = self.selected(index, request);
+        for (table, rule) in &rules {
+            self.remove_rule(index, *table, rule, RemovedReason::Delete);
+        }
+        Outcome { removed: rules.len(), ..Outcome::default() }
+    }
+
+    pub(super) fn remove_rule(&mut self, index: u32, table: u8, rule: &Arc<Rule>, reason: RemovedReason) {
+        if self.table_mut(index, table).remove(&rule.matching, rule.priority.into()).is_none() {
+            return;
+        }
+        self.changes.push(Change::Gone { table: TableKey { bridge: index, table }, rule: rule.id });
+        self.timed.remove(&rule.id);
+        if rule.flags.send_flow_rem {
+            self.removed.push(Removed { bridge: index, table: TableId(table), rule: rule.clone(), reason });
+        }
+    }
+
+    /// Flows that went since the last call and had asked that this be told.
+    pub fn take_removed(&mut self) -> Vec<Removed> {
+        std::mem::take(&mut self.removed)
+    }
+
+    /// Starts the timeouts of a rule.
+    fn arm(&mut self, index: u32, table: u8, rule: &Arc<Rule>, now: Instant) {
+        let shortest = [rule.idle_timeout, rule.hard_timeout].into_iter().filter(|t| !t.is_zero()).min();
+        if let Some(timeout) = shortest {
+            self.timed.insert(rule.id, Timed { matching: rule.matching.clone(), priority: rule.priority });
+            self.timeouts.arm((index, table, rule.id), now + timeout);
+        }
+    }
+}
+
+/// Does an action, a nested or written one too, meet `test`?
+fn outputs_to(actions: &[Action], mut test: impl FnMut(&Action) -> bool) -> bool {
+    check::any(actions, &mut test)
+}

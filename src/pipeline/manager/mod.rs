@@ -1,0 +1,182 @@
+//! The only writer: edits a working copy of the tables, publishes it, applies what packets taught.
+//!
+//! One thread owns the [`Manager`]. Everything here is synchronous and short; a caller publishes after a batch or a
+//! millisecond. [`ports`], [`flows`], [`groups`] are the edits, [`expire`] is what time and packets do, [`show`] is what
+//! people ask.
+
+mod check;
+mod error;
+mod expire;
+mod flows;
+mod groups;
+mod ports;
+mod show;
+#[cfg(test)]
+mod tests;
+
+use std::io;
+use std::sync::Arc;
+
+use base::clock::{Instant, TimerQueue};
+use base::rcu::{Publisher, ReaderState};
+use dpif::{Change, FlowStats, RuleId, Translate};
+use openflow::{FlowMod, GroupMod};
+
+pub use error::Error;
+pub use flows::{Outcome, Removed, RemovedReason};
+pub use show::{FlowFilter, TableStats};
+
+use crate::normal::fdb::Learner;
+use crate::reader::Translator;
+use crate::recirc::{PacketIn, Shared};
+use crate::snapshot::log::Log;
+use crate::snapshot::{Bridge, Settings, Snapshot};
+
+/// What a manager is made with.
+#[derive(Clone, Debug, Default)]
+pub struct Config {
+    /// Seeds hashes, so that nobody outside can make addresses or rules collide.
+    pub seed: u64,
+}
+
+/// A new bridge.
+#[derive(Clone, Debug, Default)]
+pub struct BridgeConfig {
+    pub name: String,
+    pub datapath_id: u64,
+    /// fail_mode: a standalone bridge starts as a learning switch, a secure one drops.
+    pub standalone: bool,
+    pub settings: Settings,
+}
+
+/// One step of a bundle.
+#[derive(Clone, Debug)]
+pub enum BundleItem {
+    Flow(FlowMod),
+    Group(GroupMod),
+}
+
+/// Owner of the tables.
+pub struct Manager {
+    work: Snapshot,
+    publisher: Publisher<Snapshot>,
+    shared: Arc<Shared>,
+    /// What the next version changes.
+    changes: Vec<Change>,
+    /// By bridge index.
+    learners: Vec<Learner>,
+    timeouts: TimerQueue<(u32, u8, RuleId)>,
+    timed: rustc_hash::FxHashMap<RuleId, flows::Timed>,
+    next_rule: u64,
+    seed: u64,
+    swept: Instant,
+    removed: Vec<Removed>,
+    /// Learned addresses that were refused or evicted others.
+    pub evictions: u64,
+}
+
+impl Manager {
+    /// An empty manager, and what the datapath asks. Fails when out of file descriptors.
+    pub fn new(config: &Config) -> io::Result<(Manager, Arc<dyn Translate>)> {
+        let work = Snapshot { version: 1, log: Log::since(1), ..Snapshot::default() };
+        let publisher = Publisher::new(Arc::new(work.clone()));
+        let shared = Arc::new(Shared::new()?);
+        let translator = Translator { versions: publisher.registry(), shared: shared.clone() };
+        let manager = Manager {
+            work,
+            publisher,
+            shared,
+            changes: Vec::new(),
+            learners: Vec::new(),
+            timeouts: TimerQueue::new(),
+            timed: Default::default(),
+            next_rule: 1,
+            seed: config.seed,
+            swept: Instant::ZERO,
+            removed: Vec::new(),
+            evictions: 0,
+        };
+        Ok((manager, Arc::new(translator)))
+    }
+
+    /// The working copy: what the next version will be.
+    pub fn snapshot(&self) -> &Snapshot {
+        &self.work
+    }
+
+    /// Makes all edits so far visible to readers; returns the version that has them.
+    pub fn publish(&mut self) -> u64 {
+        if !self.changes.is_empty() {
+            self.work.version = self.publisher.version() + 1;
+            self.work.log.push(self.work.version, std::mem::take(&mut self.changes));
+            self.publisher.publish(Arc::new(self.work.clone()));
+        }
+        self.publisher.reclaim();
+        self.publisher.version()
+    }
+
+    /// Are there edits that no version has yet?
+    pub fn is_dirty(&self) -> bool {
+        !self.changes.is_empty()
+    }
+
+    /// Has every reader come to `version`?
+    pub fn passed(&self, version: u64) -> bool {
+        self.publisher.passed(version)
+    }
+
+    /// Frees versions that nobody reads any more; returns how many.
+    pub fn reclaim(&mut self) -> usize {
+        self.publisher.reclaim()
+    }
+
+    /// Who reads which version, and how many old versions are kept for them.
+    pub fn readers(&self) -> (Vec<ReaderState>, usize) {
+        (self.publisher.readers(), self.publisher.pending())
+    }
+
+    /// The waker of the ring by which packets teach: when it is readable, [`Manager::process`] has something to do.
+    pub fn waker(&self) -> &Arc<base::ring::Waker> {
+        self.shared.effects.waker()
+    }
+
+    /// What goes with a packet that the datapath sent up as `Userspace::Controller(cookie)`.
+    pub fn packet_in(&self, cookie: u32) -> Option<Arc<PacketIn>> {
+        self.shared.packet_in_of(cookie)
+    }
+
+    /// Everything in `items`, in order, or nothing at all; the index of the one that failed comes with the error.
+    pub fn bundle(&mut self, bridge: &str, items: &[BundleItem], now: Instant) -> Result<Outcome, (usize, Error)> {
+        let (work, changes, removed) = (self.work.clone(), self.changes.len(), self.removed.len());
+        let mut total = Outcome::default();
+        for (i, item) in items.iter().enumerate() {
+            let done = match item {
+                BundleItem::Flow(flow_mod) => self.flow_mod(bridge, flow_mod, now),
+                BundleItem::Group(group_mod) => self.group_mod(bridge, group_mod, now),
+            };
+            match done {
+                Ok(outcome) => total += outcome,
+                Err(e) => {
+                    self.work = work;
+                    self.changes.truncate(changes);
+                    self.removed.truncate(removed);
+                    return Err((i, e));
+                }
+            }
+        }
+        Ok(total)
+    }
+
+    fn index_of(&self, bridge: &str) -> Result<u32, Error> {
+        self.work.bridge_named(bridge).map(|b| b.index).ok_or_else(|| Error::NoSuchBridge(bridge.into()))
+    }
+
+    /// The bridge for editing.
+    fn edit(&mut self, index: u32) -> Option<&mut Bridge> {
+        self.work.bridges.get_mut(index as usize)?.as_mut().map(Arc::make_mut)
+    }
+
+    fn fresh_stats() -> Arc<FlowStats> {
+        Arc::default()
+    }
+}

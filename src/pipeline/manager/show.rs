@@ -1,0 +1,99 @@
+//! What people ask: flows, tables, learned addresses, traces.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use base::clock::Instant;
+use dpif::Input;
+use flow::{Flow, Match};
+use openflow::{OfPort, TableId};
+
+use super::{Error, Manager};
+use crate::snapshot::table::Rule;
+
+/// Which flows to list.
+#[derive(Clone, Debug, Default)]
+pub struct FlowFilter {
+    pub table: Option<TableId>,
+    /// Only flows within this match.
+    pub matching: Match,
+    /// (value, mask)
+    pub cookie: (u64, u64),
+}
+
+/// Counters of a table.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TableStats {
+    pub table: u8,
+    pub active: usize,
+    /// Distinct masks.
+    pub subtables: usize,
+    /// Packets that matched rules which are still there.
+    pub matched: u64,
+    pub missed: u64,
+}
+
+impl Manager {
+    /// The flows of a bridge that `filter` lets through, by table and falling priority.
+    pub fn dump_flows(&self, bridge: &str, filter: &FlowFilter) -> Result<Vec<(TableId, Arc<Rule>)>, Error> {
+        let index = self.index_of(bridge)?;
+        let Some(bridge) = self.work.bridge(index) else { return Ok(Vec::new()) };
+        let (value, mask) = filter.cookie;
+        let mut out = Vec::new();
+        for (number, table) in (0..=u8::MAX).zip(&bridge.tables) {
+            let Some(table) = table else { continue };
+            if filter.table.is_some_and(|t| t.0 != number) {
+                continue;
+            }
+            let from = out.len();
+            let rules = table.rules.within(&filter.matching).filter(|r| r.cookie.0 & mask == value & mask);
+            out.extend(rules.map(|r| (TableId(number), r.clone())));
+            out[from..].sort_by_key(|(_, r)| (std::cmp::Reverse(r.priority), r.id));
+        }
+        Ok(out)
+    }
+
+    /// Counters of the tables of a bridge that have ever had a flow.
+    pub fn table_stats(&self, bridge: &str) -> Result<Vec<TableStats>, Error> {
+        let index = self.index_of(bridge)?;
+        let Some(bridge) = self.work.bridge(index) else { return Ok(Vec::new()) };
+        let tables = (0..=u8::MAX).zip(&bridge.tables).filter_map(|(n, t)| t.as_ref().map(|t| (n, t)));
+        Ok(tables
+            .map(|(number, table)| TableStats {
+                table: number,
+                active: table.rules.len(),
+                subtables: table.rules.subtables(),
+                matched: table.rules().map(|r| r.stats.get().0).sum(),
+                missed: table.missed.get().0,
+            })
+            .collect())
+    }
+
+    /// Learned addresses as `ovs-appctl fdb/show` prints them; ages in seconds.
+    pub fn fdb_show(&self, bridge: &str, now: Instant) -> Result<String, Error> {
+        let index = self.index_of(bridge)?;
+        let mut out = String::from(" port  VLAN  MAC                Age\n");
+        let Some(bridge) = self.work.bridge(index) else { return Ok(out) };
+        let mut entries: Vec<_> = bridge.fdb.iter().collect();
+        entries.sort_by_key(|e| (e.used(), e.key));
+        for e in entries {
+            let port = if e.port == OfPort::LOCAL { "LOCAL".into() } else { e.port.0.to_string() };
+            let age = now.since(e.used()).as_secs();
+            let _ = writeln!(out, "{port:>5}  {:>4}  {}  {age:>3}", e.key.vlan, crate::trace::mac(e.key.mac));
+        }
+        Ok(out)
+    }
+
+    /// Forgets all learned addresses of a bridge; returns how many there were.
+    pub fn fdb_flush(&mut self, bridge: &str) -> Result<usize, Error> {
+        let index = self.index_of(bridge)?;
+        Ok(self.flush_port(index, None))
+    }
+
+    /// Tells how a packet with the key `flow` (IN_PORT being an OpenFlow port of `bridge`) is treated by the tables as
+    /// they will be in the next version. Nothing is learned or counted.
+    pub fn trace(&self, bridge: &str, flow: &Flow, frame: Option<&[u8]>, now: Instant) -> Result<String, Error> {
+        let index = self.index_of(bridge)?;
+        crate::trace::trace(&self.work, &self.shared, index, &Input { flow, frame, now })
+    }
+}

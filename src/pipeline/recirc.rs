@@ -1,0 +1,217 @@
+//! What a packet needs to go on after the datapath did something that only it can do: frozen states, by number.
+//!
+//! States are interned by content, so all flows that stop at the same place for the same reason share a number. A
+//! megaflow that recirculates holds its state's counters, and a state goes only when nobody holds them and it was not
+//! used for a while: a packet on its way finds it. The same for what a controller is to be told with a packet.
+
+use std::hash::{BuildHasher, Hash};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use base::clock::Instant;
+use base::ring::Ring;
+use dpif::{Effect, FlowStats, RecircId};
+use openflow::action::PacketInReason;
+use openflow::{Action, OfPort};
+use rustc_hash::{FxBuildHasher, FxHashMap};
+
+/// What is left of an action list.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Frame {
+    pub table: u8,
+    pub actions: Arc<[Action]>,
+}
+
+/// A translation that stopped.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Frozen {
+    pub bridge: u32,
+    pub in_port: OfPort,
+    /// Metadata and registers: the words beyond the datapath's key.
+    pub registers: Box<[u64]>,
+    pub stack: Vec<(u128, u16)>,
+    pub action_set: Vec<Action>,
+    /// Innermost first.
+    pub frames: Vec<Frame>,
+}
+
+/// What goes to controllers with a packet.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct PacketIn {
+    pub bridge: u32,
+    pub table: u8,
+    pub in_port: OfPort,
+    pub reason: PacketInReason,
+    pub controller: u16,
+    /// Bytes of the packet.
+    pub max_len: u16,
+    pub userdata: Vec<u8>,
+    pub registers: Box<[u64]>,
+}
+
+/// A table from content to number and back, cut into shards so that workers rarely meet.
+#[derive(Debug)]
+struct Interner<T> {
+    shards: [Mutex<Shard<T>>; SHARDS],
+    /// Numbers count up within a shard: a number's shard is its remainder.
+    next: [AtomicU32; SHARDS],
+}
+
+const SHARDS: usize = 16;
+/// How long a state that no megaflow refers to stays: packets that were recirculated to it pass within a burst.
+const LINGER: Duration = Duration::from_secs(10);
+/// States, per kind, above which new ones are refused.
+const MAX_STATES: usize = 1 << 20;
+
+#[derive(Debug)]
+struct Shard<T> {
+    numbers: FxHashMap<Arc<T>, u32>,
+    states: FxHashMap<u32, Held<T>>,
+}
+
+#[derive(Debug)]
+struct Held<T> {
+    state: Arc<T>,
+    stats: Arc<FlowStats>,
+    used: AtomicU64,
+}
+
+impl<T: Hash + Eq> Interner<T> {
+    fn new() -> Self {
+        let shard = || Mutex::new(Shard { numbers: FxHashMap::default(), states: FxHashMap::default() });
+        Interner { shards: std::array::from_fn(|_| shard()), next: std::array::from_fn(|_| AtomicU32::new(1)) }
+    }
+
+    fn shard(&self, i: usize) -> MutexGuard<'_, Shard<T>> {
+        self.shards[i % SHARDS].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The number of `state`, new or not, and the counters to hold while it is referred to. None when there are too many.
+    fn intern(&self, state: T, now: Instant) -> Option<(u32, Arc<FlowStats>)> {
+        let i = FxBuildHasher.hash_one(&state) as usize % SHARDS;
+        let mut shard = self.shard(i);
+        if let Some(number) = shard.numbers.get(&state).copied()
+            && let Some(held) = shard.states.get(&number)
+        {
+            held.used.fetch_max(now.as_nanos(), Ordering::Relaxed);
+            return Some((number, held.stats.clone()));
+        }
+        if shard.states.len() >= MAX_STATES / SHARDS {
+            return None;
+        }
+        // 28 bits of count above 4 of shard, 0 left out; a number still in use after it wrapped is passed over.
+        let number = loop {
+            let n = self.next[i].fetch_add(1, Ordering::Relaxed) << 4 | i as u32;
+            if n >> 4 != 0 && !shard.states.contains_key(&n) {
+                break n;
+            }
+        };
+        let (state, stats) = (Arc::new(state), Arc::<FlowStats>::default());
+        shard.numbers.insert(state.clone(), number);
+        shard.states.insert(number, Held { state, stats: stats.clone(), used: AtomicU64::new(now.as_nanos()) });
+        Some((number, stats))
+    }
+
+    fn get(&self, number: u32) -> Option<Arc<T>> {
+        self.shard(number as usize % SHARDS).states.get(&number).map(|h| h.state.clone())
+    }
+
+    /// Removes what nobody refers to and was not used for a while.
+    fn sweep(&self, now: Instant) -> usize {
+        let mut gone = 0;
+        for i in 0..SHARDS {
+            let shard = &mut *self.shard(i);
+            let numbers = &mut shard.numbers;
+            shard.states.retain(|_, h| {
+                let used = Instant::from_nanos(h.used.load(Ordering::Relaxed).max(h.stats.get().2));
+                let keep = Arc::strong_count(&h.stats) > 1 || used + LINGER > now;
+                if !keep {
+                    numbers.remove(&h.state);
+                    gone += 1;
+                }
+                keep
+            });
+        }
+        gone
+    }
+
+    fn len(&self) -> usize {
+        (0..SHARDS).map(|i| self.shard(i).states.len()).sum()
+    }
+}
+
+/// What workers and management share beside the published tables.
+pub struct Shared {
+    frozen: Interner<Frozen>,
+    packet_ins: Interner<PacketIn>,
+    /// What packets taught, on its way to the manager.
+    pub effects: Ring<(Effect, Instant)>,
+}
+
+/// Effects that may wait for the manager.
+const EFFECTS: usize = 8192;
+
+impl Shared {
+    pub(crate) fn new() -> std::io::Result<Shared> {
+        Ok(Shared { frozen: Interner::new(), packet_ins: Interner::new(), effects: Ring::new(EFFECTS)? })
+    }
+
+    pub(crate) fn freeze(&self, state: Frozen, now: Instant) -> Option<(RecircId, Arc<FlowStats>)> {
+        self.frozen.intern(state, now).map(|(n, stats)| (RecircId(n), stats))
+    }
+
+    pub(crate) fn frozen(&self, id: RecircId) -> Option<Arc<Frozen>> {
+        self.frozen.get(id.0)
+    }
+
+    pub(crate) fn packet_in(&self, what: PacketIn, now: Instant) -> Option<(u32, Arc<FlowStats>)> {
+        self.packet_ins.intern(what, now)
+    }
+
+    /// What goes with a packet that came as `Userspace::Controller(cookie)`.
+    pub fn packet_in_of(&self, cookie: u32) -> Option<Arc<PacketIn>> {
+        self.packet_ins.get(cookie)
+    }
+
+    /// Forgets states that are no longer referred to. Returns how many.
+    pub(crate) fn sweep(&self, now: Instant) -> usize {
+        self.frozen.sweep(now) + self.packet_ins.sweep(now)
+    }
+
+    /// (frozen states, packet-in arguments)
+    pub fn states(&self) -> (usize, usize) {
+        (self.frozen.len(), self.packet_ins.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn states_are_shared_held_and_forgotten() {
+        let shared = Shared::new().unwrap();
+        let state = |bridge| Frozen {
+            bridge,
+            in_port: OfPort(1),
+            registers: Box::default(),
+            stack: vec![],
+            action_set: vec![],
+            frames: vec![],
+        };
+        let at = Instant::from_millis;
+        let (a, held) = shared.freeze(state(1), at(0)).unwrap();
+        let (b, _) = shared.freeze(state(1), at(5)).unwrap();
+        let (c, _) = shared.freeze(state(2), at(5)).unwrap();
+        assert!(a == b && a != c && a.0 != 0);
+        assert_eq!(shared.frozen(c).unwrap().bridge, 2);
+        assert_eq!((shared.sweep(at(10_004)), shared.states()), (0, (2, 0)));
+        assert_eq!((shared.sweep(at(10_005)), shared.states()), (1, (1, 0)));
+        assert!(shared.frozen(c).is_none() && shared.frozen(a).is_some());
+        drop(held);
+        assert_eq!((shared.sweep(at(10_005)), shared.states()), (1, (0, 0)));
+        let (d, _) = shared.freeze(state(1), at(20_000)).unwrap();
+        assert_ne!(a, d, "a number is not used again soon");
+    }
+}

@@ -1,0 +1,115 @@
+//! What all threads read: an immutable value per published version, sharing whatever did not change.
+//!
+//! [`Snapshot`] holds bridges by index; a [`Bridge`] its ports, tables ([`table`]), groups ([`group`]) and MAC table
+//! ([`crate::normal::fdb`]). Copying a snapshot copies pointers; the manager edits its own through `Arc::make_mut`.
+
+pub mod group;
+pub mod log;
+pub mod port;
+pub mod table;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use dpif::PortNo;
+use openflow::{GroupId, OfPort};
+
+use crate::normal::fdb::Fdb;
+use group::Group;
+use log::Log;
+use port::Port;
+use table::{Rule, Table};
+
+/// One version of everything.
+#[derive(Clone, Default)]
+pub struct Snapshot {
+    pub version: u64,
+    /// By index; an index is never used again for another bridge.
+    pub bridges: Vec<Option<Arc<Bridge>>>,
+    /// By datapath port.
+    pub ports: Arc<Vec<Option<PortRef>>>,
+    pub log: Log,
+}
+
+/// Where a datapath port is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PortRef {
+    pub bridge: u32,
+    pub port: OfPort,
+}
+
+/// One bridge.
+#[derive(Clone)]
+pub struct Bridge {
+    pub index: u32,
+    pub name: Arc<str>,
+    pub datapath_id: u64,
+    pub ports: Arc<BTreeMap<OfPort, Arc<Port>>>,
+    /// By table number; as long as the highest used number needs.
+    pub tables: Vec<Option<Arc<Table>>>,
+    pub groups: Arc<BTreeMap<GroupId, Arc<Group>>>,
+    pub fdb: Fdb,
+    pub settings: Settings,
+}
+
+/// Settings of a bridge (ovs-vswitchd.conf.db(5), table Bridge).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// other_config:mac-aging-time.
+    pub mac_aging: Duration,
+    /// other_config:mac-table-size.
+    pub mac_table_size: usize,
+    /// Most MAC addresses learned on one port; 0 leaves it to the table's size.
+    pub mac_quota: usize,
+    /// other_config:forward-bpdu.
+    pub forward_bpdu: bool,
+    /// Drop what comes in with the bridge's own address as source: a loop.
+    pub drop_own_source: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            mac_aging: Duration::from_secs(300),
+            mac_table_size: 8192,
+            mac_quota: 0,
+            forward_bpdu: false,
+            drop_own_source: false,
+        }
+    }
+}
+
+impl Snapshot {
+    /// The bridge with this index.
+    pub fn bridge(&self, index: u32) -> Option<&Arc<Bridge>> {
+        self.bridges.get(index as usize)?.as_ref()
+    }
+
+    /// The bridge called `name`.
+    pub fn bridge_named(&self, name: &str) -> Option<&Arc<Bridge>> {
+        self.bridges.iter().flatten().find(|b| &*b.name == name)
+    }
+
+    /// Where datapath port `port` is.
+    pub fn port(&self, port: PortNo) -> Option<PortRef> {
+        *self.ports.get(port.0 as usize)?
+    }
+}
+
+impl Bridge {
+    /// Table `n`, if it has ever had a rule.
+    pub fn table(&self, n: u8) -> Option<&Arc<Table>> {
+        self.tables.get(usize::from(n))?.as_ref()
+    }
+
+    /// All rules, by table.
+    pub fn rules(&self) -> impl Iterator<Item = (u8, &Arc<Rule>)> {
+        (0..=u8::MAX).zip(&self.tables).flat_map(|(n, t)| t.iter().flat_map(move |t| t.rules().map(move |r| (n, r))))
+    }
+
+    /// The port called `name`.
+    pub fn port_named(&self, name: &str) -> Option<&Arc<Port>> {
+        self.ports.values().find(|p| &*p.name == name)
+    }
+}

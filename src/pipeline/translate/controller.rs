@@ -1,0 +1,37 @@
+//! Packets for controllers: a step that copies the packet to management, with a number that says what goes with it.
+
+use dpif::action::Userspace;
+use dpif::{Action as DpAction, DropReason};
+use flow::layout::KEY_WORDS;
+use openflow::action::{Controller, PacketInReason};
+
+use super::{Sink, Walk};
+use crate::recirc::PacketIn;
+
+impl<S: Sink> Walk<'_, S> {
+    pub(crate) fn controller(&mut self, c: &Controller) {
+        self.to_controller(c.controller_id, c.max_len, c.reason, &c.userdata);
+    }
+
+    pub(crate) fn to_controller(&mut self, controller: u16, max_len: u16, reason: PacketInReason, userdata: &[u8]) {
+        self.commit();
+        let what = PacketIn {
+            bridge: self.bridge.index,
+            table: self.st.table,
+            in_port: self.st.in_port(),
+            reason,
+            controller,
+            max_len,
+            userdata: userdata.to_vec(),
+            registers: self.st.now.flow.w[KEY_WORDS..].into(),
+        };
+        let Some((cookie, stats)) = self.shared.packet_in(what, self.input.now) else {
+            self.out.cacheable = false;
+            self.reason(DropReason::Translation);
+            return;
+        };
+        self.out.stats.push(stats);
+        self.out.actions.push(DpAction::Userspace(Userspace::Controller(cookie)));
+        self.st.outputs += 1;
+    }
+}

@@ -1,0 +1,58 @@
+//! From a packet to datapath actions: a function over a snapshot that changes nothing.
+//!
+//! [`state`] is what changes on the way: the flow as tables see it and as the packet is at this point of the output, and
+//! which of its bits were written. [`walk`] looks up tables and runs action lists; the families are [`set`], [`vlan`],
+//! [`mpls`], [`output`], [`group`], [`normal`], [`ct`], [`controller`], [`action_set`]. [`commit`] turns the difference
+//! between the two flows into datapath actions when something is sent. [`freeze`] stops a translation where only the
+//! datapath can say how it goes on, and [`Walk::run`] takes it up again.
+//!
+//! # Masks
+//! A bit of the packet's key becomes exact when translation *reads* it and has not written it before. Writing makes
+//! nothing exact: a rewrite is emitted with a mask, whatever the packet had there. (OVS makes rewritten fields exact to
+//! save the rewrite when the packet has that value already; that costs it a megaflow for every value.)
+
+mod action_set;
+mod commit;
+mod controller;
+mod ct;
+mod freeze;
+mod group;
+mod mpls;
+mod normal;
+mod output;
+mod set;
+pub(crate) mod state;
+mod vlan;
+mod walk;
+
+#[cfg(test)]
+mod tests;
+
+pub(crate) use state::State;
+pub(crate) use walk::{Walk, run};
+
+/// Where a translation's story goes. [`Silent`] costs nothing.
+pub trait Sink {
+    /// Adds a line at `depth` levels of indentation.
+    fn note(&mut self, depth: usize, line: impl FnOnce() -> String);
+}
+
+/// Tells no one.
+pub struct Silent;
+
+impl Sink for Silent {
+    #[inline]
+    fn note(&mut self, _: usize, _: impl FnOnce() -> String) {}
+}
+
+/// Levels that resubmits to the same or an earlier table may nest (ovs-actions(7), resubmit).
+pub const MAX_DEPTH: u32 = 64;
+/// Lookups that one packet may take (ovs-actions(7), resubmit).
+pub const MAX_LOOKUPS: u32 = 4096;
+/// Levels that anything may nest, resubmits to later tables, groups, clones and patches included: what a worker's
+/// stack has room for.
+pub const MAX_NEST: u32 = 512;
+/// Bytes that the stack of `push` and `pop` may hold (ovs-actions(7), push).
+pub const MAX_STACK: usize = 65536;
+/// Datapath actions that one packet may take; more is a mistake in the tables, or an attack by who writes them.
+pub const MAX_STEPS: usize = 32768;

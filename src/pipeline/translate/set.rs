@@ -1,0 +1,112 @@
+//! Writing fields: set_field, load, mod_*, move, the stack, TTLs.
+
+use dpif::DropReason;
+use flow::fields::{Field, Kind, Prereq};
+use flow::layout as l;
+use openflow::Subfield;
+use openflow::action::{PacketInReason, SetField};
+
+use super::walk::Step;
+use super::{MAX_STACK, Sink, Walk};
+
+impl<S: Sink> Walk<'_, S> {
+    pub(crate) fn set_field(&mut self, set: &SetField) {
+        let mut applies = false;
+        for prereq in set.prereqs() {
+            applies |= self.has(*prereq);
+        }
+        if applies {
+            self.store(set.field.row(), set.value, set.mask);
+        }
+    }
+
+    /// Writes the bits `mask` of a field that the packet has.
+    fn store(&mut self, row: &Field, value: u128, mask: u128) {
+        match row.kind {
+            Kind::Plain => self.st.write(row.slot, value, mask),
+            Kind::Tos => self.st.write(row.slot, value, mask & 0xfc),
+            Kind::WidePort => {
+                let mut flow = self.st.now.flow.clone();
+                row.set(&mut flow, value);
+                let port = flow.get(row.slot);
+                self.st.put(row.slot, port);
+            }
+            Kind::TunMetadata => {}
+            Kind::VlanTci | Kind::DlVlan | Kind::VlanVid | Kind::VlanPcp => self.store_vlan(row, value, mask),
+        }
+    }
+
+    /// The value of a subfield, on which the result then depends; None when the packet does not have it.
+    pub(crate) fn load(&mut self, from: Subfield) -> Option<u128> {
+        let row = from.field.row();
+        if !self.has(row.prereq) {
+            return None;
+        }
+        match row.kind {
+            Kind::Plain | Kind::Tos => {
+                self.look_bits(row.slot, from.mask());
+            }
+            Kind::WidePort | Kind::TunMetadata => {}
+            Kind::VlanTci | Kind::DlVlan | Kind::VlanVid | Kind::VlanPcp => {
+                self.look(l::VLAN_TCI);
+            }
+        }
+        Some(from.get(&self.st.now.flow))
+    }
+
+    fn store_subfield(&mut self, to: Subfield, value: u128) {
+        if self.has(to.field.row().prereq) {
+            let value = value.checked_shl(to.ofs.into()).unwrap_or(0);
+            self.store(to.field.row(), value & to.mask(), to.mask());
+        }
+    }
+
+    pub(crate) fn copy(&mut self, src: Subfield, dst: Subfield) {
+        if let Some(value) = self.load(src) {
+            self.store_subfield(dst, value);
+        }
+    }
+
+    pub(crate) fn push(&mut self, src: Subfield) {
+        let bytes = usize::from(src.n_bits).div_ceil(8);
+        if self.st.stack_bytes + bytes > MAX_STACK {
+            self.fail(DropReason::StackTooDeep);
+            return;
+        }
+        // A field that the packet lacks reads as 0.
+        let value = self.load(src).unwrap_or(0);
+        self.st.stack.push((value, src.n_bits));
+        self.st.stack_bytes += bytes;
+    }
+
+    pub(crate) fn pop(&mut self, dst: Subfield) {
+        let Some((value, bits)) = self.st.stack.pop() else {
+            // OVS logs this and goes on (ovs-actions(7), pop).
+            self.note(|| "     -> the stack is empty".into());
+            return;
+        };
+        self.st.stack_bytes -= usize::from(bits).div_ceil(8);
+        self.store_subfield(dst, value);
+    }
+
+    pub(crate) fn dec_ttl(&mut self, controllers: &[u16]) -> Step {
+        if !self.has(Prereq::Ip) {
+            return Step::Go;
+        }
+        let ttl = self.look(l::NW_TTL);
+        if ttl > 1 {
+            self.st.put(l::NW_TTL, ttl - 1);
+            return Step::Go;
+        }
+        self.ttl_exceeded(controllers)
+    }
+
+    pub(crate) fn ttl_exceeded(&mut self, controllers: &[u16]) -> Step {
+        self.note(|| "     -> TTL exceeded".into());
+        for id in controllers {
+            self.to_controller(*id, u16::MAX, PacketInReason::InvalidTtl, &[]);
+        }
+        self.reason(DropReason::TtlExceeded);
+        Step::Stop
+    }
+}

@@ -1,0 +1,114 @@
+//! What changes while a packet is translated.
+
+use flow::layout::{self as l, KEY_WORDS, Slot, WORDS};
+use flow::{Flow, Mask};
+use openflow::{Action, OfPort};
+
+use super::vlan::Tags;
+use crate::recirc::Frame;
+
+/// The packet on its way through the tables.
+#[derive(Clone, Default)]
+pub(crate) struct State {
+    /// As tables see it.
+    pub(crate) now: View,
+    /// As the packet is where the datapath actions emitted so far end.
+    pub(crate) base: View,
+    /// Counts what was done to the packet that cannot be undone by another rewrite (MPLS, conntrack).
+    pub(crate) epoch: u32,
+    pub(crate) table: u8,
+    /// What `push` put there: value and width in bits.
+    pub(crate) stack: Vec<(u128, u16)>,
+    pub(crate) stack_bytes: usize,
+    pub(crate) action_set: Vec<Action>,
+    /// Resubmits to the same or an earlier table that are open.
+    pub(crate) depth: u32,
+    pub(crate) nest: u32,
+    pub(crate) lookups: u32,
+    /// Nothing more of this pipeline is to run.
+    pub(crate) exit: bool,
+    /// What is left to do after a recirculation, innermost first; Some while lists unwind.
+    pub(crate) freezing: Option<Vec<Frame>>,
+    /// A label stack was popped and what is below has not been parsed.
+    pub(crate) was_mpls: bool,
+    pub(crate) outputs: u32,
+}
+
+/// A flow, which of its bits translation wrote (the others are the packet's own), and its VLAN tags once one was
+/// pushed or popped.
+#[derive(Clone, Default)]
+pub(crate) struct View {
+    pub(crate) flow: Flow,
+    pub(crate) written: Mask,
+    pub(crate) tags: Option<Tags>,
+}
+
+impl State {
+    /// Starts over for a packet with this key.
+    pub(crate) fn start(&mut self, key: &Flow) {
+        self.now.start(key);
+        self.base.start(key);
+        self.epoch = 0;
+        self.table = 0;
+        self.stack.clear();
+        self.stack_bytes = 0;
+        self.action_set.clear();
+        self.depth = 0;
+        self.nest = 0;
+        self.lookups = 0;
+        self.exit = false;
+        self.freezing = None;
+        self.was_mpls = false;
+        self.outputs = 0;
+    }
+
+    /// Writes the bits `mask` of `slot`; all values are in the low bits.
+    pub(crate) fn write(&mut self, slot: Slot, value: u128, mask: u128) {
+        let old = self.now.flow.get(slot);
+        self.now.flow.set(slot, old & !mask | value & mask);
+        let written = self.now.written.get(slot);
+        self.now.written.set(slot, written | mask);
+    }
+
+    /// Writes all of `slot`.
+    pub(crate) fn put(&mut self, slot: Slot, value: u128) {
+        self.now.flow.set(slot, value);
+        self.now.written.exact(slot);
+    }
+
+    /// The port that the packet came from, as tables see it. Always exact in the mask.
+    pub(crate) fn in_port(&self) -> OfPort {
+        from16(self.now.flow.get64(l::IN_PORT) as u16)
+    }
+
+    pub(crate) fn set_in_port(&mut self, port: OfPort) {
+        self.put(l::IN_PORT, u128::from(to16(port)));
+    }
+
+    /// Zeroes registers and metadata, as a packet that enters a bridge has them.
+    pub(crate) fn clear_registers(&mut self) {
+        self.now.flow.w[KEY_WORDS..].fill(0);
+        self.put(l::ACTSET_OUTPUT, u128::from(OfPort::UNSET.0));
+    }
+}
+
+impl View {
+    fn start(&mut self, key: &Flow) {
+        self.flow.clone_from(key);
+        self.written.w.fill(0);
+        // Registers and metadata are never the packet's.
+        self.flow.w[KEY_WORDS..].fill(0);
+        self.written.w[KEY_WORDS..WORDS].fill(u64::MAX);
+        self.tags = None;
+    }
+}
+
+/// Number of a port in a flow: the 16 bits of OpenFlow 1.0.
+pub(crate) fn to16(port: OfPort) -> u16 {
+    flow::fields::value::port_from_11(port.0).unwrap_or(0xffff)
+}
+
+/// The port with this number in a flow.
+pub(crate) fn from16(port: u16) -> OfPort {
+    OfPort(flow::fields::value::port_to_11(port))
+}

@@ -1,0 +1,464 @@
+//! The walk through tables and action lists.
+
+use std::sync::Arc;
+
+use dpif::{Action as DpAction, DropReason, Input, PortNo, TableDep, TableKey, Thing, Translation};
+use flow::fields::Prereq;
+use flow::layout::{self as l, KEY_WORDS, Slot};
+use flow::{Mask, matching};
+use openflow::action::Resubmit;
+use openflow::{Action, OfPort, TableId};
+
+use super::state::View;
+use super::{MAX_DEPTH, MAX_LOOKUPS, MAX_NEST, Sink, State};
+use crate::recirc::{Frame, Shared};
+use crate::snapshot::table::Rule;
+use crate::snapshot::{Bridge, Snapshot};
+
+/// One translation under way. `snap` and `shared` are not changed but for interning; `st` is the packet; `out` the result.
+pub(crate) struct Walk<'a, S> {
+    pub(crate) snap: &'a Snapshot,
+    pub(crate) shared: &'a Shared,
+    pub(crate) input: &'a Input<'a>,
+    pub(crate) bridge: &'a Bridge,
+    pub(crate) st: &'a mut State,
+    pub(crate) out: &'a mut Translation,
+    pub(crate) sink: S,
+}
+
+/// How an action list ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    Done,
+    /// Its last step goes to this table: the caller loops instead of nesting.
+    Table(u8),
+}
+
+/// Translates `input` into `out`.
+pub(crate) fn run<'a, S: Sink>(
+    snap: &'a Snapshot,
+    shared: &'a Shared,
+    input: &'a Input<'a>,
+    st: &'a mut State,
+    out: &'a mut Translation,
+    sink: S,
+) -> S {
+    clear(out);
+    st.start(input.flow);
+    always_exact(input, &mut out.mask);
+    let place = if input.flow.get64(l::RECIRC_ID) == 0 {
+        let dp_port = PortNo(input.flow.get64(l::IN_PORT) as u32);
+        out.deps.things.push(Thing::Port(dp_port));
+        snap.port(dp_port).map(|p| (p.bridge, Some(p.port), None)).ok_or(DropReason::NoBridge)
+    } else {
+        let id = dpif::RecircId(input.flow.get64(l::RECIRC_ID) as u32);
+        shared.frozen(id).map(|f| (f.bridge, None, Some(f))).ok_or(DropReason::Recirculation)
+    };
+    let found = place.and_then(|(b, port, frozen)| {
+        let gone = if port.is_some() { DropReason::NoBridge } else { DropReason::Recirculation };
+        snap.bridge(b).map(|bridge| (bridge, port, frozen)).ok_or(gone)
+    });
+    let (bridge, port, frozen) = match found {
+        Ok(found) => found,
+        Err(reason) => {
+            out.drop = Some(reason);
+            out.actions.push(DpAction::Drop(reason));
+            return sink;
+        }
+    };
+    let mut walk = Walk { snap, shared, input, bridge, st, out, sink };
+    match (port, frozen) {
+        (Some(port), _) => walk.enter(port),
+        (None, Some(frozen)) => walk.resume(&frozen),
+        (None, None) => {}
+    }
+    walk.finish();
+    walk.sink
+}
+
+fn clear(out: &mut Translation) {
+    out.actions.clear();
+    out.mask.w.fill(0);
+    out.deps.tables.clear();
+    out.deps.things.clear();
+    out.effects.clear();
+    out.stats.clear();
+    out.drop = None;
+    out.cacheable = true;
+}
+
+/// What every megaflow has exact.
+fn always_exact(input: &Input<'_>, mask: &mut Mask) {
+    for slot in [l::RECIRC_ID, l::IN_PORT, l::PACKET_TYPE, l::ETH_TYPE] {
+        mask.exact(slot);
+    }
+    if Prereq::Ip.ok(input.flow) {
+        mask.exact(l::NW_FRAG);
+    }
+}
+
+impl<'a, S: Sink> Walk<'a, S> {
+    /// Adds a line to the story.
+    #[inline]
+    pub(crate) fn note(&mut self, line: impl FnOnce() -> String) {
+        self.sink.note(self.st.nest as usize, line);
+    }
+
+    /// Remembers why nothing is sent; the first reason counts.
+    pub(crate) fn reason(&mut self, reason: DropReason) {
+        self.out.drop.get_or_insert(reason);
+    }
+
+    /// Ends the whole translation: nothing of the packet is sent.
+    pub(crate) fn fail(&mut self, reason: DropReason) {
+        self.note(|| format!(">>>> {} <<<<", reason.describe()));
+        self.out.drop = Some(reason);
+        self.out.actions.clear();
+        self.st.outputs = 0;
+        self.st.exit = true;
+        self.st.freezing = None;
+    }
+
+    pub(crate) fn failed(&self) -> bool {
+        self.st.exit && self.st.outputs == 0 && self.out.actions.is_empty() && self.out.drop.is_some_and(is_error)
+    }
+
+    /// The value of `slot`, on which the result depends from now on.
+    pub(crate) fn look(&mut self, slot: Slot) -> u128 {
+        self.look_bits(slot, u128::MAX)
+    }
+
+    /// The bits `bits` of `slot`.
+    pub(crate) fn look_bits(&mut self, slot: Slot, bits: u128) -> u128 {
+        let mut bits = bits;
+        if slot.width < 128 {
+            bits &= (1 << slot.width) - 1;
+        }
+        let read = bits & !self.st.now.written.get(slot);
+        if usize::from(slot.word) < KEY_WORDS && read != 0 {
+            let old = self.out.mask.get(slot);
+            self.out.mask.set(slot, old | read);
+        }
+        self.st.now.flow.get(slot) & bits
+    }
+
+    /// Does the packet meet `prereq`? The result depends on that from now on.
+    pub(crate) fn has(&mut self, prereq: Prereq) -> bool {
+        if prereq != Prereq::None {
+            let mut looked = Mask::default();
+            prereq.add_mask(&mut looked);
+            self.looked(&looked);
+        }
+        prereq.ok(&self.st.now.flow)
+    }
+
+    /// The result depends on these bits.
+    fn looked(&mut self, bits: &Mask) {
+        let all = self.out.mask.w.iter_mut().zip(&bits.w).zip(&self.st.now.written.w);
+        for ((exact, looked), written) in all {
+            *exact |= looked & !written;
+        }
+    }
+
+    /// A packet comes in on `port` of this bridge.
+    pub(crate) fn enter(&mut self, port: OfPort) {
+        let bridge = self.bridge;
+        self.st.set_in_port(port);
+        self.st.clear_registers();
+        self.note(|| format!("\nbridge(\"{}\")\n{}", bridge.name, "-".repeat(bridge.name.len() + 10)));
+        match bridge.ports.get(&port) {
+            Some(p) if !p.receives() => {
+                self.note(|| ">> port is configured not to receive".into());
+                self.reason(DropReason::Rule);
+            }
+            _ => {
+                self.table(0, false);
+                self.end_of_pipeline();
+            }
+        }
+    }
+
+    /// Runs the action set, once the tables are done with the packet.
+    pub(crate) fn end_of_pipeline(&mut self) {
+        if self.failed() || self.st.freezing.is_some() {
+            return;
+        }
+        self.st.exit = false;
+        self.run_action_set();
+    }
+
+    /// Looks the packet up in `table` and in what that leads to.
+    pub(crate) fn table(&mut self, table: u8, resubmitted: bool) {
+        let saved = self.st.table;
+        let mut next = Next::Table(table);
+        let mut quiet = resubmitted;
+        while let Next::Table(table) = next {
+            self.st.table = table;
+            next = match self.lookup(table) {
+                Some(rule) => self.rule(rule),
+                None => {
+                    // A miss after a resubmit does nothing; one in the pipeline proper drops.
+                    if !quiet {
+                        self.reason(DropReason::TableMiss);
+                    }
+                    Next::Done
+                }
+            };
+            quiet = false;
+        }
+        self.st.table = saved;
+    }
+
+    fn rule(&mut self, rule: &'a Arc<Rule>) -> Next {
+        let actions: &'a [Action] = &rule.actions;
+        if actions.is_empty() {
+            self.note(|| "    drop".into());
+            self.reason(DropReason::Rule);
+        }
+        self.st.nest += 1;
+        let next = self.actions(actions);
+        self.st.nest -= 1;
+        next
+    }
+
+    fn lookup(&mut self, number: u8) -> Option<&'a Arc<Rule>> {
+        self.st.lookups += 1;
+        if self.st.lookups > MAX_LOOKUPS {
+            self.fail(DropReason::Depth);
+            return None;
+        }
+        let bridge = self.bridge;
+        let table = bridge.table(number);
+        let mut looked = Mask::default();
+        let rule = table.and_then(|t| t.rules.lookup(&self.st.now.flow, &mut looked));
+        self.looked(&looked);
+        self.out.deps.tables.push(TableDep {
+            table: TableKey { bridge: bridge.index, table: number },
+            rule: rule.map(|r| r.id),
+            priority: rule.map_or(-1, |r| i32::from(r.priority)),
+            rewritten: self.rewritten(),
+        });
+        match (rule, table) {
+            (Some(rule), _) => {
+                self.out.stats.push(rule.stats.clone());
+                self.note(|| crate::trace::rule_line(number, rule));
+            }
+            (None, table) => {
+                if let Some(table) = table {
+                    self.out.stats.push(table.missed.clone());
+                }
+                self.note(|| format!("{number:2}. No match."));
+            }
+        }
+        rule
+    }
+
+    /// What translation has written so far, for [`TableDep`].
+    fn rewritten(&self) -> Box<[(u8, u64, u64)]> {
+        let View { flow, written, .. } = &self.st.now;
+        let key = matching::bits(written.map() & ((1 << KEY_WORDS) - 1));
+        let registers = matching::bits(flow.map() >> KEY_WORDS << KEY_WORDS);
+        key.chain(registers).map(|i| (i as u8, written.w[i], flow.w[i] & written.w[i])).collect()
+    }
+
+    /// Runs a list. What is left of it when the packet is frozen goes with it.
+    pub(crate) fn actions(&mut self, list: &[Action]) -> Next {
+        for (i, action) in list.iter().enumerate() {
+            if self.st.exit {
+                self.leave_behind(&list[i..]);
+                return Next::Done;
+            }
+            if self.st.was_mpls && super::mpls::needs_parse(action) {
+                self.freeze();
+                self.leave_behind(&list[i..]);
+                return Next::Done;
+            }
+            let next = self.action(action);
+            if next != Step::Go {
+                return match next {
+                    Step::Table(t) => Next::Table(t),
+                    _ => Next::Done,
+                };
+            }
+        }
+        Next::Done
+    }
+
+    /// Keeps the rest of a list for after the recirculation.
+    fn leave_behind(&mut self, rest: &[Action]) {
+        let table = self.st.table;
+        if let Some(frames) = &mut self.st.freezing
+            && !rest.is_empty()
+        {
+            frames.push(Frame { table, actions: rest.into() });
+        }
+    }
+
+    fn action(&mut self, action: &Action) -> Step {
+        if !matches!(action, Action::Resubmit(_) | Action::GotoTable(_)) {
+            self.note(|| format!("    {}", crate::trace::action_text(action)));
+        }
+        match action {
+            Action::Output { port, max_len } => self.output(*port, *max_len),
+            Action::OutputReg { src, max_len } => self.output_register(*src, *max_len),
+            Action::OutputTrunc { port, max_len } => self.output_truncated(*port, *max_len),
+            Action::Enqueue { port, .. } => self.output(*port, 0),
+            Action::Controller(c) => self.controller(c),
+            Action::Group(id) => self.group(*id),
+            Action::SetField(set) => self.set_field(set),
+            Action::Move { src, dst } => self.copy(*src, *dst),
+            Action::StackPush(src) => self.push(*src),
+            Action::StackPop(dst) => self.pop(*dst),
+            Action::SetTunnel { id, .. } => self.st.put(l::TUN_ID, u128::from(*id)),
+            Action::SetVlanVid { vid, push } => self.set_vlan(*vid, 0x0fff, *push),
+            Action::SetVlanPcp { pcp, push } => self.set_vlan(u16::from(*pcp) << 13, 0xe000, *push),
+            Action::StripVlan => self.pop_vlan(),
+            Action::PushVlan(tpid) => self.push_vlan(*tpid, 0),
+            Action::PushMpls(kind) => self.push_mpls(*kind),
+            Action::PopMpls(kind) => self.pop_mpls(*kind),
+            Action::SetMplsLabel(label) => self.set_mpls(label << 12, 0xffff_f000),
+            Action::SetMplsTc(tc) => self.set_mpls(u32::from(*tc) << 9, 0xe00),
+            Action::SetMplsTtl(ttl) => self.set_mpls(u32::from(*ttl), 0xff),
+            Action::DecMplsTtl => return self.dec_mpls_ttl(),
+            Action::DecTtl(controllers) => return self.dec_ttl(controllers),
+            Action::Resubmit(resubmit) => return self.resubmit(resubmit),
+            Action::Clone(list) => self.isolated(|w| {
+                w.actions(list);
+            }),
+            Action::Exit => {
+                self.st.exit = true;
+                return Step::Stop;
+            }
+            Action::Ct(ct) => self.ct(ct),
+            Action::CtClear => self.ct_clear(),
+            Action::DebugRecirc => self.freeze(),
+            Action::ClearActions => self.st.action_set.clear(),
+            Action::WriteActions(list) => self.write_actions(list),
+            Action::WriteMetadata { value, mask } => {
+                self.st.write(l::METADATA, u128::from(*value), u128::from(*mask));
+            }
+            Action::GotoTable(table) => return Step::Table(table.0),
+            // What these do is nothing to the packet.
+            Action::Note(_) | Action::DebugSlow | Action::SetQueue(_) | Action::PopQueue => {}
+            // Refused when a flow is added (see `manager::check`).
+            Action::Bundle(_)
+            | Action::DeleteField(_)
+            | Action::DecNshTtl
+            | Action::Encap(_)
+            | Action::Decap(_)
+            | Action::Learn(_)
+            | Action::Conjunction { .. }
+            | Action::Multipath(_)
+            | Action::Sample(_)
+            | Action::FinTimeout { .. }
+            | Action::CheckPktLarger { .. }
+            | Action::Meter(_) => self.fail(DropReason::Unsupported),
+        }
+        Step::Go
+    }
+
+    fn resubmit(&mut self, resubmit: &Resubmit) -> Step {
+        let table = resubmit.table.unwrap_or(TableId(self.st.table)).0;
+        self.note(|| format!("    {}", crate::trace::action_text(&Action::Resubmit(*resubmit))));
+        let keep = resubmit.in_port == OfPort::IN_PORT || resubmit.in_port == self.st.in_port();
+        let deepens = table <= self.st.table;
+        if deepens && self.st.depth >= MAX_DEPTH || self.st.nest >= MAX_NEST {
+            self.fail(DropReason::Depth);
+            return Step::Stop;
+        }
+        let in_port = self.st.in_port();
+        if !keep {
+            self.st.set_in_port(resubmit.in_port);
+        }
+        self.st.depth += u32::from(deepens);
+        self.st.nest += 1;
+        self.table(table, true);
+        self.st.nest -= 1;
+        self.st.depth -= u32::from(deepens);
+        if !keep {
+            self.st.set_in_port(in_port);
+        }
+        Step::Go
+    }
+
+    /// Runs `inside` so that what it does to the packet, the stack and the action set does not show afterwards.
+    pub(crate) fn isolated(&mut self, inside: impl FnOnce(&mut Self)) {
+        if self.st.nest >= MAX_NEST {
+            self.fail(DropReason::Depth);
+            return;
+        }
+        let now = self.st.now.clone();
+        let (stack, stack_bytes) = (self.st.stack.clone(), self.st.stack_bytes);
+        let action_set = self.st.action_set.clone();
+        let (was_mpls, table, epoch, bridge) = (self.st.was_mpls, self.st.table, self.st.epoch, self.bridge);
+        let (emitted, base) = (self.out.actions.len(), self.st.base.clone());
+        self.st.nest += 1;
+        inside(self);
+        if self.st.freezing.is_some() {
+            self.finish_freezing();
+        }
+        self.st.nest -= 1;
+        if self.failed() {
+            return;
+        }
+        self.bridge = bridge;
+        self.st.exit = false;
+        self.st.now = now;
+        (self.st.stack, self.st.stack_bytes, self.st.action_set) = (stack, stack_bytes, action_set);
+        (self.st.was_mpls, self.st.table) = (was_mpls, table);
+        if self.st.epoch != epoch {
+            // No rewrite brings the packet back, so all of it happens to a copy.
+            let steps = self.out.actions.split_off(emitted);
+            self.out.actions.push(DpAction::Clone(steps));
+            self.st.base = base;
+            self.st.epoch = epoch;
+        }
+    }
+
+    /// Last touches: freezing, a drop's reason, nothing in the mask that the key does not have.
+    fn finish(&mut self) {
+        if self.st.freezing.is_some() {
+            self.finish_freezing();
+        }
+        self.out.mask.w[KEY_WORDS..].fill(0);
+        let last = self.out.actions.iter().rposition(sends).map_or(0, |i| i + 1);
+        self.out.actions.truncate(last);
+        // A copy that nothing follows need not be one.
+        while let Some(DpAction::Clone(_)) = self.out.actions.last() {
+            let Some(DpAction::Clone(steps)) = self.out.actions.pop() else { break };
+            self.out.actions.extend(steps);
+        }
+        if self.out.actions.is_empty() {
+            let reason = *self.out.drop.get_or_insert(DropReason::Rule);
+            self.out.actions.push(DpAction::Drop(reason));
+        } else {
+            self.out.drop = None;
+        }
+        self.out.deps.things.sort_unstable();
+        self.out.deps.things.dedup();
+    }
+}
+
+/// What an action leaves to its list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    Go,
+    /// The rest of the list does not run.
+    Stop,
+    Table(u8),
+}
+
+/// Does the step send the packet or hand it on?
+fn sends(action: &DpAction) -> bool {
+    match action {
+        DpAction::Output(_) | DpAction::Recirc(_) | DpAction::Userspace(_) | DpAction::Ct(_) => true,
+        DpAction::Clone(steps) => steps.iter().any(sends),
+        _ => false,
+    }
+}
+
+/// Reasons that void a translation as a whole.
+fn is_error(reason: DropReason) -> bool {
+    use DropReason::{Depth, Recirculation, StackTooDeep, Translation, Unsupported};
+    matches!(reason, Depth | StackTooDeep | Unsupported | Translation | Recirculation)
+}

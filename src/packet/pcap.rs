@@ -48,6 +48,7 @@ pub struct Reader<R> {
     swapped: bool,
     nanos: bool,
     count: u64,
+    ended: bool,
 }
 
 impl<R: Read> Reader<R> {
@@ -66,7 +67,7 @@ impl<R: Read> Reader<R> {
                 _ => return Err(Error::Magic(other)),
             },
         };
-        let reader = Reader { input, swapped, nanos, count: 0 };
+        let reader = Reader { input, swapped, nanos, count: 0, ended: false };
         match reader.word(*link) & 0xffff {
             LINKTYPE_ETHERNET => Ok(reader),
             other => Err(Error::LinkType(other)),
@@ -115,7 +116,12 @@ impl<R: Read> Iterator for Reader<R> {
 
     /// Ends after an error, too: what follows has no known place.
     fn next(&mut self) -> Option<Result<Record, Error>> {
-        self.record().transpose()
+        if self.ended {
+            return None;
+        }
+        let record = self.record();
+        self.ended = !matches!(record, Ok(Some(_)));
+        record.transpose()
     }
 }
 
@@ -197,7 +203,9 @@ mod tests {
         }
         let mut long = good.clone();
         long[32..36].copy_from_slice(&u32::MAX.to_ne_bytes());
-        assert!(matches!(Reader::new(&long[..]).unwrap().record(), Err(Error::TooLong(1, u32::MAX))));
+        let mut records = Reader::new(&long[..]).unwrap();
+        assert!(matches!(records.next(), Some(Err(Error::TooLong(1, u32::MAX)))));
+        assert!(records.next().is_none(), "ends after an error");
     }
 
     proptest! {

@@ -152,8 +152,146 @@ fn arb_op() -> impl Strategy<Value = Op> {
     ]
 }
 
+/// A pool of test frames: heap blocks that claim to be of a pool. `IN_USE` counts segments.
+mod pool {
+    use super::*;
+    use std::cell::Cell;
+    use std::sync::Once;
+
+    thread_local! {
+        pub(super) static IN_USE: Cell<isize> = const { Cell::new(0) };
+        pub(super) static BULK: Cell<usize> = const { Cell::new(0) };
+        pub(super) static LEFT: Cell<usize> = const { Cell::new(usize::MAX) };
+    }
+
+    const ROOM: u16 = 512;
+
+    unsafe fn alloc(pool: *mut std::ffi::c_void) -> *mut RawFrame {
+        if LEFT.get() == 0 {
+            return std::ptr::null_mut();
+        }
+        LEFT.set(LEFT.get() - 1);
+        IN_USE.set(IN_USE.get() + 1);
+        let mut seg = raw::alloc_heap(ROOM, HEADROOM as u16);
+        // SAFETY: new, and nobody else's.
+        unsafe { seg.as_mut() }.pool = pool;
+        seg.as_ptr()
+    }
+
+    unsafe fn free(frame: *mut RawFrame) {
+        let mut at = NonNull::new(frame);
+        let mut count = 0;
+        // SAFETY: the caller gives a chain away.
+        let said = unsafe { (*frame).nb_segs };
+        while let Some(mut seg) = at {
+            // SAFETY: a live segment of that chain.
+            let raw = unsafe { seg.as_mut() };
+            at = NonNull::new(std::mem::replace(&mut raw.next, std::ptr::null_mut()));
+            raw.pool = std::ptr::null_mut();
+            // SAFETY: a heap block again, alone.
+            unsafe { raw::free_chain(seg) };
+            count += 1;
+        }
+        assert_eq!(said, count, "the chain's head knows its segments");
+        IN_USE.set(IN_USE.get() - count as isize);
+    }
+
+    unsafe fn free_bulk(frames: *mut *mut RawFrame, count: usize) {
+        BULK.set(BULK.get() + 1);
+        for i in 0..count {
+            // SAFETY: as the caller promises for each.
+            unsafe { free(*frames.add(i)) };
+        }
+    }
+
+    unsafe fn copy(frame: *const RawFrame) -> *mut RawFrame {
+        // SAFETY: a live pool frame, which stays the caller's.
+        let from = ManuallyDrop::new(unsafe { Frame::from_raw(NonNull::new(frame.cast_mut()).unwrap()) });
+        let Some(mut to) = from.alloc_like(0) else { return std::ptr::null_mut() };
+        to.append(from.len()).unwrap().copy_from_slice(&from.to_vec());
+        to.copy_meta(&from);
+        to.into_raw().as_ptr()
+    }
+
+    static OPS: PoolOps = PoolOps { alloc, free, free_bulk, copy };
+
+    /// A pool frame with these bytes.
+    pub(super) fn frame(bytes: &[u8]) -> Frame {
+        static ONCE: Once = Once::new();
+        // SAFETY: the functions above are such as the contract wants, but for the thread: tests don't cross threads.
+        ONCE.call_once(|| assert!(unsafe { set_pool_ops(&OPS) }));
+        // SAFETY: `alloc` asks nothing of the pool's address.
+        let seg = unsafe { alloc(NonNull::<u8>::dangling().as_ptr().cast()) };
+        // SAFETY: a new segment that satisfies the invariants.
+        let mut frame = unsafe { Frame::from_raw(NonNull::new(seg).unwrap()) };
+        frame.append(bytes.len()).unwrap().copy_from_slice(bytes);
+        frame
+    }
+}
+
+#[test]
+fn pool_frames_go_back_to_their_pool() {
+    use pool::{BULK, IN_USE, LEFT};
+    let mut frame = pool::frame(&[1; 100]);
+    assert!(frame.is_pooled());
+    assert!(frame.try_chain(Frame::from_slice(&[2; 9])).is_err(), "heap and pool don't mix");
+    frame.try_chain(pool::frame(&[2; 100])).unwrap();
+    frame.try_chain(pool::frame(&[3; 100])).unwrap();
+    let clone = frame.try_clone().unwrap();
+    assert!(clone.is_pooled() && clone.to_vec() == frame.to_vec());
+    assert_eq!(IN_USE.get(), 4);
+    assert!(frame.linearize_to(150));
+    assert_eq!(IN_USE.get(), 4, "part of the second segment is left");
+    assert!(frame.linearize_to(200));
+    assert_eq!(IN_USE.get(), 3);
+    frame.trim(10);
+    assert_eq!(IN_USE.get(), 2);
+    assert!(frame.alloc_like(9).unwrap().is_pooled());
+    LEFT.set(0);
+    assert!(frame.try_clone().is_none() && frame.alloc_like(9).is_none(), "an empty pool is no panic");
+    LEFT.set(usize::MAX);
+    drop(clone);
+    drop(frame);
+    assert_eq!(IN_USE.get(), 0);
+
+    let mut burst = Burst::new();
+    burst.extend((0..20).map(|i| pool::frame(&[i; 60])));
+    burst.drain_front(5);
+    assert_eq!((BULK.get(), IN_USE.get()), (1, 15));
+    burst.drain().next();
+    assert_eq!((BULK.get(), IN_USE.get()), (2, 0), "what a drain leaves is freed in bulk");
+    burst.push(pool::frame(&[1])).unwrap();
+    burst.push(Frame::from_slice(&[1])).unwrap();
+    drop(burst);
+    assert_eq!((BULK.get(), IN_USE.get()), (2, 0), "mixed frames are freed one by one");
+}
+
+#[test]
+fn raw_frames_keep_their_owner() {
+    let raw = pool::frame(&[7; 60]).into_raw();
+    assert_eq!(pool::IN_USE.get(), 1, "whoever has the pointer frees it");
+    let mut burst = Burst::new();
+    let (slot, room) = burst.spare();
+    assert_eq!(room, BURST);
+    // SAFETY: the first slot is in range and gets an owned frame, which `set_len` then counts.
+    unsafe {
+        slot.write(raw.as_ptr());
+        burst.set_len(1);
+    }
+    assert_eq!(burst.get(0).map(Frame::to_vec), Some(vec![7; 60]));
+    // SAFETY: the one slot's frame is taken over here, and the burst forgets it.
+    let frame = unsafe {
+        let frame = Frame::from_raw(NonNull::new(*burst.as_mut_ptr()).unwrap());
+        burst.forget_front(1);
+        frame
+    };
+    assert!(burst.is_empty());
+    drop(frame);
+    assert_eq!(pool::IN_USE.get(), 0);
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(500))]
+    #![proptest_config(ProptestConfig::with_cases(2000))]
 
     #[test]
     fn offload_round_trips(offload in arb_offload()) {

@@ -1,1 +1,29 @@
 //! Workers: poll, extract, look up, act, transmit; caches, counters, drop reasons. Level 4.
+//!
+//! Bottom up: [`stats`] are the counters; `fate` settles what became of each packet; [`tx`] buffers and sends; `cache` holds
+//! the megaflows; `program` and `action` run what translation said; [`worker`] is the loop; [`control`] is management's
+//! side; [`dummy`] are ports in memory.
+#![forbid(unsafe_code)]
+
+mod action;
+mod cache;
+pub mod control;
+pub mod dummy;
+mod fate;
+mod meta;
+mod program;
+pub mod stats;
+#[cfg(test)]
+mod testkit;
+pub mod tx;
+pub mod worker;
+
+pub use cache::flows::Limits;
+pub use control::Control;
+pub use worker::{Work, Worker};
+
+/// Brings the line of `at` near.
+#[inline(always)]
+pub(crate) fn prefetch<T>(at: &T) {
+    base::prefetch::prefetch_read(std::ptr::from_ref(at));
+}

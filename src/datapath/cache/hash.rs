@@ -1,0 +1,75 @@
+//! Hashing of the masked first tier, and of the tiers above it where a mask looks there.
+
+use flow::layout::{KEY_TIERS, TIER_WORDS};
+use flow::{Key, Mask};
+
+/// The first tier: what is hashed and compared for every packet.
+pub(crate) type Base = [u64; TIER_WORDS];
+
+/// Hash of the first tier under a mask.
+pub(crate) use flow::hash::hash_masked as masked;
+
+#[inline(always)]
+fn fold(a: u64, b: u64) -> u64 {
+    let product = u128::from(a) * u128::from(b);
+    product as u64 ^ (product >> 64) as u64
+}
+
+const K: [u64; 2] = [0xa076_1d64_78bd_642f, 0xe703_7ed1_a0b4_28db];
+
+/// Goes on with the words of the tiers in `tiers` (bit n: tier n; bit 0 is ignored).
+#[cold]
+pub(crate) fn higher(mut h: u64, key: &Key, mask: &Mask, tiers: u64) -> u64 {
+    for tier in 1..KEY_TIERS {
+        if tiers >> tier & 1 == 0 {
+            continue;
+        }
+        for i in tier * TIER_WORDS..(tier + 1) * TIER_WORDS {
+            let w = mask.w.get(i).map_or(0, |m| key.word(i) & m);
+            // a word of 0 counts the same as one in a tier that is not there
+            if w != 0 {
+                h = fold(h ^ K[0], w ^ K[1].rotate_left(i as u32));
+            }
+        }
+    }
+    h
+}
+
+/// Which tiers above the first `mask` looks at (bit n: tier n).
+pub(crate) fn tiers(mask: &Mask) -> u64 {
+    (1..KEY_TIERS)
+        .filter(|t| mask.w.iter().skip(t * TIER_WORDS).take(TIER_WORDS).any(|w| *w != 0))
+        .fold(0, |m, t| m | 1 << t)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flipping_a_masked_bit_changes_half_the_hash_and_an_unmasked_one_nothing() {
+        let base: Base = std::array::from_fn(|i| 0x0123_4567_89ab_cdef_u64.rotate_left(7 * i as u32));
+        for word in 0..8 {
+            for bit in 0..64 {
+                let mut mask = [u64::MAX; 8];
+                let mut other = base;
+                other[word] ^= 1 << bit;
+                let changed = (masked(&base, &mask, 7) ^ masked(&other, &mask, 7)).count_ones();
+                assert!((10..=54).contains(&changed), "word {word} bit {bit}: {changed}");
+                mask[word] = !(1 << bit);
+                assert_eq!(masked(&base, &mask, 7), masked(&other, &mask, 7));
+            }
+        }
+    }
+
+    #[test]
+    fn sequential_addresses_spread_evenly() {
+        let mask = [u64::MAX; 8];
+        let mut buckets = vec![0u32; 1024];
+        for i in 0..65536u64 {
+            let base = [1, 0x0800, 0, 0x0a00_0001_0a00_0000 + i, 0x0050_0050_1100_0000, 0, 0, 0];
+            buckets[(masked(&base, &mask, 3) & 1023) as usize] += 1;
+        }
+        assert!(buckets.iter().all(|n| (24..=112).contains(n)), "{:?}", buckets.iter().max());
+    }
+}

@@ -1,0 +1,12 @@
+//! The flow caches of a worker: signature cache, tuple spaces per in_port, and the slab where megaflows live.
+
+pub(crate) mod flows;
+pub(crate) mod hash;
+pub(crate) mod index;
+pub(crate) mod port;
+pub(crate) mod signature;
+pub(crate) mod slab;
+pub(crate) mod tuple;
+
+/// No megaflow.
+pub(crate) const NONE: u32 = u32::MAX;

@@ -1,0 +1,78 @@
+//! The signature cache: from a hash under a port's union mask to a megaflow, four ways to a set, eight bytes an entry.
+//!
+//! An entry is a hint. Whoever follows it compares the packet with the megaflow under the megaflow's own mask, so a
+//! collision or an entry of a megaflow that is gone costs time and nothing else.
+
+use super::NONE;
+
+const WAYS: usize = 4;
+type Set = [u64; WAYS];
+
+/// Fewest and most entries.
+const MIN: usize = 1 << 14;
+const MAX: usize = 1 << 20;
+
+pub(crate) struct SignatureCache {
+    /// Signature in the upper half, megaflow index plus one in the lower; 0 is empty.
+    sets: Box<[Set]>,
+    turn: u32,
+}
+
+impl SignatureCache {
+    pub(crate) fn new() -> SignatureCache {
+        SignatureCache { sets: vec![[0; WAYS]; MIN / WAYS].into_boxed_slice(), turn: 0 }
+    }
+
+    #[inline(always)]
+    fn at(&self, hash: u64) -> usize {
+        hash as usize & (self.sets.len() - 1)
+    }
+
+    #[inline(always)]
+    pub(crate) fn prefetch(&self, hash: u64) {
+        if let Some(set) = self.sets.get(self.at(hash)) {
+            crate::prefetch(set);
+        }
+    }
+
+    /// The megaflow that the hash was last seen with, or [`NONE`].
+    #[inline(always)]
+    pub(crate) fn find(&self, hash: u64) -> u32 {
+        let Some(set) = self.sets.get(self.at(hash)) else { return NONE };
+        let signature = hash >> 32;
+        let mut found = 0;
+        for entry in set {
+            if entry >> 32 == signature {
+                found = *entry as u32;
+            }
+        }
+        found.wrapping_sub(1)
+    }
+
+    /// Remembers `index` for the hash: over the entry of the same signature, an empty one, or any.
+    #[inline]
+    pub(crate) fn insert(&mut self, hash: u64, index: u32) {
+        let at = self.at(hash);
+        self.turn = self.turn.wrapping_mul(747_796_405).wrapping_add(2_891_336_453);
+        let victim = (self.turn >> 30) as usize;
+        let Some(set) = self.sets.get_mut(at) else { return };
+        let way = set
+            .iter()
+            .position(|e| e >> 32 == hash >> 32 && *e != 0)
+            .or_else(|| set.iter().position(|e| *e == 0))
+            .unwrap_or(victim);
+        if let Some(entry) = set.get_mut(way) {
+            *entry = (hash >> 32) << 32 | u64::from(index.wrapping_add(1));
+        }
+    }
+
+    /// Makes room for `megaflows` megaflows: twice as many entries, within bounds. Entries are lost when it grows.
+    pub(crate) fn fit(&mut self, megaflows: usize) {
+        let entries = (megaflows * 2).next_power_of_two().clamp(MIN, MAX);
+        if entries > self.sets.len() * WAYS {
+            // a step of four, so that a growing number of megaflows does not empty the cache again and again
+            let entries = (entries * 2).min(MAX);
+            self.sets = vec![[0; WAYS]; entries / WAYS].into_boxed_slice();
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! Where megaflows live: two cache lines each that packets touch, and the rest apart.
+
+use std::sync::Arc;
+
+use dpif::{Deps, DropReason, Effect, FlowStats};
+use flow::layout::TIER_WORDS;
+use flow::{Flow, Key, Mask};
+
+use super::hash::Base;
+
+/// What a packet touches of a megaflow. The first line decides whether it matches, the second is written when it does.
+#[derive(Clone, Debug)]
+#[repr(C, align(128))]
+pub(crate) struct Hot {
+    /// The masked first tier, but for word 0: recirculation id (32 bits), slot of the in_port (16), mask number (16).
+    pub(crate) line: Base,
+    pub(crate) packets: u64,
+    pub(crate) bytes: u64,
+    /// When its last packet came, nanoseconds.
+    pub(crate) used: u64,
+    /// The number of pending changes of its port that it was checked against.
+    pub(crate) stamp: u64,
+    /// What to do: [`OUTPUT`] and a port number, or a program's index.
+    pub(crate) action: u32,
+    /// The burst in which it was last hit: not evicted in the same.
+    pub(crate) burst: u32,
+    /// Changes when the place is used for another megaflow.
+    pub(crate) generation: u32,
+    /// Its mask looks beyond the first tier.
+    pub(crate) higher: bool,
+    pub(crate) live: bool,
+    /// Hit since the eviction hand passed.
+    pub(crate) referenced: bool,
+}
+
+const _: () = assert!(size_of::<Hot>() == 128);
+
+/// Bit of [`Hot::action`]: send as it is to the port in the other bits.
+pub(crate) const OUTPUT: u32 = 1 << 31;
+
+/// Bits of word 0 that are compared: all but the mask number.
+pub(crate) const ID_BITS: u64 = !0xffff;
+
+/// The rest of a megaflow.
+#[derive(Debug, Default)]
+pub(crate) struct Cold {
+    /// The key under the mask, IN_PORT being the port itself.
+    pub(crate) key: Flow,
+    pub(crate) mask: Mask,
+    pub(crate) deps: Deps,
+    pub(crate) effects: Vec<Effect>,
+    pub(crate) stats: Vec<Arc<FlowStats>>,
+    pub(crate) drop: Option<DropReason>,
+    /// Hash in its subtable.
+    pub(crate) hash: u64,
+    /// Totals, without what `Hot` has counted since the last fold.
+    pub(crate) packets: u64,
+    pub(crate) bytes: u64,
+    /// When it was made and when its counters were last folded, nanoseconds.
+    pub(crate) created: u64,
+    pub(crate) folded: u64,
+}
+
+/// Megaflows by index. Indexes are used again; [`Hot::generation`] tells.
+pub(crate) struct Slab {
+    hot: Vec<Hot>,
+    cold: Vec<Option<Box<Cold>>>,
+    free: Vec<u32>,
+    live: usize,
+}
+
+impl Slab {
+    pub(crate) fn new() -> Slab {
+        Slab { hot: Vec::new(), cold: Vec::new(), free: Vec::new(), live: 0 }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.live
+    }
+
+    /// Places that were ever used: indexes are below it.
+    pub(crate) fn places(&self) -> u32 {
+        self.hot.len() as u32
+    }
+
+    #[inline(always)]
+    pub(crate) fn get(&self, index: u32) -> Option<&Hot> {
+        self.hot.get(index as usize)
+    }
+
+    #[inline(always)]
+    pub(crate) fn get_mut(&mut self, index: u32) -> Option<&mut Hot> {
+        self.hot.get_mut(index as usize)
+    }
+
+    #[inline(always)]
+    pub(crate) fn prefetch(&self, index: u32) {
+        if let Some(hot) = self.hot.get(index as usize) {
+            crate::prefetch(&hot.line);
+            crate::prefetch(&hot.packets);
+        }
+    }
+
+    pub(crate) fn cold(&self, index: u32) -> Option<&Cold> {
+        self.cold.get(index as usize)?.as_deref()
+    }
+
+    pub(crate) fn both_mut(&mut self, index: u32) -> Option<(&mut Hot, &mut Cold)> {
+        Some((self.hot.get_mut(index as usize)?, self.cold.get_mut(index as usize)?.as_deref_mut()?))
+    }
+
+    /// Stores a megaflow; its generation is set here.
+    pub(crate) fn insert(&mut self, mut hot: Hot, cold: Box<Cold>) -> u32 {
+        self.live += 1;
+        hot.live = true;
+        if let Some(index) = self.free.pop()
+            && let (Some(h), Some(c)) = (self.hot.get_mut(index as usize), self.cold.get_mut(index as usize))
+        {
+            hot.generation = h.generation.wrapping_add(1);
+            *h = hot;
+            *c = Some(cold);
+            return index;
+        }
+        hot.generation = 1;
+        self.hot.push(hot);
+        self.cold.push(Some(cold));
+        (self.hot.len() - 1) as u32
+    }
+
+    /// Takes a megaflow out. Its line stops matching anything.
+    pub(crate) fn remove(&mut self, index: u32) -> Option<(Hot, Box<Cold>)> {
+        let cold = self.cold.get_mut(index as usize)?.take()?;
+        let hot = self.hot.get_mut(index as usize)?;
+        let was = hot.clone();
+        hot.live = false;
+        // no slot has this number, so no packet's word 0 equals it
+        hot.line = [u64::MAX; TIER_WORDS];
+        self.live -= 1;
+        self.free.push(index);
+        Some((was, cold))
+    }
+}
+
+/// Whether the packet (`base`, `key`) agrees with the megaflow under `mask`, whose tiers beyond the first are in `full`.
+#[inline(always)]
+pub(crate) fn agrees(hot: &Hot, base: &Base, mask: &Base) -> bool {
+    let mut difference = 0;
+    for i in 0..TIER_WORDS {
+        difference |= (hot.line[i] ^ base[i]) & mask[i];
+    }
+    difference == 0
+}
+
+/// The same for the tiers above the first.
+#[cold]
+pub(crate) fn agrees_higher(cold: &Cold, key: &Key) -> bool {
+    let words = cold.mask.w.iter().zip(&cold.key.w).enumerate().take(flow::layout::KEY_WORDS).skip(TIER_WORDS);
+    words.fold(0, |d, (i, (mask, want))| d | (key.word(i) ^ want) & mask) == 0
+}

@@ -1,0 +1,283 @@
+//! The transmit side of a worker: a buffer of one burst per port, sent when full and at the end of each loop, to a queue of
+//! the worker's own, to one that several share, or by ring to the worker that has the port.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use base::ring::Ring;
+use dpif::{DropReason, PortNo};
+use packet::burst::BURST;
+use packet::device::{TxCaps, TxQueue};
+use packet::{Burst, Frame};
+
+use crate::fate::{COPY, Fates};
+use crate::stats::TxCounters;
+
+/// A frame on its way to another worker's port.
+#[derive(Debug)]
+pub struct Handoff {
+    pub port: PortNo,
+    pub frame: Frame,
+}
+
+/// Where frames for a port go from one worker.
+pub enum Sink {
+    /// A queue that no other worker uses.
+    Own(Box<dyn TxQueue>),
+    /// A queue of several workers: one lock per burst.
+    Shared(Arc<Mutex<Box<dyn TxQueue>>>),
+    /// The ring of the worker that has the port; what the device can do.
+    Remote(Arc<Ring<Handoff>>, TxCaps),
+}
+
+impl Sink {
+    fn capabilities(&self) -> TxCaps {
+        match self {
+            Sink::Own(queue) => queue.capabilities(),
+            Sink::Shared(queue) => queue.lock().unwrap_or_else(PoisonError::into_inner).capabilities(),
+            Sink::Remote(_, caps) => *caps,
+        }
+    }
+}
+
+/// Facts about the frames of a burst that decide whether they can be sent as they are.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Shape {
+    pub(crate) bytes: u64,
+    pub(crate) longest: u32,
+    /// Some frame has work left for transmit, or several segments.
+    pub(crate) special: bool,
+}
+
+impl Shape {
+    #[inline(always)]
+    pub(crate) fn of(frame: &Frame) -> Shape {
+        let len = frame.len();
+        Shape { bytes: len as u64, longest: len as u32, special: frame.has_tx_work() || !frame.is_linear() }
+    }
+
+    #[inline(always)]
+    pub(crate) fn add(&mut self, frame: &Frame) -> u32 {
+        let len = frame.len() as u32;
+        self.bytes += u64::from(len);
+        self.longest = self.longest.max(len);
+        self.special |= frame.has_tx_work() | !frame.is_linear();
+        len
+    }
+}
+
+pub(crate) struct TxPort {
+    port: PortNo,
+    sink: Sink,
+    caps: TxCaps,
+    burst: Burst,
+    /// Slot of the in_port of each frame in `burst`, or [`COPY`].
+    from: [u16; BURST],
+    bytes: u64,
+    pub(crate) counters: Arc<TxCounters>,
+}
+
+/// All ports as one worker sees them.
+pub(crate) struct Tx {
+    /// By port number.
+    ports: Vec<Option<Box<TxPort>>>,
+    /// Ports that have frames buffered.
+    dirty: Vec<u32>,
+    pub(crate) fates: Fates,
+}
+
+/// Port numbers are below this.
+pub const MAX_PORTS: u32 = 65_536;
+
+impl Tx {
+    pub(crate) fn new(fates: Fates) -> Tx {
+        Tx { ports: Vec::new(), dirty: Vec::with_capacity(64), fates }
+    }
+
+    /// Adds a port or replaces it; what was there comes back. Port numbers from [`MAX_PORTS`] on are refused.
+    pub(crate) fn add(&mut self, port: PortNo, sink: Sink, counters: Arc<TxCounters>) -> Result<Option<Sink>, Sink> {
+        if port.0 >= MAX_PORTS {
+            return Err(sink);
+        }
+        let old = self.remove(port);
+        let at = port.0 as usize;
+        if self.ports.len() <= at {
+            self.ports.resize_with(at + 1, || None);
+        }
+        let caps = sink.capabilities();
+        let new = TxPort { port, sink, caps, burst: Burst::new(), from: [COPY; BURST], bytes: 0, counters };
+        if let Some(p) = self.ports.get_mut(at) {
+            *p = Some(Box::new(new));
+        }
+        Ok(old)
+    }
+
+    /// Removes a port after sending what is buffered for it.
+    pub(crate) fn remove(&mut self, port: PortNo) -> Option<Sink> {
+        let mut gone = self.ports.get_mut(port.0 as usize)?.take()?;
+        flush(&mut gone, &self.fates);
+        self.dirty.retain(|d| *d != port.0);
+        Some(gone.sink)
+    }
+
+    /// Sends all of `frames`, received on `slot`, to a port.
+    #[inline]
+    pub(crate) fn output_burst(&mut self, port: u32, frames: &mut Burst, slot: u16, shape: Shape) {
+        let Some(Some(p)) = self.ports.get_mut(port as usize) else {
+            self.fates.dropped(slot, DropReason::NoSuchPort, frames.len() as u64);
+            frames.clear();
+            return;
+        };
+        if shape.special || shape.longest > p.caps.max_frame {
+            for frame in frames.drain() {
+                self.output(port, frame, slot);
+            }
+            return;
+        }
+        if p.burst.room() < frames.len() {
+            flush(p, &self.fates);
+        }
+        let (at, n) = (p.burst.len(), frames.len());
+        if at == 0 {
+            self.dirty.push(port);
+        }
+        if let Some(from) = p.from.get_mut(at..at + n) {
+            from.fill(slot);
+        }
+        p.bytes += shape.bytes;
+        p.burst.append(frames);
+    }
+
+    /// Sends one frame, received on `slot` or a [`COPY`], to a port.
+    #[inline]
+    pub(crate) fn output(&mut self, port: u32, frame: Frame, slot: u16) {
+        let shape = Shape::of(&frame);
+        let Some(Some(p)) = self.ports.get_mut(port as usize) else {
+            self.fates.dropped(slot, DropReason::NoSuchPort, 1);
+            return;
+        };
+        if shape.special || shape.longest > p.caps.max_frame {
+            self.output_special(port, frame, slot);
+            return;
+        }
+        if p.burst.is_full() {
+            flush(p, &self.fates);
+        }
+        if p.burst.is_empty() {
+            self.dirty.push(port);
+        }
+        p.put(frame, slot, shape.bytes);
+    }
+
+    /// A frame that the device may not take as it is.
+    #[cold]
+    fn output_special(&mut self, port: u32, frame: Frame, slot: u16) {
+        let Some(Some(p)) = self.ports.get_mut(port as usize) else { return };
+        let (frame, reason) = fit(frame, &p.caps);
+        let Some(frame) = frame else {
+            p.counters.errors.add(1);
+            self.fates.dropped(slot, reason, 1);
+            return;
+        };
+        if p.burst.is_full() {
+            flush(p, &self.fates);
+        }
+        if p.burst.is_empty() {
+            self.dirty.push(port);
+        }
+        let bytes = frame.len() as u64;
+        p.put(frame, slot, bytes);
+    }
+
+    /// Sends everything that is buffered.
+    #[inline]
+    pub(crate) fn flush(&mut self) {
+        if self.dirty.is_empty() {
+            return;
+        }
+        for port in &self.dirty {
+            if let Some(Some(p)) = self.ports.get_mut(*port as usize) {
+                flush(p, &self.fates);
+            }
+        }
+        self.dirty.clear();
+    }
+
+    /// Packets received on `slot` that wait in buffers.
+    pub(crate) fn buffered(&self, slot: u16) -> u64 {
+        let count = |p: &TxPort| p.from.iter().take(p.burst.len()).filter(|s| **s == slot).count() as u64;
+        self.ports.iter().flatten().map(|p| count(p)).sum()
+    }
+}
+
+impl TxPort {
+    #[inline(always)]
+    fn put(&mut self, frame: Frame, slot: u16, bytes: u64) {
+        if let Some(from) = self.from.get_mut(self.burst.len()) {
+            *from = slot;
+        }
+        self.bytes += bytes;
+        let full = self.burst.push(frame);
+        debug_assert!(full.is_ok());
+    }
+}
+
+/// Makes a frame such that a device of `caps` takes it, or says why it can't.
+fn fit(frame: Frame, caps: &TxCaps) -> (Option<Frame>, DropReason) {
+    let segmented = frame.offload().segment.is_some() && caps.tso;
+    if frame.len() > caps.max_frame as usize && !segmented {
+        return (None, DropReason::Oversized);
+    }
+    if !frame.is_linear() && !caps.multi_segment {
+        return (frame.linearize(), DropReason::NoBuffer);
+    }
+    (Some(frame), DropReason::TxError)
+}
+
+/// Hands the buffered frames to the sink and settles their fates.
+#[inline(never)]
+fn flush(p: &mut TxPort, fates: &Fates) {
+    let n = p.burst.len();
+    if n == 0 {
+        return;
+    }
+    let sent = match &mut p.sink {
+        Sink::Own(queue) => queue.transmit(&mut p.burst),
+        Sink::Shared(queue) => queue.lock().unwrap_or_else(PoisonError::into_inner).transmit(&mut p.burst),
+        Sink::Remote(ring, _) => {
+            // a burst goes in or is refused frame by frame; what is refused stays, in order
+            let mut refused = Burst::new();
+            let port = p.port;
+            let items = p.burst.drain().map(|frame| Handoff { port, frame });
+            let sent = ring.push_burst(items, |item| refused.extend([item.frame]));
+            p.burst = refused;
+            sent
+        }
+    };
+    let sent = sent.min(n);
+    if sent == n && p.burst.is_empty() {
+        p.counters.packets.add(n as u64);
+        p.counters.bytes.add(std::mem::take(&mut p.bytes));
+    } else {
+        left_over(p, fates, sent, n);
+    }
+    let from = p.from.get(..n).unwrap_or(&[]);
+    let first = from.first().copied().unwrap_or(COPY);
+    let (taken, refused) = from.split_at_checked(sent).unwrap_or((from, &[]));
+    if taken.iter().fold(0, |d, s| d | (s ^ first)) == 0 {
+        fates.forwarded(first, taken.len() as u64);
+    } else {
+        taken.iter().for_each(|slot| fates.forwarded(*slot, 1));
+    }
+    let reason = if matches!(p.sink, Sink::Remote(..)) { DropReason::Rings } else { DropReason::TxFull };
+    refused.iter().for_each(|slot| fates.dropped(*slot, reason, 1));
+}
+
+/// The device took only some.
+#[cold]
+fn left_over(p: &mut TxPort, _fates: &Fates, sent: usize, n: usize) {
+    let rest: u64 = p.burst.iter().map(|f| f.len() as u64).sum();
+    p.counters.packets.add(sent as u64);
+    p.counters.bytes.add(std::mem::take(&mut p.bytes).saturating_sub(rest));
+    p.counters.dropped.add((n - sent) as u64);
+    p.burst.clear();
+}

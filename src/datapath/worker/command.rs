@@ -1,0 +1,267 @@
+//! What management tells a worker, and what the worker answers.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use base::clock::Instant;
+use dpif::{Action, DropReason, PortNo};
+use flow::Match;
+use packet::device::RxQueue;
+
+use super::{Rx, Worker};
+use crate::cache::flows::Limits;
+use crate::cache::port::PortCache;
+use crate::cache::slab::OUTPUT;
+use crate::fate::COPY;
+use crate::stats::{PortCounters, TxCounters};
+use crate::tx::Sink;
+
+/// An order. Those with a ticket are answered.
+pub(crate) enum Command {
+    AddRx {
+        port: PortNo,
+        number: u32,
+        queue: Box<dyn RxQueue>,
+        counters: Arc<PortCounters>,
+    },
+    /// Stop receiving on a port and forget its flows; its queues come back.
+    RemoveRx {
+        port: PortNo,
+        ticket: u64,
+    },
+    AddTx {
+        port: PortNo,
+        sink: Sink,
+        counters: Arc<TxCounters>,
+    },
+    /// Stop sending to a port; its sink comes back.
+    RemoveTx {
+        port: PortNo,
+        ticket: u64,
+    },
+    Limits(Limits),
+    VlanLimit(u8),
+    /// Remove all megaflows.
+    Flush {
+        ticket: u64,
+    },
+    /// Fold all counters into the rules' statistics.
+    Collect {
+        ticket: u64,
+    },
+    /// Report all megaflows, some per loop.
+    Dump {
+        ticket: u64,
+    },
+    /// Answer when everything before is done.
+    Sync {
+        ticket: u64,
+    },
+}
+
+/// An answer.
+pub(crate) struct Event {
+    pub(crate) ticket: u64,
+    pub(crate) answer: Answer,
+}
+
+pub(crate) enum Answer {
+    Done,
+    Rx(Vec<(u32, Box<dyn RxQueue>)>),
+    Tx(Option<Sink>),
+    /// Some megaflows; more come until `Done`.
+    Megaflows(Vec<Megaflow>),
+}
+
+/// A megaflow as displays show it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Megaflow {
+    /// Its worker's number.
+    pub worker: usize,
+    pub in_port: PortNo,
+    /// Key and mask; IN_PORT is a datapath port.
+    pub matching: Match,
+    pub actions: Vec<Action>,
+    pub packets: u64,
+    pub bytes: u64,
+    /// When its last packet came; equal to `created` without packets.
+    pub used: Instant,
+    pub created: Instant,
+    /// Why it drops, when translation gave a reason.
+    pub drop: Option<DropReason>,
+}
+
+pub(super) struct Dump {
+    ticket: u64,
+    at: u32,
+}
+
+/// Megaflows reported per loop.
+const SLICE: u32 = 256;
+
+impl Worker {
+    #[cold]
+    pub(super) fn commands(&mut self, now: Instant) -> u32 {
+        while let Some(event) = self.outbox.pop_front() {
+            if let Err(event) = self.link.events.push(event) {
+                self.outbox.push_front(event);
+                break;
+            }
+        }
+        let mut n = 0;
+        while n < 16
+            && let Some(command) = self.link.commands.pop()
+        {
+            self.command(command, now);
+            n += 1;
+        }
+        self.dump_slice();
+        n
+    }
+
+    fn answer(&mut self, ticket: u64, answer: Answer) {
+        let event = Event { ticket, answer };
+        if !self.outbox.is_empty() {
+            self.outbox.push_back(event);
+        } else if let Err(event) = self.link.events.push(event) {
+            self.outbox.push_back(event);
+        }
+    }
+
+    fn command(&mut self, command: Command, now: Instant) {
+        match command {
+            Command::AddRx { port, number, queue, counters } => {
+                let slot = self.core.open(port, counters);
+                self.rx.push(Rx { port, slot, number, queue });
+            }
+            Command::RemoveRx { port, ticket } => {
+                let (gone, rest) = std::mem::take(&mut self.rx).into_iter().partition(|rx| rx.port == port);
+                self.rx = rest;
+                self.core.close(port);
+                let gone: Vec<Rx> = gone;
+                self.answer(ticket, Answer::Rx(gone.into_iter().map(|rx| (rx.number, rx.queue)).collect()));
+            }
+            Command::AddTx { port, sink, counters } => {
+                // a number that is out of range never gets a port: management checks
+                let _ = self.core.out.tx.add(port, sink, counters);
+            }
+            Command::RemoveTx { port, ticket } => {
+                while let Some(handoff) = self.link.handoffs.pop() {
+                    self.core.out.tx.output(handoff.port.0, handoff.frame, COPY);
+                }
+                let sink = self.core.out.tx.remove(port);
+                self.answer(ticket, Answer::Tx(sink));
+            }
+            Command::Limits(limits) => {
+                if !limits.caches {
+                    self.core.flows.flush(None);
+                }
+                self.core.flows.limits = limits;
+            }
+            Command::VlanLimit(limit) => {
+                self.core.flows.flush(None);
+                self.core.out.vlan_limit = limit;
+            }
+            Command::Flush { ticket } => {
+                self.core.flows.flush(None);
+                self.answer(ticket, Answer::Done);
+            }
+            Command::Collect { ticket } => {
+                self.core.fold_all(now);
+                self.answer(ticket, Answer::Done);
+            }
+            Command::Dump { ticket } => {
+                // one at a time: the one before ends early
+                if let Some(before) = self.dump.replace(Dump { ticket, at: 0 }) {
+                    self.answer(before.ticket, Answer::Done);
+                }
+            }
+            Command::Sync { ticket } => self.answer(ticket, Answer::Done),
+        }
+    }
+
+    /// Reports the next megaflows, when management took what was reported before.
+    fn dump_slice(&mut self) {
+        if !self.outbox.is_empty() {
+            return;
+        }
+        let Some(Dump { ticket, at }) = self.dump else { return };
+        let end = at.saturating_add(SLICE).min(self.core.flows.slab.places());
+        let flows: Vec<Megaflow> = (at..end).filter_map(|i| self.core.megaflow(self.link.id, i)).collect();
+        if !flows.is_empty() {
+            self.answer(ticket, Answer::Megaflows(flows));
+        }
+        if end >= self.core.flows.slab.places() {
+            self.dump = None;
+            self.answer(ticket, Answer::Done);
+        } else {
+            self.dump = Some(Dump { ticket, at: end });
+        }
+    }
+}
+
+impl super::Core {
+    /// The slot of a port that frames come from, a new one if need be.
+    fn open(&mut self, port: PortNo, counters: Arc<PortCounters>) -> u16 {
+        if let Some(slot) = self.flows.slot(port) {
+            return slot;
+        }
+        let free = self.flows.ports.iter().position(Option::is_none);
+        let slot = free.unwrap_or(self.flows.ports.len());
+        if free.is_none() {
+            self.flows.ports.push(None);
+            self.out.tx.fates.ports.push(None);
+            self.park.push(VecDeque::new());
+            self.budget.push(0);
+        }
+        if let (Some(p), Some(f)) = (self.flows.ports.get_mut(slot), self.out.tx.fates.ports.get_mut(slot)) {
+            *p = Some(Box::new(PortCache::new(port, slot as u16, self.version)));
+            *f = Some(counters);
+        }
+        slot as u16
+    }
+
+    /// Forgets a port that frames came from: its parked packets are dropped, buffers sent, flows folded and removed.
+    fn close(&mut self, port: PortNo) {
+        let Some(slot) = self.flows.slot(port) else { return };
+        let at = usize::from(slot);
+        if let Some(queue) = self.park.get_mut(at) {
+            let primaries = queue.iter().filter(|w| w.primary).count() as u64;
+            self.parked -= queue.len();
+            queue.clear();
+            self.out.tx.fates.dropped(slot, DropReason::PortGone, primaries);
+        }
+        self.out.tx.flush();
+        self.flows.flush(Some(slot));
+        if let (Some(p), Some(f)) = (self.flows.ports.get_mut(at), self.out.tx.fates.ports.get_mut(at)) {
+            *p = None;
+            if let Some(counters) = f.take() {
+                counters.parked.set(0);
+            }
+        }
+    }
+
+    fn megaflow(&self, worker: usize, index: u32) -> Option<Megaflow> {
+        let hot = self.flows.slab.get(index).filter(|hot| hot.live)?;
+        let cold = self.flows.slab.cold(index)?;
+        let actions = if hot.action & OUTPUT != 0 {
+            vec![Action::Output(PortNo(hot.action & !OUTPUT))]
+        } else {
+            self.flows.programs.get(hot.action)?.0.clone()
+        };
+        let in_port = self.flows.port((hot.line[0] >> 16) as u16)?.port;
+        let mut key = cold.key.clone();
+        key.set(flow::layout::IN_PORT, u128::from(in_port.0));
+        Some(Megaflow {
+            worker,
+            in_port,
+            matching: Match::new(&key, &cold.mask),
+            actions,
+            packets: cold.packets + hot.packets,
+            bytes: cold.bytes + hot.bytes,
+            used: Instant::from_nanos(hot.used),
+            created: Instant::from_nanos(cold.created),
+            drop: cold.drop,
+        })
+    }
+}

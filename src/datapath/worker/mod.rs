@@ -1,0 +1,234 @@
+//! A worker: receives bursts, finds each packet's megaflow, runs its actions, transmits; alone with its caches.
+//!
+//! [`Worker::step`] is one loop; whoever owns the worker calls it again and again with the time: a pinned thread, a
+//! thread that sleeps on its descriptors in between, or management itself in deterministic mode.
+
+mod batch;
+mod command;
+mod lookup;
+mod stale;
+mod sweep;
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+use std::os::fd::RawFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use base::clock::Instant;
+use base::ring::Ring;
+use dpif::{DropReason, PortNo, Reader, Translation};
+use flow::extract::Layers;
+use flow::{Flow, Key};
+use packet::device::RxQueue;
+
+use crate::action::Out;
+use crate::cache::flows::{Flows, Limits};
+use crate::fate::Fates;
+use crate::meta::Waiting;
+use crate::stats::{PortCounters, WorkerCounters};
+use crate::tx::{Handoff, Tx};
+use batch::Batch;
+pub use command::Megaflow;
+pub(crate) use command::{Answer, Command, Event};
+
+/// What one step did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Work {
+    /// Packets received, taken from other workers, or that had waited.
+    pub packets: u32,
+    /// Commands executed.
+    pub commands: u32,
+    /// Something is left that the next step goes on with, whether packets come or not: don't sleep.
+    pub more: bool,
+}
+
+impl Work {
+    /// Nothing was done and nothing is left.
+    pub fn is_idle(&self) -> bool {
+        *self == Work::default()
+    }
+}
+
+struct Rx {
+    port: PortNo,
+    slot: u16,
+    number: u32,
+    queue: Box<dyn RxQueue>,
+}
+
+/// What other threads know of a worker.
+#[derive(Clone)]
+pub(crate) struct Link {
+    pub(crate) id: usize,
+    pub(crate) name: Arc<str>,
+    pub(crate) commands: Arc<Ring<Command>>,
+    pub(crate) handoffs: Arc<Ring<Handoff>>,
+    pub(crate) events: Arc<Ring<Event>>,
+    pub(crate) counters: Arc<WorkerCounters>,
+}
+
+/// A worker. Made by [`crate::Control::add_worker`].
+pub struct Worker {
+    link: Link,
+    rx: Vec<Rx>,
+    batch: Box<Batch>,
+    core: Core,
+    /// Events that found the ring full.
+    outbox: VecDeque<Event>,
+    dump: Option<command::Dump>,
+}
+
+/// All but the receive side: what works on packets.
+pub(crate) struct Core {
+    pub(crate) flows: Flows,
+    pub(crate) out: Out,
+    translation: Translation,
+    key: Box<Key>,
+    layers: Layers,
+    flow: Box<Flow>,
+    /// Frames that wait for translation, by slot.
+    park: Vec<VecDeque<Waiting>>,
+    parked: usize,
+    /// Translations left in this step, by slot.
+    budget: Vec<u32>,
+    /// The version that the reader shows.
+    version: u64,
+    now: Instant,
+    sweep: sweep::Sweep,
+}
+
+impl Worker {
+    pub(crate) fn new(link: Link, mut reader: Box<dyn Reader>, limits: Limits, seed: u64) -> Worker {
+        let version = reader.refresh();
+        let fates = Fates { worker: link.counters.clone(), ports: Vec::new() };
+        let core = Core {
+            flows: Flows::new(limits, seed),
+            out: Out::new(Tx::new(fates), reader),
+            translation: Translation::default(),
+            key: Box::default(),
+            layers: Layers::default(),
+            flow: Box::default(),
+            park: Vec::new(),
+            parked: 0,
+            budget: Vec::new(),
+            version,
+            now: Instant::ZERO,
+            sweep: sweep::Sweep::default(),
+        };
+        Worker { link, rx: Vec::new(), batch: Batch::new(), core, outbox: VecDeque::new(), dump: None }
+    }
+
+    /// Its name, for threads and logs.
+    pub fn name(&self) -> &str {
+        &self.link.name
+    }
+
+    /// Runs one loop: commands, parked packets, a burst of each receive queue, packets of other workers, a slice of the
+    /// sweep, transmission, and at last the newest version.
+    pub fn step(&mut self, now: Instant) -> Work {
+        // what unwinds leaves counters and queues whole; the frames in hand are gone, and `recover` counts them
+        catch_unwind(AssertUnwindSafe(|| self.run(now))).unwrap_or_else(|_| {
+            self.recover();
+            Work { more: true, ..Work::default() }
+        })
+    }
+
+    fn run(&mut self, now: Instant) -> Work {
+        let mut work = Work::default();
+        self.core.now = now;
+        self.link.counters.steps.add(1);
+        if !self.link.commands.is_empty() || !self.outbox.is_empty() || self.dump.is_some() {
+            work.commands = self.commands(now);
+            work.more |= self.dump.is_some() || !self.outbox.is_empty();
+        }
+        self.core.budget.fill(self.core.flows.limits.translations);
+        if self.core.parked != 0 {
+            work.packets += self.core.serve_parked();
+        }
+        for rx in &mut self.rx {
+            let n = rx.queue.receive(&mut self.batch.burst);
+            if n != 0 {
+                work.packets += n as u32;
+                self.core.process(&mut self.batch, rx.slot);
+                self.core.recirculated();
+            }
+        }
+        if !self.link.handoffs.is_empty() {
+            work.packets += self.take_handoffs();
+        }
+        self.core.sweep(now);
+        self.core.out.tx.flush();
+        self.core.version = self.core.out.reader.refresh();
+        work.more |= self.core.parked != 0;
+        work
+    }
+
+    /// Frames for ports of this worker, from others. Their fate was settled there.
+    #[inline(never)]
+    fn take_handoffs(&mut self) -> u32 {
+        let mut n = 0;
+        for Handoff { port, frame } in self.link.handoffs.drain(256) {
+            self.core.out.tx.output(port.0, frame, crate::fate::COPY);
+            n += 1;
+        }
+        n
+    }
+
+    /// After a panic: every packet that is neither settled nor somewhere in a queue is gone.
+    #[cold]
+    fn recover(&mut self) {
+        self.batch.burst.clear();
+        self.core.out.work.clear();
+        self.link.counters.panics.add(1);
+        let slots = self.core.out.tx.fates.ports.len();
+        for slot in 0..slots as u16 {
+            let lost = self.core.unsettled(slot);
+            self.core.out.tx.fates.dropped(slot, DropReason::Internal, lost);
+        }
+    }
+
+    /// The descriptors to sleep on: those of receive queues that have one. The ring's waker comes on top.
+    pub fn descriptors(&self) -> Vec<RawFd> {
+        self.rx.iter().filter_map(|rx| rx.queue.fd()).collect()
+    }
+
+    /// Whether every receive queue can wake a sleeping thread.
+    pub fn can_sleep(&self) -> bool {
+        self.rx.iter().all(|rx| rx.queue.fd().is_some())
+    }
+
+    /// Wakes the worker when a command or a packet of another worker comes.
+    pub fn waker(&self) -> &Arc<base::ring::Waker> {
+        self.link.commands.waker()
+    }
+
+    /// Says that the thread is about to sleep: barriers don't wait for it. False when there is something to do. After
+    /// the sleep comes [`awake`](Self::awake).
+    pub fn prepare_sleep(&mut self) -> bool {
+        let (commands, handoffs) = (&self.link.commands, &self.link.handoffs);
+        if !commands.waker().prepare_sleep(|| commands.is_empty() && handoffs.is_empty()) {
+            return false;
+        }
+        self.core.out.reader.offline();
+        true
+    }
+
+    /// The thread woke up, for whatever reason.
+    pub fn awake(&mut self) {
+        self.link.commands.waker().awake();
+        self.core.version = self.core.out.reader.refresh();
+    }
+}
+
+impl Core {
+    /// Packets of a slot that were received and not settled, nor wait anywhere.
+    fn unsettled(&self, slot: u16) -> u64 {
+        let Some(Some(port)) = self.out.tx.fates.ports.get(usize::from(slot)) else { return 0 };
+        let port: &PortCounters = port;
+        let settled = port.forwarded.get() + port.consumed.get() + port.dropped.iter().map(|d| d.get()).sum::<u64>();
+        let parked = self.park.get(usize::from(slot)).map_or(0, |q| q.iter().filter(|w| w.primary).count() as u64);
+        port.received.get().saturating_sub(settled + parked + self.out.tx.buffered(slot))
+    }
+}

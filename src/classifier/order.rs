@@ -123,3 +123,79 @@ impl<R> Order<R> {
         total.1 += self.chunks.iter().map(|c| 48 + c.capacity() * size_of::<Place<R>>()).sum::<usize>();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Rule;
+    use crate::shape::Shape;
+    use flow::Match;
+    use proptest::prelude::*;
+
+    struct Never;
+
+    impl Rule for Never {
+        fn matching(&self) -> &Match {
+            unreachable!()
+        }
+        fn priority(&self) -> i32 {
+            unreachable!()
+        }
+    }
+
+    fn place(max: i32, id: u64) -> Place<Never> {
+        Place { max, table: Arc::new(Subtable::new(id, Arc::new(Shape::new(0, &Match::default())))) }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 100, ..ProptestConfig::default() })]
+        #[test]
+        fn stays_sorted(ops in prop::collection::vec((-3..40i32, any::<u32>(), 0..5u8), 1..600)) {
+            let (mut order, mut list) = (Order::default(), Vec::new());
+            let (mut old, mut then) = (order.clone(), list.clone());
+            for (id, (max, pick, op)) in ops.into_iter().enumerate() {
+                let id = id as u64;
+                if list.len() < 150 && op < 2 || op < 1 || list.is_empty() {
+                    order.insert(place(max, id));
+                    list.push((Reverse(max), id));
+                } else if op == 4 && pick % 16 == 0 {
+                    (old, then) = (order.clone(), list.clone());
+                } else if op == 4 {
+                    prop_assert!(order.find(max, id).is_none() && order.remove(max, id).is_none());
+                    prop_assert!(order.find_mut(max, id).is_none());
+                } else if list.len() > 100 || op == 3 {
+                    let (max, id) = list.swap_remove(pick as usize % list.len());
+                    prop_assert_eq!(order.find(max.0, id).map(|t| t.id), Some(id));
+                    prop_assert_eq!(order.find_mut(max.0, id).map(|t| t.id), Some(id));
+                    prop_assert_eq!(order.remove(max.0, id).map(|p| p.key()), Some((max, id)));
+                } else {
+                    order.insert(place(max, id));
+                    list.push((Reverse(max), id));
+                }
+            }
+            for (order, mut list) in [(order, list), (old, then)] {
+                list.sort();
+                prop_assert_eq!(order.len(), list.len());
+                prop_assert!(order.chunks.iter().all(|c| (1..=CHUNK).contains(&c.len())));
+                prop_assert!(order.chunks.len() <= 1 + list.len() / 8);
+                prop_assert_eq!(order.iter().map(Place::key).collect::<Vec<_>>(), list);
+            }
+        }
+    }
+
+    #[test]
+    fn chunks_split_and_join() {
+        let mut order = Order::default();
+        (0..1000).for_each(|id| order.insert(place(5, id)));
+        assert!((16..=32).contains(&order.chunks.len()));
+        let old = order.clone();
+        order.insert(place(5, 1000));
+        let shared = old.chunks.iter().filter(|c| order.chunks.iter().any(|d| Arc::ptr_eq(c, d))).count();
+        assert_eq!(shared, old.chunks.len() - 1);
+        (0..990).for_each(|id| assert!(order.remove(5, id).is_some()));
+        assert_eq!(order.chunks.len(), 1);
+        let mut total = (0, 0);
+        order.weigh(&mut total);
+        assert!(total.0 == 1 && total.1 >= 48 + 11 * size_of::<Place<Never>>());
+    }
+}

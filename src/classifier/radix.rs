@@ -186,3 +186,141 @@ pub(crate) fn weigh<T>(at: &Child<T>, total: &mut (usize, usize)) {
         }
     }
 }
+
+#[cfg(test)]
+impl<T> Radix<T> {
+    /// Room in the only leaf.
+    fn capacity(&self) -> usize {
+        if let Child::Leaf(items) = &self.root { items.capacity() } else { 0 }
+    }
+
+    /// Where its nodes are in memory.
+    pub(crate) fn places(&self) -> std::collections::HashSet<usize> {
+        let (mut all, mut stack) = (std::collections::HashSet::new(), vec![&self.root]);
+        while let Some(at) = stack.pop() {
+            match at {
+                Child::Empty => {}
+                Child::Leaf(items) => drop(all.insert(Arc::as_ptr(items).addr())),
+                Child::Node(kids) => {
+                    all.insert(Arc::as_ptr(kids).addr());
+                    stack.extend(kids.iter());
+                }
+            }
+        }
+        all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// A hash and something that tells items of one hash apart.
+    #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+    struct Item(u32, u32);
+
+    impl Hashed for Item {
+        fn hash(&self) -> u32 {
+            self.0
+        }
+    }
+
+    fn all(map: &Radix<Item>) -> Vec<Item> {
+        let (mut all, mut stack) = (Vec::new(), vec![&map.root]);
+        while let Some(at) = stack.pop() {
+            match at {
+                Child::Empty => {}
+                Child::Leaf(items) => {
+                    assert!(!items.is_empty());
+                    all.extend(items.iter().cloned());
+                }
+                Child::Node(kids) => {
+                    assert!(kids.iter().any(|k| !matches!(k, Child::Empty)));
+                    stack.extend(kids.iter());
+                }
+            }
+        }
+        all.sort();
+        all
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 500, ..ProptestConfig::default() })]
+        #[test]
+        fn agrees_with_a_list(ops in prop::collection::vec(
+            // Hashes that part in the first, in the last, or in no four bits.
+            (prop_oneof![any::<u32>(), 0..20u32, (0..40u32).prop_map(|h| h << 26), Just(7)], 0..4u8, any::<u32>()),
+            1..300,
+        )) {
+            let (mut map, mut list) = (Radix::<Item>::default(), Vec::<Item>::new());
+            let mut old = (map.clone(), list.clone());
+            for (id, (hash, op, pick)) in ops.into_iter().enumerate() {
+                match op {
+                    0 if !list.is_empty() => {
+                        let item = list.swap_remove(pick as usize % list.len());
+                        prop_assert_eq!(map.remove(item.0, |i| i.1 == item.1), Some(item));
+                    }
+                    1 if pick % 8 == 0 => {
+                        prop_assert_eq!(all(&map), { list.sort(); list.clone() });
+                        old = (map.clone(), list.clone());
+                    }
+                    _ => {
+                        let item = Item(hash, id as u32 * 2 + 2);
+                        prop_assert_eq!(map.remove(hash, |i| i.1 == 1), None);
+                        map.insert(item.clone());
+                        prop_assert_eq!(map.find(hash, |i| i.1 == item.1), Some(&item));
+                        if let Some(found) = map.find_mut(hash, |i| i.1 == item.1) {
+                            found.1 += 1;
+                        }
+                        list.push(Item(hash, item.1 + 1));
+                    }
+                }
+                prop_assert_eq!(map.len, list.len());
+                let only = if let [one] = &list[..] { Some(one) } else { None };
+                prop_assert_eq!(map.only(), only);
+            }
+            for (mut map, mut list) in [(map, list), old] {
+                list.sort();
+                prop_assert_eq!(all(&map), list.clone());
+                for item in list {
+                    prop_assert_eq!(map.find(item.0, |i| i == &item), Some(&item));
+                    prop_assert_eq!(map.remove(item.0, |i| i == &item), Some(item));
+                }
+                prop_assert!(matches!(map.root, Child::Empty));
+            }
+        }
+    }
+
+    #[test]
+    fn a_change_copies_its_way_only() {
+        let mut map = Radix::default();
+        for i in 0..100_000u32 {
+            map.insert(Item(i.wrapping_mul(0x9e37_79b9), i));
+        }
+        let (old, before) = (map.clone(), map.places());
+        assert!(before.len() > 6_000 && before.len() < 80_000, "{}", before.len());
+        map.insert(Item(1, 0));
+        // Five levels at most, and 16 leaves if one was split.
+        assert!(map.places().difference(&before).count() <= 5 + 16);
+        map.remove(1, |i| i.1 == 0);
+        assert!(map.places().difference(&before).count() <= 5 + 16);
+        // What nobody else holds is edited where it is.
+        drop(old);
+        let before = map.places();
+        map.find_mut(0x9e37_79b9, |_| true).unwrap().1 = 5;
+        assert_eq!(map.places(), before);
+    }
+
+    #[test]
+    fn equal_hashes_share_a_leaf() {
+        let mut map = Radix::default();
+        (0..1000).for_each(|i| map.insert(Item(0xdead_beef, i)));
+        assert_eq!(map.places().len(), 9);
+        (0..999).for_each(|i| assert!(map.remove(0xdead_beef, |x| x.1 == i).is_some()));
+        assert_eq!((map.places().len(), map.only()), (1, Some(&Item(0xdead_beef, 999))));
+        let mut total = (0, 0);
+        weigh(map.root(), &mut total);
+        assert_eq!((total.0, total.1), (1, 16 + 24 + map.capacity() * 8));
+    }
+}

@@ -2,7 +2,7 @@
 //! and ports (about 60 masks). Rates are per rule or per lookup.
 //!
 //! With `MEMORY=five_tuple` or `MEMORY=access_list` in the environment it prints the resident bytes of a million rules
-//! instead.
+//! instead; with `CPU=` and one of the two, processor time per operation, for a busy machine.
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -143,6 +143,45 @@ fn resident() -> usize {
     text.split(' ').nth(1).and_then(|t| t.parse::<usize>().ok()).unwrap_or(0) * 4096
 }
 
+/// Nanoseconds that this thread has run for.
+fn ran() -> u64 {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    text.split(' ').next().and_then(|t| t.parse().ok()).unwrap_or(0)
+}
+
+/// Prints nanoseconds of processor time per operation.
+fn processor_time(make: fn(usize) -> Vec<Arc<Plain>>) {
+    for count in [1_000, 10_000, 100_000, 1_000_000] {
+        let rules = make(count);
+        let flows = hits(&rules);
+        let (mut spent, mut subtables) = ([0; 4], 0);
+        let rounds = (300_000 / count).clamp(1, 100);
+        let mut done = [0, 0, 0, 0];
+        for _ in 0..rounds {
+            let start = ran();
+            let mut c = fill(&rules);
+            let filled = ran();
+            for f in flows.iter().cycle().take(100_000) {
+                black_box(c.lookup(f, &mut Mask::default()));
+            }
+            let looked = ran();
+            for f in flows.iter().cycle().take(100_000) {
+                black_box(c.lookup_fast(f));
+            }
+            let fast = ran();
+            subtables = c.subtables();
+            rules.iter().for_each(|r| drop(c.remove(&r.matching, r.priority)));
+            let now = [filled - start, looked - filled, fast - looked, ran() - fast];
+            spent.iter_mut().zip(now).for_each(|(b, t)| *b += t);
+            done.iter_mut().zip([count, 100_000, 100_000, count]).for_each(|(n, more)| *n += more as u64);
+        }
+        let [insert, lookup, fast, remove] = [0, 1, 2, 3].map(|i| spent[i] / done[i]);
+        println!(
+            "{count} rules, {subtables} masks: insert {insert} lookup {lookup} lookup_fast {fast} remove {remove} ns"
+        );
+    }
+}
+
 fn main() {
     if let Ok(which) = std::env::var("MEMORY") {
         let make = if which == "access_list" { access_list } else { five_tuples };
@@ -154,6 +193,9 @@ fn main() {
         println!("{n} rules, {} B each; classifier {} B each", (middle - before) / n, (after - middle) / n);
         println!("{:?}", c.stats());
         return;
+    }
+    if let Ok(which) = std::env::var("CPU") {
+        return processor_time(if which == "access_list" { access_list } else { five_tuples });
     }
     let mut c = Criterion::default().configure_from_args();
     bench(&mut c, "five_tuple", five_tuples);

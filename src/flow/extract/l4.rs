@@ -51,7 +51,7 @@ pub(super) fn over_ip(proto: u8, c: &mut Cursor<'_>, w: &mut [u64; 8], key: &mut
             if let Some(h) = c.pull::<8>() {
                 kind_and_code(h, w);
                 if h[1] == 0 && (h[0] == ND_SOLICIT || h[0] == ND_ADVERT) {
-                    neighbour(h[0], u64::from(be32([h[4], h[5], h[6], h[7]])), c, key);
+                    neighbour(u64::from(be32([h[4], h[5], h[6], h[7]])), c, key);
                 }
             }
         }
@@ -66,7 +66,7 @@ fn kind_and_code(h: &[u8; 8], w: &mut [u64; 8]) {
 
 /// Target and options of a neighbour solicitation or advertisement. A link-layer address given twice makes all of the
 /// message but its reserved bits unknown.
-fn neighbour(kind: u8, reserved: u64, c: &mut Cursor<'_>, key: &mut Key) {
+fn neighbour(reserved: u64, c: &mut Cursor<'_>, key: &mut Key) {
     key.tier_mut(1)[5] = reserved << 32;
     let Some(t) = c.pull::<16>() else { return };
     let (mut sll, mut tll, mut first) = (0, 0, 0);
@@ -77,9 +77,9 @@ fn neighbour(kind: u8, reserved: u64, c: &mut Cursor<'_>, key: &mut Key) {
         }
         let address = mac(&[o[2], o[3], o[4], o[5], o[6], o[7]]);
         if len == 8 {
-            let slot = match (kind, option) {
-                (ND_SOLICIT, OPT_SOURCE) => Some(&mut sll),
-                (ND_ADVERT, OPT_TARGET) => Some(&mut tll),
+            let slot = match option {
+                OPT_SOURCE => Some(&mut sll),
+                OPT_TARGET => Some(&mut tll),
                 _ => None,
             };
             if let Some(slot) = slot {

@@ -14,6 +14,8 @@ mod l2;
 mod l3;
 mod l4;
 #[cfg(test)]
+mod naive;
+#[cfg(test)]
 mod tests;
 pub mod tunnel;
 

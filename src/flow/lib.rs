@@ -6,6 +6,8 @@
 
 pub mod extract;
 pub mod fields;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod hash;
 pub mod layout;
 pub mod matching;

@@ -15,6 +15,8 @@ pub mod snapshot;
 pub mod trace;
 pub mod translate;
 
-pub use manager::{BridgeConfig, Config, Error, Manager};
+pub use manager::{BridgeConfig, BundleItem, Config, Error, FlowFilter, Manager};
+pub use normal::vlan::{VlanConfig, VlanMode};
 pub use snapshot::port::{PatchPeer, Port, PortConfig, PortFlags, PortKind};
+pub use snapshot::table::Rule;
 pub use snapshot::{Bridge, Settings, Snapshot};

@@ -39,7 +39,7 @@ impl Manager {
         aging.chain(self.timeouts.deadline()).min()
     }
 
-    fn learn(&mut self, index: u32, key: FdbKey, port: OfPort, now: Instant) {
+    pub(super) fn learn(&mut self, index: u32, key: FdbKey, port: OfPort, now: Instant) {
         let Some(bridge) = self.work.bridges.get_mut(index as usize).and_then(Option::as_mut) else { return };
         let Some(learner) = self.learners.get_mut(index as usize) else { return };
         if !bridge.ports.contains_key(&port) {
@@ -47,6 +47,7 @@ impl Manager {
         }
         if let Some(entry) = bridge.fdb.get(key)
             && entry.port == port
+            && (now != Instant::MAX || entry.is_static())
         {
             entry.touch(now);
             return;

@@ -140,6 +140,11 @@ impl Manager {
         self.shared.effects.waker()
     }
 
+    /// Announces a wait for the waker; false when something is there already. See [`base::ring`].
+    pub fn prepare_sleep(&self) -> bool {
+        self.shared.effects.prepare_sleep()
+    }
+
     /// What goes with a packet that the datapath sent up as `Userspace::Controller(cookie)`.
     pub fn packet_in(&self, cookie: u32) -> Option<Arc<PacketIn>> {
         self.shared.packet_in_of(cookie)
@@ -165,6 +170,11 @@ impl Manager {
             }
         }
         Ok(total)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn shared_for_tests(&self) -> &Shared {
+        &self.shared
     }
 
     fn index_of(&self, bridge: &str) -> Result<u32, Error> {

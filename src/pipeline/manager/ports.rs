@@ -69,7 +69,7 @@ impl Manager {
             if let Some(learner) = self.learners.get_mut(index as usize) {
                 learner.rearm(&fdb, aging);
             }
-            self.changes.push(Change::Thing(Thing::Bridge(index)));
+            self.changes.push(Change::Everything);
         }
         Ok(())
     }

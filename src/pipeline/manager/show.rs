@@ -9,6 +9,7 @@ use flow::{Flow, Match};
 use openflow::{OfPort, TableId};
 
 use super::{Error, Manager};
+use crate::normal::fdb::FdbKey;
 use crate::snapshot::table::Rule;
 
 /// Which flows to list.
@@ -78,10 +79,17 @@ impl Manager {
         entries.sort_by_key(|e| (e.used(), e.key));
         for e in entries {
             let port = if e.port == OfPort::LOCAL { "LOCAL".into() } else { e.port.0.to_string() };
-            let age = now.since(e.used()).as_secs();
+            let age = if e.is_static() { "static".into() } else { now.since(e.used()).as_secs().to_string() };
             let _ = writeln!(out, "{port:>5}  {:>4}  {}  {age:>3}", e.key.vlan, crate::trace::mac(e.key.mac));
         }
         Ok(out)
+    }
+
+    /// Puts an address there for good, as `ovs-appctl fdb/add` does.
+    pub fn fdb_add(&mut self, bridge: &str, port: OfPort, vlan: u16, mac: u64) -> Result<(), Error> {
+        let index = self.index_of(bridge)?;
+        self.learn(index, FdbKey { vlan, mac }, port, Instant::MAX);
+        Ok(())
     }
 
     /// Forgets all learned addresses of a bridge; returns how many there were.

@@ -38,6 +38,11 @@ impl Entry {
         Instant::from_nanos(self.used.load(Ordering::Relaxed))
     }
 
+    /// Put there by an operator: neither ages nor moves, and makes no room for others.
+    pub fn is_static(&self) -> bool {
+        self.used() == Instant::MAX
+    }
+
     /// Notes that one was seen at `now`.
     pub fn touch(&self, now: Instant) {
         let old = self.used.load(Ordering::Relaxed);
@@ -144,13 +149,17 @@ struct PortBook {
 const SECOND_CHANCES: usize = 16;
 
 impl Learner {
-    /// Learns that `key` is on `port`.
+    /// Learns that `key` is on `port`; `Instant::MAX` makes it static.
     pub fn learn(&mut self, fdb: &mut Fdb, key: FdbKey, port: OfPort, now: Instant, settings: &Settings) -> Learned {
         let old = fdb.get(key);
         if let Some(old) = old
             && old.port == port
+            && (now != Instant::MAX || old.is_static())
         {
             old.touch(now);
+            return Learned::Known;
+        }
+        if now != Instant::MAX && old.is_some_and(|e| e.is_static()) {
             return Learned::Known;
         }
         let moved = old.map(|e| e.port);
@@ -202,6 +211,9 @@ impl Learner {
         let mut chances = SECOND_CHANCES;
         while let Some((key, since)) = book.order.pop_front() {
             let Some(entry) = fdb.get(key).filter(|e| e.port == port) else { continue };
+            if entry.is_static() {
+                continue;
+            }
             if entry.used() > since && chances > 0 {
                 chances -= 1;
                 book.order.push_back((key, entry.used()));
@@ -280,72 +292,74 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(2000))]
-        #[test]
-        fn agrees_with_a_plain_map(ops in prop::collection::vec(op(), 1..60), size in 1usize..10, quota in 0usize..5) {
-            let settings = Settings { mac_table_size: size, mac_quota: quota, ..Settings::default() };
-            let (mut fdb, mut learner, mut now) = (Fdb::default(), Learner::default(), Instant::from_millis(1000));
-            let mut naive: BTreeMap<FdbKey, (OfPort, Instant)> = BTreeMap::new();
-            for op in ops {
-                let before = (fdb.clone(), naive.clone());
-                match op {
-                    Op::Learn(vlan, mac, port) => {
-                        let (key, port) = (FdbKey { vlan, mac }, OfPort(port));
-                        let counts = |n: &BTreeMap<FdbKey, (OfPort, Instant)>, p| n.values().filter(|e| e.0 == p).count();
-                        match learner.learn(&mut fdb, key, port, now, &settings) {
-                            Learned::Known => prop_assert_eq!(naive.get(&key).map(|e| e.0), Some(port)),
-                            Learned::Changed { evicted } => {
-                                prop_assert_ne!(naive.get(&key).map(|e| e.0), Some(port));
-                                let full = naive.len() >= size && !naive.contains_key(&key);
-                                let over = quota > 0 && counts(&naive, port) >= quota;
-                                prop_assert_eq!(evicted.is_some(), full || over);
-                                if let Some(e) = evicted {
-                                    let victim = naive.get(&e).unwrap().0;
-                                    if over {
-                                        prop_assert_eq!(victim, port);
-                                    } else {
-                                        let most = naive.values().map(|e| counts(&naive, e.0)).max().unwrap();
-                                        prop_assert_eq!(counts(&naive, victim), most);
-                                    }
-                                    naive.remove(&e);
-                                }
-                                naive.insert(key, (port, now));
-                            }
-                            Learned::Refused => prop_assert!(false),
-                        }
-                        if let Some(e) = naive.get_mut(&key) {
-                            if now.as_nanos() > e.1.as_nanos() + REFRESH_GRAIN { e.1 = now; }
-                        }
-                    }
-                    Op::Touch(vlan, mac) => {
-                        let key = FdbKey { vlan, mac };
-                        if let Some(e) = fdb.get(key) { e.touch(now); }
-                        if let Some(e) = naive.get_mut(&key) {
-                            if now.as_nanos() > e.1.as_nanos() + REFRESH_GRAIN { e.1 = now; }
-                        }
-                    }
-                    Op::Flush(port) => {
-                        learner.flush(&mut fdb, Some(OfPort(port)));
-                        naive.retain(|_, e| e.0 != OfPort(port));
-                    }
-                    Op::Wait(s) => {
-                        now += Duration::from_secs(s);
-                        while learner.expire(&mut fdb, now, settings.mac_aging).is_some() {}
-                        naive.retain(|_, e| e.1 + settings.mac_aging > now);
-                    }
-                }
-                let all: BTreeMap<_, _> = fdb.iter().map(|e| (e.key, (e.port, e.used()))).collect();
-                prop_assert_eq!(&all, &naive);
-                prop_assert_eq!(fdb.len(), naive.len());
-                prop_assert!(naive.len() <= size);
-                for port in 1..5 {
-                    let count = naive.values().filter(|e| e.0 == OfPort(port)).count();
-                    prop_assert_eq!(learner.count(OfPort(port)), count);
-                }
-                // the copy that a reader may hold has not changed
-                let old: BTreeMap<_, _> = before.0.iter().map(|e| (e.key, e.port)).collect();
-                prop_assert_eq!(old, before.1.iter().map(|(k, e)| (*k, e.0)).collect::<BTreeMap<_, _>>());
-            }
-        }
+           #![proptest_config(ProptestConfig::with_cases(2000))]
+           #[test]
+           fn agrees_with_a_plain_map(ops in prop::collection::vec(op(), 1..60), size in 1usize..10, quota in 0usize..5) {
+               let settings = Settings { mac_table_size: size, mac_quota: quota, ..Settings::default() };
+               let (mut fdb, mut learner, mut now) = (Fdb::default(), Learner::default(), Instant::from_millis(1000));
+               let mut naive: BTreeMap<FdbKey, (OfPort, Instant)> = BTreeMap::new();
+               for op in ops {
+                   let before = (fdb.clone(), naive.clone());
+                   match op {
+                       Op::Learn(vlan, mac, port) => {
+                           let (key, port) = (FdbKey { vlan, mac }, OfPort(port));
+                           let counts = |n: &BTreeMap<FdbKey, (OfPort, Instant)>, p| n.values().filter(|e| e.0 == p).count();
+                           match learner.learn(&mut fdb, key, port, now, &settings) {
+                               Learned::Known => prop_assert_eq!(naive.get(&key).map(|e| e.0), Some(port)),
+                               Learned::Changed { evicted } => {
+                                   prop_assert_ne!(naive.get(&key).map(|e| e.0), Some(port));
+                                   let full = naive.len() >= size && !naive.contains_key(&key);
+                                   let over = quota > 0 && counts(&naive, port) >= quota;
+                                   prop_assert_eq!(evicted.is_some(), full || over);
+                                   if let Some(e) = evicted {
+                                       let victim = naive.get(&e).unwrap().0;
+                                       if over {
+                                           prop_assert_eq!(victim, port);
+                                       } else {
+                                           let most = naive.values().map(|e| counts(&naive, e.0)).max().unwrap();
+                                           prop_assert_eq!(counts(&naive, victim), most);
+                                       }
+                                       naive.remove(&e);
+                                   }
+                                   naive.insert(key, (port, now));
+                               }
+                               Learned::Refused => prop_assert!(false),
+                           }
+                           if let Some(e) = naive.get_mut(&key)
+    && now.as_nanos() > e.1.as_nanos() + REFRESH_GRAIN {
+    e.1 = now;
     }
+                       }
+                       Op::Touch(vlan, mac) => {
+                           let key = FdbKey { vlan, mac };
+                           if let Some(e) = fdb.get(key) { e.touch(now); }
+                           if let Some(e) = naive.get_mut(&key)
+    && now.as_nanos() > e.1.as_nanos() + REFRESH_GRAIN {
+    e.1 = now;
+    }
+                       }
+                       Op::Flush(port) => {
+                           learner.flush(&mut fdb, Some(OfPort(port)));
+                           naive.retain(|_, e| e.0 != OfPort(port));
+                       }
+                       Op::Wait(s) => {
+                           now += Duration::from_secs(s);
+                           while learner.expire(&mut fdb, now, settings.mac_aging).is_some() {}
+                           naive.retain(|_, e| e.1 + settings.mac_aging > now);
+                       }
+                   }
+                   let all: BTreeMap<_, _> = fdb.iter().map(|e| (e.key, (e.port, e.used()))).collect();
+                   prop_assert_eq!(&all, &naive);
+                   prop_assert_eq!(fdb.len(), naive.len());
+                   prop_assert!(naive.len() <= size);
+                   for port in 1..5 {
+                       let count = naive.values().filter(|e| e.0 == OfPort(port)).count();
+                       prop_assert_eq!(learner.count(OfPort(port)), count);
+                   }
+                   // the copy that a reader may hold has not changed
+                   let old: BTreeMap<_, _> = before.0.iter().map(|e| (e.key, e.port)).collect();
+                   prop_assert_eq!(old, before.1.iter().map(|(k, e)| (*k, e.0)).collect::<BTreeMap<_, _>>());
+               }
+           }
+       }
 }

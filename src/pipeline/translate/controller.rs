@@ -10,10 +10,10 @@ use crate::recirc::PacketIn;
 
 impl<S: Sink> Walk<'_, S> {
     pub(crate) fn controller(&mut self, c: &Controller) {
-        self.to_controller(c.controller_id, c.max_len, c.reason, &c.userdata);
+        self.packet_in(c.controller_id, c.max_len, c.reason, &c.userdata);
     }
 
-    pub(crate) fn to_controller(&mut self, controller: u16, max_len: u16, reason: PacketInReason, userdata: &[u8]) {
+    pub(crate) fn packet_in(&mut self, controller: u16, max_len: u16, reason: PacketInReason, userdata: &[u8]) {
         self.commit();
         let what = PacketIn {
             bridge: self.bridge.index,

@@ -26,7 +26,11 @@ mod vlan;
 mod walk;
 
 #[cfg(test)]
+mod naive;
+#[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod twin;
 
 pub(crate) use state::State;
 pub(crate) use walk::{Walk, run};

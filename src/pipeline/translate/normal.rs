@@ -30,6 +30,9 @@ impl<S: Sink> Walk<'_, S> {
                 return self.stop(DropReason::NoSuchPort, "no such port to come from");
             }
         };
+        if let Some(port) = from {
+            self.out.deps.things.push(port.device().map_or(Thing::Bridge(bridge.index), Thing::Port));
+        }
         if dst & !0xf == RESERVED && !bridge.settings.forward_bpdu {
             return self.stop(DropReason::ReservedMac, "destination is reserved for the link");
         }

@@ -21,7 +21,7 @@ impl<S: Sink> Walk<'_, S> {
             OfPort::NORMAL => self.normal(),
             OfPort::FLOOD => self.flood(false),
             OfPort::ALL => self.flood(true),
-            OfPort::CONTROLLER => self.to_controller(0, max_len, PacketInReason::Action, &[]),
+            OfPort::CONTROLLER => self.packet_in(0, max_len, PacketInReason::Action, &[]),
             OfPort::TABLE => self.table(0, false),
             OfPort::NONE | OfPort::UNSET => {}
             port => self.output_numbered(port),

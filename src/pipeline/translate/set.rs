@@ -104,7 +104,7 @@ impl<S: Sink> Walk<'_, S> {
     pub(crate) fn ttl_exceeded(&mut self, controllers: &[u16]) -> Step {
         self.note(|| "     -> TTL exceeded".into());
         for id in controllers {
-            self.to_controller(*id, u16::MAX, PacketInReason::InvalidTtl, &[]);
+            self.packet_in(*id, u16::MAX, PacketInReason::InvalidTtl, &[]);
         }
         self.reason(DropReason::TtlExceeded);
         Step::Stop

@@ -4,8 +4,7 @@
 //! view has [`Tags`]: a stack that knows of each tag whether it is one of the packet's own, so that a pop need not make
 //! the popped tag's VID exact. The flow's words mirror the top two.
 
-use dpif::Action as DpAction;
-use dpif::Set;
+use dpif::{Action as DpAction, DropReason, Set};
 use flow::Field;
 use flow::fields::Kind;
 use flow::layout::{self as l, VLAN_PRESENT};
@@ -40,7 +39,7 @@ impl Tags {
     fn push(&mut self, tag: Tag) {
         self.tags.copy_within(0..DEEPEST - 1, 1);
         self.tags[0] = tag;
-        self.len = (self.len + 1).min(DEEPEST);
+        self.len += 1;
     }
 
     fn pop(&mut self) {
@@ -125,6 +124,9 @@ impl<S: Sink> Walk<'_, S> {
 
     pub(crate) fn push_vlan(&mut self, tpid: u16, tci: u16) {
         self.track_tags();
+        if self.st.now.tags.is_some_and(|t| t.len == DEEPEST) {
+            return self.fail(DropReason::Translation);
+        }
         if let Some(tags) = &mut self.st.now.tags {
             tags.push(Tag { origin: NEW, tpid, tci: tci | VLAN_PRESENT, written: u16::MAX });
         }

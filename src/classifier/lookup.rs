@@ -52,6 +52,9 @@ struct Search<'a, 'f, R> {
     /// What the tries say about the flow's addresses, asked when first needed.
     hits: [Option<Hit>; ADDRESSES.len()],
     use_tries: bool,
+    /// Addresses were missed once. Until then a hash lookup is tried first, because a flow that hits the first subtable
+    /// that it comes to needs no trie; after that the tries' answers are at hand and save hash lookups.
+    missed: bool,
 }
 
 impl<R: Rule> Classifier<R> {
@@ -60,13 +63,13 @@ impl<R: Rule> Classifier<R> {
     ///
     /// Of several rules of the same priority one is found, always the same one for the same classifier and flow.
     pub fn lookup(&self, flow: &Flow, wc: &mut Mask) -> Option<&Arc<R>> {
-        Search { of: self, flow, wc: Some(wc), hits: [None; ADDRESSES.len()], use_tries: true }.run()
+        Search { of: self, flow, wc: Some(wc), hits: [None; ADDRESSES.len()], use_tries: true, missed: false }.run()
     }
 
     /// The same without telling what the answer depends on.
     pub fn lookup_fast(&self, flow: &Flow) -> Option<&Arc<R>> {
         let use_tries = self.order.len() > FEW;
-        Search { of: self, flow, wc: None, hits: [None; ADDRESSES.len()], use_tries }.run()
+        Search { of: self, flow, wc: None, hits: [None; ADDRESSES.len()], use_tries, missed: false }.run()
     }
 }
 
@@ -95,7 +98,7 @@ impl<'a, R: Rule> Search<'a, '_, R> {
         let (mut hash, mut map, mut alone) = (shape.seed(), &table.rules, None);
         let mut found = None;
         for (n, level) in shape.levels().iter().enumerate() {
-            if level.tries == Tries::Addresses && self.use_tries && self.no_address(table, n) {
+            if level.tries == Tries::Addresses && self.missed && self.no_address(table, n) {
                 return None;
             }
             if let Some(rule) = alone {
@@ -128,8 +131,14 @@ impl<'a, R: Rule> Search<'a, '_, R> {
         found.or(alone)
     }
 
-    /// Nothing in level `level`: its bits and those before it are the witness, or fewer of its ports.
+    /// Nothing in level `level`: its bits and those before it are the witness, or fewer of its addresses or ports.
     fn miss(&mut self, table: &Subtable<R>, level: usize, tries: Tries) -> Option<&'a Arc<R>> {
+        if tries == Tries::Addresses && self.use_tries && !self.missed {
+            self.missed = true;
+            if self.wc.is_some() && self.no_address(table, level) {
+                return None;
+            }
+        }
         let wc = self.wc.as_deref_mut()?;
         if tries == Tries::Ports {
             let mut why = None;

@@ -292,7 +292,7 @@ mod tests {
     }
 
     proptest! {
-           #![proptest_config(ProptestConfig::with_cases(2000))]
+           #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
            #[test]
            fn agrees_with_a_plain_map(ops in prop::collection::vec(op(), 1..60), size in 1usize..10, quota in 0usize..5) {
                let settings = Settings { mac_table_size: size, mac_quota: quota, ..Settings::default() };

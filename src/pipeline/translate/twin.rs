@@ -306,7 +306,7 @@ fn rules_of(t: &Translation) -> Vec<(dpif::TableKey, Option<dpif::RuleId>)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(4000))]
+    #![proptest_config(ProptestConfig { cases: 4000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn sends_what_the_twin_sends(tables in tables(), flow in packet(), noise in noise()) {
@@ -366,7 +366,8 @@ proptest! {
         if !touched {
             for key in [key.clone(), vary(&key, &t.mask, &noise)] {
                 let again = w.translate(&key);
-                prop_assert_eq!(&again.actions, &t.actions);
+                // A wider mask may save a rewrite, so the steps may differ, but not what is sent.
+                prop_assert_eq!(outcome(&key, &again.actions), outcome(&key, &t.actions));
                 prop_assert_eq!(rules_of(&again), rules_of(&t));
             }
         }

@@ -57,7 +57,7 @@ pub enum SelectionMethod {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bucket {
     pub id: u32,
-    /// Relative, of select groups; 0 is never chosen.
+    /// Relative, of select groups, 1 unless said; 0 is never chosen. 0 in other groups.
     pub weight: u16,
     /// What must be up for the bucket to be live; `None`: nothing.
     pub watch_port: Option<OfPort>,

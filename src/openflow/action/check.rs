@@ -51,12 +51,6 @@ pub fn check(actions: &[Action], matching: &Match, table: Option<TableId>) -> Re
     Ok(c.consistent)
 }
 
-/// Checks the actions of a group's bucket, which may meet any packet.
-pub fn check_bucket(actions: &[Action]) -> Result<(), CheckError> {
-    let mut c = Checker { flow: Flow::default(), ct_invalid_known: false, table: TableId(0), consistent: true };
-    c.list(actions)
-}
-
 struct Checker {
     /// What is known of the packet: the match, changed by the actions so far. Unknown fields are 0.
     flow: Flow,

@@ -16,7 +16,7 @@ pub mod select;
 pub mod set;
 mod vlan;
 
-pub use check::{CheckError, check, check_bucket};
+pub use check::{CheckError, check};
 pub use conntrack::{Ct, CtZone, Nat, NatKind, NatRange};
 pub use control::{Resubmit, Sample, SampleDirection};
 pub use encap::{Decap, Encap, EncapProperty};

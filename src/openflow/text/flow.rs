@@ -77,7 +77,7 @@ pub fn parse_flow(text: &str, command: Command, names: &dyn PortNames) -> Result
     let mut matching = MatchBuilder::new(&names_of_flow);
     for item in Items::new(fields) {
         let (key, value) = (item.key, item.value);
-        if let Some((_, get)) = FLAGS.iter().find(|(n, _)| *n == key) {
+        if let Some((_, get)) = FLAGS.iter().find(|(n, _)| *n == key && !command.deletes()) {
             *get(&mut flow.flags) = true;
             continue;
         }
@@ -98,6 +98,9 @@ pub fn parse_flow(text: &str, command: Command, names: &dyn PortNames) -> Result
         bail!("flow additions cannot use a cookie mask");
     }
     if command.deletes() {
+        if actions.is_some() {
+            bail!("unknown keyword actions");
+        }
         return Ok(ParsedFlow { flow, consistent: true });
     }
     let Some(actions) = actions else {
@@ -117,6 +120,9 @@ fn setting(flow: &mut FlowMod, key: &str, value: &str, names: &dyn PortNames) ->
             Some(table) => flow.table = Some(table).filter(|t| t.0 != TableId::ALL),
             None => bail!("unknown table \"{value}\""),
         },
+        // A deletion says which flows, not what they are.
+        "priority" if flow.command == Command::Delete => return Ok(false),
+        "idle_timeout" | "hard_timeout" | "importance" if flow.command.deletes() => return Ok(false),
         "priority" => flow.priority = u16_named(value, "priority")?,
         "idle_timeout" => flow.idle_timeout = u16_named(value, "idle_timeout")?,
         "hard_timeout" => flow.hard_timeout = u16_named(value, "hard_timeout")?,
@@ -126,14 +132,19 @@ fn setting(flow: &mut FlowMod, key: &str, value: &str, names: &dyn PortNames) ->
                 flow.cookie = Cookie(u64_plain(cookie)?);
                 flow.cookie_mask = u64_plain(mask)?;
             }
-            None if flow.command.deletes() => bail!("cannot set cookie"),
+            None if flow.command.deletes() => {
+                bail!("cannot set cookie (to match on a cookie, specify a mask, e.g. cookie={value}/-1)")
+            }
             None => flow.new_cookie = Some(Cookie(u64_plain(value)?)),
         },
         "out_port" if flow.command.deletes() => match parse_port(value, names) {
             Some(port) => flow.out_port = Some(port),
             None => bail!("{value} is not a valid OpenFlow port"),
         },
-        "out_group" if flow.command.deletes() => flow.out_group = Some(GroupId(u32_plain(value)?)),
+        "out_group" if flow.command.deletes() => match u32_plain(value) {
+            Ok(group) => flow.out_group = Some(GroupId(group)),
+            Err(_) => bail!("{value} is not a valid OpenFlow group"),
+        },
         // What dump-flows prints beside a flow.
         "duration" | "n_packets" | "n_bytes" | "idle_age" | "hard_age" => {}
         _ => return Ok(false),

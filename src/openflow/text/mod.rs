@@ -5,12 +5,16 @@
 
 pub mod error;
 pub mod field;
+pub mod file;
 pub mod flow;
+pub mod group;
 pub mod names;
 pub mod number;
 pub mod scan;
 pub mod value;
 
 pub use error::ParseError;
+pub use file::{Change, LineError, parse_bundle, parse_flows, parse_groups};
 pub use flow::{FlowStats, ParsedFlow, flow_mod_text, flow_text, parse_flow};
+pub use group::{group_text, parse_group};
 pub use names::{NoNames, PortNames};

@@ -155,17 +155,17 @@ fn processor_time(make: fn(usize) -> Vec<Arc<Plain>>) {
         let rules = make(count);
         let flows = hits(&rules);
         let (mut spent, mut subtables) = ([0; 4], 0);
-        let rounds = (300_000 / count).clamp(1, 100);
+        let (rounds, looks) = ((500_000 / count).clamp(1, 500), count.min(100_000));
         let mut done = [0, 0, 0, 0];
         for _ in 0..rounds {
             let start = ran();
             let mut c = fill(&rules);
             let filled = ran();
-            for f in flows.iter().cycle().take(100_000) {
+            for f in flows.iter().cycle().take(looks) {
                 black_box(c.lookup(f, &mut Mask::default()));
             }
             let looked = ran();
-            for f in flows.iter().cycle().take(100_000) {
+            for f in flows.iter().cycle().take(looks) {
                 black_box(c.lookup_fast(f));
             }
             let fast = ran();
@@ -173,7 +173,7 @@ fn processor_time(make: fn(usize) -> Vec<Arc<Plain>>) {
             rules.iter().for_each(|r| drop(c.remove(&r.matching, r.priority)));
             let now = [filled - start, looked - filled, fast - looked, ran() - fast];
             spent.iter_mut().zip(now).for_each(|(b, t)| *b += t);
-            done.iter_mut().zip([count, 100_000, 100_000, count]).for_each(|(n, more)| *n += more as u64);
+            done.iter_mut().zip([count, looks, looks, count]).for_each(|(n, more)| *n += more as u64);
         }
         let [insert, lookup, fast, remove] = [0, 1, 2, 3].map(|i| spent[i] / done[i]);
         println!(

@@ -113,7 +113,9 @@ impl Key {
     /// Starts over for a new packet: tier 0 is `base` (its tier bits must be 0), no other tier is valid.
     #[inline]
     pub fn start(&mut self, base: [u64; TIER_WORDS]) {
-        self.w[..TIER_WORDS].copy_from_slice(&base);
+        if let Some(first) = self.w.first_chunk_mut() {
+            *first = base;
+        }
     }
 
     /// The bitmap of valid tiers beyond the first (bit n: tier n).

@@ -181,8 +181,12 @@ fn common<const D: u8>(head: &[u8], rest: usize, in_port: u32, md: &Metadata<'_>
     let plain = kind == eth_type::IPV4 && a & 0xff00_0000_0000_3fff == 0x4500_0000_0000_0000;
     let proto = h[9];
     let tcp = proto == ip_proto::TCP;
-    let need = if tcp { 40 } else { 28 };
-    if !plain || !(tcp || proto == ip_proto::UDP) || len < need || usize::from(len) > size || md.packet_type != 0 {
+    // What a shallower parse does not look at may be anything.
+    let (carries, need) = match D {
+        L4 => (tcp || proto == ip_proto::UDP, if tcp { 40 } else { 28 }),
+        _ => (true, 20),
+    };
+    if !plain || !carries || len < need || usize::from(len) > size || md.packet_type != 0 {
         return None;
     }
     let pad = u16::try_from(size - usize::from(len)).ok()?;

@@ -49,8 +49,8 @@ fn near() -> impl Strategy<Value = Vec<u8>> {
 
 fn at(frame: &[u8], depth: Depth, md: &Metadata<'_>) -> Option<(Flow, Layers)> {
     // A key that was used before: nothing of it may be seen again.
-    let mut dirty = Flow::default();
-    dirty.w = [0xdead_beef_dead_beef; l::WORDS];
+
+    let mut dirty = Flow { w: [0xdead_beef_dead_beef; l::WORDS] };
     dirty.w[l::TIERS_WORD] &= !l::TIERS_BITS;
     let (mut key, mut layers) = (Key::from(&dirty), Layers { l2_5: 1, l3: 2, l4: 3, l2_pad: 4 });
     extract(frame, depth, 7, md, &mut key, &mut layers).ok()?;

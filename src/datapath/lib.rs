@@ -19,7 +19,7 @@ pub mod tx;
 pub mod worker;
 
 pub use cache::flows::Limits;
-pub use control::Control;
+pub use control::{Control, Happened, PortFigures, Queues, Serve, Ticket, WorkerId};
 pub use worker::{Work, Worker};
 
 /// Brings the line of `at` near.

@@ -36,6 +36,8 @@ struct State {
     log: Arc<Vec<(u64, Change)>>,
     oldest: u64,
     next: u64,
+    /// What rules counted that are gone.
+    gone: Vec<Arc<FlowStats>>,
 }
 
 /// The pipeline: rules by priority, the mask of a lookup being the union of the masks of rules that were tried.
@@ -79,9 +81,22 @@ impl Script {
         id
     }
 
+    /// Other actions for a rule, as one change.
+    pub(crate) fn modify(&self, id: RuleId, actions: Vec<Action>) {
+        let mut s = self.state.lock().unwrap();
+        s.version += 1;
+        for rule in Arc::make_mut(&mut s.rules).iter_mut().filter(|r| r.id == id) {
+            rule.actions.clone_from(&actions);
+        }
+        let change = (s.version, Change::Gone { table: TABLE, rule: id });
+        Arc::make_mut(&mut s.log).push(change);
+    }
+
     pub(crate) fn remove(&self, id: RuleId) {
         let mut s = self.state.lock().unwrap();
         s.version += 1;
+        let gone: Vec<_> = s.rules.iter().filter(|r| r.id == id).map(|r| r.stats.clone()).collect();
+        s.gone.extend(gone);
         Arc::make_mut(&mut s.rules).retain(|r| r.id != id);
         let change = (s.version, Change::Gone { table: TABLE, rule: id });
         Arc::make_mut(&mut s.log).push(change);
@@ -105,8 +120,15 @@ impl Script {
         self.state.lock().unwrap().rules.clone()
     }
 
-    pub(crate) fn rule(&self, id: RuleId) -> Rule {
-        self.rules().iter().find(|r| r.id == id).unwrap().clone()
+    /// Packets that all rules ever counted.
+    pub(crate) fn counted(&self) -> u64 {
+        let s = self.state.lock().unwrap();
+        s.gone.iter().chain(s.rules.iter().map(|r| &r.stats)).map(|stats| stats.get().0).sum()
+    }
+
+    /// Packets that a rule counted.
+    pub(crate) fn packets(&self, id: RuleId) -> u64 {
+        self.rules().iter().find(|r| r.id == id).unwrap().stats.get().0
     }
 }
 

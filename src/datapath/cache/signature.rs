@@ -16,11 +16,13 @@ pub(crate) struct SignatureCache {
     /// Signature in the upper half, megaflow index plus one in the lower; 0 is empty.
     sets: Box<[Set]>,
     turn: u32,
+    /// Entries written over others since it last grew.
+    pushed_out: usize,
 }
 
 impl SignatureCache {
     pub(crate) fn new() -> SignatureCache {
-        SignatureCache { sets: vec![[0; WAYS]; MIN / WAYS].into_boxed_slice(), turn: 0 }
+        SignatureCache { sets: vec![[0; WAYS]; MIN / WAYS].into_boxed_slice(), turn: 0, pushed_out: 0 }
     }
 
     #[inline(always)]
@@ -60,19 +62,25 @@ impl SignatureCache {
             .iter()
             .position(|e| e >> 32 == hash >> 32 && *e != 0)
             .or_else(|| set.iter().position(|e| *e == 0))
-            .unwrap_or(victim);
+            .unwrap_or_else(|| {
+                self.pushed_out += 1;
+                victim
+            });
         if let Some(entry) = set.get_mut(way) {
             *entry = (hash >> 32) << 32 | u64::from(index.wrapping_add(1));
         }
     }
 
-    /// Makes room for `megaflows` megaflows: twice as many entries, within bounds. Entries are lost when it grows.
+    /// Makes room when many packets' hashes find no place: classes of packets under the union may be many more than
+    /// megaflows. Entries are lost when it grows. Called now and then.
     pub(crate) fn fit(&mut self, megaflows: usize) {
-        let entries = (megaflows * 2).next_power_of_two().clamp(MIN, MAX);
-        if entries > self.sets.len() * WAYS {
-            // a step of four, so that a growing number of megaflows does not empty the cache again and again
-            let entries = (entries * 2).min(MAX);
+        let entries = self.sets.len() * WAYS;
+        let wanted = if self.pushed_out > entries { entries * 4 } else { (megaflows * 2).next_power_of_two() };
+        if wanted > entries && entries < MAX {
+            // by four at least, so that a growing number of megaflows does not empty the cache again and again
+            let entries = wanted.max(entries * 4).min(MAX);
             self.sets = vec![[0; WAYS]; entries / WAYS].into_boxed_slice();
+            self.pushed_out = 0;
         }
     }
 }

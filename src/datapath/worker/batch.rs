@@ -26,8 +26,6 @@ pub(crate) struct Batch {
     found: [u32; BURST],
     lengths: [u32; BURST],
     actions: [u32; BURST],
-    /// Positions that the key stages work on.
-    todo: [u8; BURST],
     layers: Layers,
 }
 
@@ -40,7 +38,6 @@ impl Batch {
             found: [NONE; BURST],
             lengths: [0; BURST],
             actions: [0; BURST],
-            todo: [0; BURST],
             layers: Layers::default(),
         })
     }
@@ -99,6 +96,7 @@ impl Core {
             }
         } else {
             for (frame, length) in batch.burst.as_slice().iter().zip(&mut batch.lengths) {
+                frame.prefetch_data();
                 *length = shape.add(frame);
             }
             self.out.tx.fates.received(slot, n as u64, shape.bytes);
@@ -112,7 +110,7 @@ impl Core {
         self.execute(batch, slot, n, shape);
     }
 
-    /// Finds the megaflow of each packet.
+    /// Finds the megaflow of each packet: four passes, so that what one asks memory for is there in the next.
     fn look_up<const SIMPLE: bool>(&mut self, batch: &mut Batch, slot: u16) {
         let Some(port) = self.flows.port(slot) else { return };
         if !self.flows.limits.caches {
@@ -122,67 +120,83 @@ impl Core {
         let space = &port.spaces[0];
         let md = Metadata { vlan_limit: self.out.vlan_limit, ..Metadata::default() };
         let (id, depth, seed) = (port.id() as u32, space.depth, self.flows.seed);
-        let mut todo = 0;
-        let mut hits_simple = 0;
-        for (i, frame) in batch.burst.as_slice().iter().enumerate().take(BURST) {
+        // positions that need no lookup
+        let mut settled = 0u32;
+        let mut runts = 0u32;
+        let Batch { burst, keys, hashes, found, layers, .. } = batch;
+        let frames = burst.as_slice();
+        let n = frames.len();
+        for (i, (((frame, key), hash), found)) in
+            frames.iter().zip(keys.iter_mut()).zip(hashes.iter_mut()).zip(found.iter_mut()).enumerate()
+        {
             if SIMPLE {
                 let class = quick_class(frame);
-                let index = if class != 0 { space.class(class, &self.flows.slab) } else { NONE };
-                if index != NONE {
-                    batch.found[i] = index;
-                    hits_simple += 1;
+                *found = if class != 0 { space.class(class, &self.flows.slab) } else { NONE };
+                if *found != NONE {
+                    settled |= 1 << i;
                     continue;
                 }
             }
-            let key = &mut batch.keys[i];
             let rest = if frame.is_linear() { 0 } else { frame.len() - frame.seg_len() };
-            if extract_chained(frame.data(), rest, depth, id, &md, key, &mut batch.layers).is_err() {
-                batch.found[i] = RUNT;
+            if extract_chained(frame.data(), rest, depth, id, &md, key, layers).is_err() {
+                runts |= 1 << i;
+                *found = RUNT;
                 continue;
             }
-            let hash = space.hash(key.base(), key, seed);
-            self.flows.signatures.prefetch(hash);
-            batch.hashes[i] = hash;
-            batch.todo[todo % BURST] = i as u8;
-            todo += 1;
-        }
-        let positions = batch.todo.get(..todo).unwrap_or_default();
-        for position in positions {
-            let i = usize::from(*position) % BURST;
-            let hint = self.flows.signatures.find(batch.hashes[i]);
-            self.flows.slab.prefetch(hint);
-            batch.found[i] = hint;
-        }
-        let mut missed = 0;
-        for position in positions {
-            let i = usize::from(*position) % BURST;
-            let key = &batch.keys[i];
-            if !self.flows.verify(port, batch.found[i], key.base(), key) {
-                batch.found[i] = NONE;
-                missed += 1;
-            }
+            *hash = space.hash(key.base(), key, seed);
+            self.flows.signatures.prefetch(*hash);
         }
         let worker = &self.out.tx.fates.worker;
-        worker.hit_simple.add(hits_simple);
-        worker.hit_signature.add((todo - missed) as u64);
-        if missed != 0 || (SIMPLE && todo != 0) {
-            self.look_up_tuples(batch, slot, todo);
+        worker.hit_simple.add(u64::from(settled.count_ones()));
+        settled |= runts;
+        let mut missed = 0u32;
+        if settled == 0 {
+            for (hash, found) in hashes.iter().zip(found.iter_mut()).take(n) {
+                *found = self.flows.signatures.find(*hash);
+                self.flows.slab.prefetch(*found);
+            }
+            for (i, (key, found)) in keys.iter().zip(found.iter_mut()).take(n).enumerate() {
+                if !self.flows.verify(port, *found, key.base(), key) {
+                    *found = NONE;
+                    missed |= 1 << i;
+                }
+            }
+        } else {
+            for (i, ((key, hash), found)) in keys.iter().zip(hashes.iter()).zip(found.iter_mut()).take(n).enumerate() {
+                if settled >> i & 1 != 0 {
+                    continue;
+                }
+                *found = self.flows.signatures.find(*hash);
+                if !self.flows.verify(port, *found, key.base(), key) {
+                    *found = NONE;
+                    missed |= 1 << i;
+                }
+            }
+        }
+        worker.hit_signature.add(n as u64 - u64::from((settled | missed).count_ones()));
+        if SIMPLE {
+            missed |= !settled;
+        }
+        if missed != 0 {
+            self.look_up_tuples(batch, slot, missed);
         }
     }
 
-    /// What the signature cache did not know.
+    /// What the signature cache did not know; `positions` is a bit map.
     #[cold]
-    fn look_up_tuples(&mut self, batch: &mut Batch, slot: u16, todo: usize) {
+    fn look_up_tuples(&mut self, batch: &mut Batch, slot: u16, positions: u32) {
         let worker = self.out.tx.fates.worker.clone();
-        let Batch { burst, keys, found, todo: positions, .. } = batch;
-        for position in positions.iter().take(todo) {
-            let i = usize::from(*position) % BURST;
-            if found[i] == NONE {
-                found[i] = self.flows.find(slot, keys[i].base(), &keys[i], &worker);
-                worker.hit_tuple.add(u64::from(found[i] != NONE));
+        let Batch { burst, keys, found, .. } = batch;
+        for (i, ((frame, key), found)) in burst.iter().zip(keys.iter()).zip(found.iter_mut()).enumerate() {
+            if positions >> i & 1 == 0 {
+                continue;
             }
-            if found[i] != NONE {
-                self.learn_class(slot, burst.get(i), found[i]);
+            if *found == NONE {
+                *found = self.flows.find(slot, key.base(), key, &worker);
+                worker.hit_tuple.add(u64::from(*found != NONE));
+            }
+            if *found != NONE {
+                self.learn_class(slot, Some(frame), *found);
             }
         }
     }
@@ -215,10 +229,15 @@ impl Core {
                 bytes += u64::from(batch.lengths[j]);
                 j += 1;
             }
+            let mut hot = self.flows.slab.get_mut(index);
+            if hot.as_ref().is_some_and(|hot| hot.stamp != stamp) {
+                hot = if self.is_current(slot, index) { self.flows.slab.get_mut(index) } else { None };
+                if hot.is_none() {
+                    batch.found.get_mut(i..j).unwrap_or_default().fill(NONE);
+                }
+            }
             let mut action = MISSED;
-            if self.flows.slab.get(index).is_some_and(|hot| hot.stamp != stamp) && !self.is_current(slot, index) {
-                batch.found.get_mut(i..j).unwrap_or_default().fill(NONE);
-            } else if let Some(hot) = self.flows.slab.get_mut(index) {
+            if let Some(hot) = hot {
                 hot.packets += (j - i) as u64;
                 hot.bytes += bytes;
                 hot.used = now;

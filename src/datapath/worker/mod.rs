@@ -10,6 +10,8 @@ mod stale;
 mod sweep;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod twin;
 
 use std::collections::VecDeque;
 use std::os::fd::RawFd;

@@ -34,6 +34,7 @@ impl Core {
     fn slice(&mut self, now: Instant, passed: u64) {
         self.sweep.last = now.as_nanos();
         let places = u64::from(self.flows.slab.places());
+        self.flows.signatures.fit(self.flows.slab.len());
         let counters = &self.out.tx.fates.worker;
         counters.megaflows.set(self.flows.slab.len() as u64);
         counters.masks.set(self.flows.masks() as u64);

@@ -6,6 +6,7 @@
 
 pub mod format;
 pub mod number;
+pub mod odp;
 pub mod parse;
 #[cfg(test)]
 mod tests;

@@ -5,7 +5,7 @@
 //! frame without a whole Ethernet header is refused. A deeper parse of the same frame only adds fields.
 //!
 //! Ethernet, at most one VLAN tag, IPv4 without options or fragments, TCP or UDP take the straight way in this file:
-//! loads at fixed distances, tier 0 built in registers and stored once. Everything else goes through [`general`], layer
+//! loads at fixed distances, tier 0 built in registers and stored once. Everything else goes through `general`, layer
 //! by layer.
 #![deny(clippy::indexing_slicing)]
 

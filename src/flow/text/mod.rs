@@ -1,7 +1,7 @@
 //! Text of matches and field values as ovs-ofctl(8) reads and prints it (ovs-fields(7)).
 //!
 //! [`parse`] reads matches ([`parse::MatchBuilder`] takes them field by field, for those who read more than a match),
-//! [`value`] reads values, [`format`] prints both. Names of ports and places of tunnel options come through [`Names`].
+//! [`value`] reads values, [`mod@format`] prints both. Names of ports and places of tunnel options come through [`Names`].
 #![deny(clippy::indexing_slicing)]
 
 pub mod format;

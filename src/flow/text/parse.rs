@@ -244,6 +244,9 @@ pub fn normalise(flow: &mut Flow, mask: &mut Mask) -> Vec<FieldId> {
         all.exact(l::CT_TP_DST);
     }
     let mut dropped = Vec::new();
+    if all.w.iter().zip(&keep.w).zip(&mask.w).all(|((a, k), m)| a & !k & m == 0) {
+        return dropped;
+    }
     for f in Field::all().filter(|f| f.kind != Kind::TunMetadata) {
         let gone = {
             let mut one = Mask::default();

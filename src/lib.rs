@@ -3,6 +3,8 @@
 //! [`config`] reads the appliance's file. [`control`] is the unixctl socket. [`http`] serves `/metrics`. [`run`] makes
 //! threads, ports and bridges of a configuration and keeps them. [`cli`] is what a shell sees.
 
+pub mod cli;
 pub mod config;
 pub mod control;
 pub mod http;
+pub mod run;

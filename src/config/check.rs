@@ -63,8 +63,16 @@ pub(super) fn check(config: &Config) -> Result<(), Problem> {
     peers(config)
 }
 
+/// What can be said of a port by itself.
+pub(super) fn check_port(port: &Port) -> Result<(), Problem> {
+    name_ok("bridge.port.name", 0, &port.name)?;
+    port_ok(port, 0)
+}
+
 fn name_ok(key: &str, index: usize, name: &str) -> Result<(), Problem> {
-    if name.is_empty() || name.len() > NAME_MAX || name.contains(|c: char| c == '/' || c.is_whitespace() || c.is_control())
+    if name.is_empty()
+        || name.len() > NAME_MAX
+        || name.contains(|c: char| c == '/' || c.is_whitespace() || c.is_control())
     {
         return problem(
             key,

@@ -218,6 +218,14 @@ impl Config {
     }
 }
 
+/// Checks a port that is added while running.
+///
+/// # Errors
+/// The column and what was expected.
+pub fn check_port(port: &Port) -> Result<(), String> {
+    check::check_port(port).map_err(|p| format!("{}: {}", p.key.trim_start_matches("bridge.port."), p.message))
+}
+
 /// Keys and values of an OVSDB map column.
 pub type Map = BTreeMap<String, String>;
 

@@ -57,19 +57,13 @@ options = { dpdk-devargs = "net_null0" }
 
 #[test]
 fn values_are_checked_with_their_line() {
-    assert_eq!(
-        error(&format!("{PORTS}tag = 5000\n")),
-        "a.toml:13: bridge.port.tag: is 5000, expected 0 to 4095"
-    );
+    assert_eq!(error(&format!("{PORTS}tag = 5000\n")), "a.toml:13: bridge.port.tag: is 5000, expected 0 to 4095");
     assert_eq!(
         error(&format!("{PORTS}[[bridge.port]]\nname = \"a\"\ntype = \"tap\"\n")),
         "a.toml:14: bridge.port.name: \"a\" is used before, expected a new name"
     );
     let e = error(&PORTS.replace("dpdk-devargs", "devargs"));
-    assert_eq!(
-        e,
-        "a.toml:12: bridge.port.options: unknown key \"devargs\" for type dpdk, expected dpdk-devargs"
-    );
+    assert_eq!(e, "a.toml:12: bridge.port.options: unknown key \"devargs\" for type dpdk, expected dpdk-devargs");
     let e = error(&PORTS.replace("type = \"dummy\"", "type = \"patch\"\noptions = { peer = \"zz\" }"));
     assert_eq!(e, "a.toml:8: bridge.port.options: peer \"zz\" is no patch port whose peer is \"a\"");
     let e = error("[[bridge]]\nname = \"br0\"\nother_config = { stp = \"true\" }\n");

@@ -52,8 +52,7 @@ pub fn call(path: &Path, method: &str, arguments: &[String]) -> Result<String, C
     stream.shutdown(std::net::Shutdown::Write).map_err(io)?;
     let mut text = Vec::new();
     stream.read_to_end(&mut text).map_err(io)?;
-    let answer: Answer =
-        serde_json::from_slice(&text).map_err(|_| CallError::Answer { path: path.to_path_buf() })?;
+    let answer: Answer = serde_json::from_slice(&text).map_err(|_| CallError::Answer { path: path.to_path_buf() })?;
     match answer {
         Answer { error: Some(e), .. } => Err(CallError::Refused(e)),
         Answer { result: Some(r), .. } => Ok(r),

@@ -1,0 +1,439 @@
+//! What the control socket can ask: one row for each command, with its arguments and what it does.
+//!
+//! Names are OVS's where OVS has the command (ovs-vswitchd(8), ovs-appctl(8)); `ofctl/*` does what ovs-ofctl(8) does with
+//! the same arguments.
+
+use base::log::logger;
+use datapath::worker::Megaflow;
+use flow::text::parse::parse_match;
+use openflow::flow_mod::Command as Verb;
+use openflow::text::{ParsedFlow, parse_flow};
+use openflow::group_mod::GroupCommand;
+use openflow::{FlowMod, GroupMod, OfPort, TableId};
+use packet::Frame;
+use pipeline::FlowFilter;
+
+use super::devices::Device;
+use super::names::{FlowNames, Names};
+use super::report;
+use super::switch::{Later, Switch};
+use crate::config::{Bridge, FailMode, Port};
+use crate::control::Call;
+
+type Answer = Result<String, String>;
+
+/// How a command answers.
+enum Run {
+    /// At once.
+    Now(fn(&mut Switch, &[String]) -> Answer),
+    /// When what it changed is published.
+    Published(fn(&mut Switch, &[String]) -> Answer),
+    /// By itself, later.
+    Later(fn(&mut Switch, Call)),
+}
+
+struct Row {
+    name: &'static str,
+    usage: &'static str,
+    least: usize,
+    most: usize,
+    run: Run,
+}
+
+const fn row(name: &'static str, usage: &'static str, least: usize, most: usize, run: Run) -> Row {
+    Row { name, usage, least, most, run }
+}
+
+const MANY: usize = usize::MAX;
+
+/// All commands, by name.
+static COMMANDS: &[Row] = &[
+    row("bridge/add", "name [standalone|secure]", 1, 2, Run::Published(bridge_add)),
+    row("bridge/del", "name", 1, 1, Run::Later(bridge_del)),
+    row("bridge/dump-flows", "bridge", 1, 1, Run::Later(dump_flows)),
+    row("demo/report", "", 0, 0, Run::Now(|s, _| Ok(report::fates(s)))),
+    row("dpctl/dump-flows", "", 0, 1, Run::Later(dump_megaflows)),
+    row("dpif-netdev/pmd-stats-show", "", 0, 0, Run::Now(|s, _| Ok(report::workers(s)))),
+    row("dpif/show", "", 0, 0, Run::Now(|s, _| Ok(report::ports(s)))),
+    row("exit", "[--cleanup]", 0, 1, Run::Later(|s, call| s.exit = Some(call))),
+    row("fdb/add", "bridge port vlan mac", 4, 4, Run::Published(fdb_add)),
+    row("fdb/flush", "[bridge]", 0, 1, Run::Published(fdb_flush)),
+    row("fdb/show", "bridge", 1, 1, Run::Now(fdb_show)),
+    row("list-commands", "", 0, 0, Run::Now(|_, _| Ok(list()))),
+    row("metrics/show", "", 0, 0, Run::Now(|s, _| report::metrics(s))),
+    row("netdev-dummy/receive", "name hex...", 2, MANY, Run::Now(dummy_receive)),
+    row("netdev-dummy/sent", "name", 1, 1, Run::Now(dummy_sent)),
+    row("ofctl/add-flow", "bridge flow", 2, 2, Run::Published(|s, a| flow_mod(s, a, Verb::Add))),
+    row("ofctl/add-flows", "bridge lines", 2, 2, Run::Published(|s, a| add_flows(s, arg(a, 0), arg(a, 1)))),
+    row("ofctl/add-group", "bridge group", 2, 2, Run::Published(|s, a| add_groups(s, arg(a, 0), arg(a, 1)))),
+    row("ofctl/barrier", "", 0, 1, Run::Later(barrier)),
+    row("ofctl/bundle", "bridge lines", 2, 2, Run::Published(|s, a| bundle(s, arg(a, 0), arg(a, 1)))),
+    row("ofctl/del-flows", "bridge [--strict] [match]", 1, 3, Run::Published(del_flows)),
+    row("ofctl/del-groups", "bridge [group_id=id]", 1, 2, Run::Published(del_groups)),
+    row("ofctl/dump-flows", "bridge [match]", 1, 2, Run::Later(dump_flows)),
+    row("ofctl/dump-ports", "[bridge]", 0, 1, Run::Now(|s, a| Ok(report::port_stats(s, a.first().map(String::as_str))))),
+    row("ofctl/mod-flows", "bridge flow", 2, 2, Run::Published(|s, a| flow_mod(s, a, Verb::Modify))),
+    row("ofproto/list", "", 0, 0, Run::Now(|s, _| Ok(bridges(s)))),
+    row("ofproto/trace", "bridge flow [packet]", 2, 3, Run::Now(trace)),
+    row("port/add", "bridge name type [key=value...]", 3, MANY, Run::Published(port_add)),
+    row("port/del", "name", 1, 1, Run::Later(port_del)),
+    row("revalidator/purge", "", 0, 0, Run::Later(purge)),
+    row("version", "", 0, 0, Run::Now(version)),
+    row("vlog/close", "", 0, 0, Run::Now(|_, _| log_do(|l| l.close()))),
+    row("vlog/list", "", 0, 0, Run::Now(|_, _| Ok(logger().map_or_else(String::new, |l| l.list())))),
+    row("vlog/list-pattern", "", 0, 0, Run::Now(|_, _| Ok(logger().map_or_else(String::new, |l| l.list_pattern())))),
+    row("vlog/reopen", "", 0, 0, Run::Now(vlog_reopen)),
+    row("vlog/set", "{spec | PATTERN:destination:pattern}", 1, MANY, Run::Now(vlog_set)),
+];
+
+/// Executes a call; its answer may come later.
+pub(super) fn execute(switch: &mut Switch, call: Call) {
+    let Some(row) = COMMANDS.iter().find(|r| r.name == call.method) else {
+        let known = "(use \"list-commands\" to see a list of valid commands)";
+        let text = format!("\"{}\" is not a valid command {known}", call.method);
+        return call.answer(Err(text));
+    };
+    let n = call.arguments.len();
+    if n < row.least {
+        let text = format!("\"{}\" command requires at least {} arguments", row.name, row.least);
+        return call.answer(Err(text));
+    }
+    if n > row.most {
+        let text = format!("\"{}\" command takes at most {} arguments", row.name, row.most);
+        return call.answer(Err(text));
+    }
+    match row.run {
+        Run::Now(run) => {
+            let result = run(switch, &call.arguments);
+            call.answer(result);
+        }
+        Run::Published(run) => {
+            let result = run(switch, &call.arguments);
+            switch.published.push((call, result));
+        }
+        Run::Later(run) => run(switch, call),
+    }
+}
+
+/// Answers what waited for workers.
+pub(super) fn finish(switch: &mut Switch, later: Later, megaflows: Vec<Megaflow>) {
+    match later {
+        Later::Done { call } => call.answer(Ok(String::new())),
+        Later::Megaflows { call } => {
+            let text = report::megaflows(switch, megaflows);
+            call.answer(Ok(text));
+        }
+        Later::Flows { call, bridge, filter } => {
+            let text = report::flows(switch, &bridge, &filter);
+            call.answer(text);
+        }
+    }
+}
+
+fn arg(arguments: &[String], n: usize) -> &str {
+    arguments.get(n).map_or("", String::as_str)
+}
+
+fn list() -> String {
+    let mut out = String::from("The available commands are:\n");
+    for r in COMMANDS {
+        out.push_str(&format!("  {:<27} {}\n", r.name, r.usage));
+    }
+    out
+}
+
+fn version(switch: &mut Switch, _: &[String]) -> Answer {
+    let dpdk = switch.opener.dpdk_version();
+    Ok(format!("ironbridge {}\n{dpdk}\n", env!("CARGO_PKG_VERSION")))
+}
+
+fn log_do(run: impl FnOnce(&base::log::Logger)) -> Answer {
+    if let Some(logger) = logger() {
+        run(logger);
+    }
+    Ok(String::new())
+}
+
+fn vlog_set(_: &mut Switch, arguments: &[String]) -> Answer {
+    let logger = logger().ok_or("there is no log")?;
+    for spec in arguments {
+        logger.set(spec)?;
+    }
+    Ok(String::new())
+}
+
+fn vlog_reopen(_: &mut Switch, _: &[String]) -> Answer {
+    logger().ok_or("there is no log")?.reopen().map(|()| String::new()).map_err(|e| e.to_string())
+}
+
+fn bridges(switch: &mut Switch) -> String {
+    switch.manager.snapshot().bridges.iter().flatten().map(|b| format!("{}\n", b.name)).collect()
+}
+
+fn bridge_add(switch: &mut Switch, arguments: &[String]) -> Answer {
+    let fail_mode = match arguments.get(1).map(String::as_str) {
+        None | Some("standalone") => FailMode::Standalone,
+        Some("secure") => FailMode::Secure,
+        Some(other) => return Err(format!("{other}: expected standalone or secure")),
+    };
+    let bridge = Bridge {
+        name: arg(arguments, 0).to_owned(),
+        fail_mode,
+        other_config: Default::default(),
+        local: false,
+        flows: None,
+        groups: None,
+        ports: Vec::new(),
+    };
+    switch.add_bridge(&bridge).map(|()| String::new()).map_err(|e| e.to_string())
+}
+
+fn bridge_del(switch: &mut Switch, call: Call) {
+    let name = arg(&call.arguments, 0);
+    if let Some(port) = switch.ports.values().find(|p| p.bridge == name) {
+        let text = format!("bridge {name} still has port {}", port.name);
+        return call.answer(Err(text));
+    }
+    let result = switch.manager.del_bridge(name).map(|()| String::new()).map_err(|e| e.to_string());
+    switch.published.push((call, result));
+}
+
+fn port_add(switch: &mut Switch, arguments: &[String]) -> Answer {
+    let mut table = toml::Table::new();
+    table.insert("name".into(), arg(arguments, 1).into());
+    table.insert("type".into(), arg(arguments, 2).into());
+    let mut options = toml::Table::new();
+    for pair in arguments.iter().skip(3) {
+        let (key, value) = pair.split_once('=').ok_or_else(|| format!("{pair}: expected key=value"))?;
+        if let Some(option) = key.strip_prefix("options:") {
+            options.insert(option.into(), value.into());
+        } else if key == "trunks" {
+            let list: Result<Vec<toml::Value>, _> = value.split(',').map(|v| v.parse::<i64>().map(Into::into)).collect();
+            table.insert(key.into(), toml::Value::Array(list.map_err(|_| format!("{pair}: expected VLANs"))?));
+        } else {
+            let value = value.parse::<i64>().map_or_else(|_| toml::Value::from(value), toml::Value::from);
+            table.insert(key.into(), value);
+        }
+    }
+    table.insert("options".into(), options.into());
+    let port: Port = table.try_into().map_err(|e: toml::de::Error| e.message().to_owned())?;
+    crate::config::check_port(&port)?;
+    switch.add_port(arg(arguments, 0), &port).map(|()| String::new())
+}
+
+fn port_del(switch: &mut Switch, call: Call) {
+    let name = arg(&call.arguments, 0).to_owned();
+    switch.del_port(&name, call);
+}
+
+fn fdb_show(switch: &mut Switch, arguments: &[String]) -> Answer {
+    let now = switch.clock.now();
+    switch.manager.fdb_show(arg(arguments, 0), now).map_err(|e| e.to_string())
+}
+
+fn fdb_flush(switch: &mut Switch, arguments: &[String]) -> Answer {
+    let names: Vec<String> = match arguments.first() {
+        Some(name) => vec![name.clone()],
+        None => switch.manager.snapshot().bridges.iter().flatten().map(|b| b.name.to_string()).collect(),
+    };
+    for name in names {
+        switch.manager.fdb_flush(&name).map_err(|e| e.to_string())?;
+    }
+    Ok("table successfully flushed\n".into())
+}
+
+fn fdb_add(switch: &mut Switch, arguments: &[String]) -> Answer {
+    let (bridge, port) = (arg(arguments, 0), arg(arguments, 1));
+    let vlan: u16 = arg(arguments, 2).parse().ok().filter(|v| *v < 4096).ok_or("vlan: expected 0 to 4095")?;
+    let mac: packet::eth::MacAddr = arg(arguments, 3).parse().map_err(|_| "mac: expected aa:bb:cc:dd:ee:ff")?;
+    let number = {
+        let snapshot = switch.manager.snapshot();
+        let found = snapshot.bridge_named(bridge).ok_or_else(|| format!("no bridge named {bridge}"))?;
+        let by_number = |n: u32| found.ports.get(&OfPort(n)).map(|p| p.number);
+        let named = found.port_named(port).map(|p| p.number);
+        named.or_else(|| port.parse().ok().and_then(by_number)).ok_or_else(|| format!("unknown port {port}"))?
+    };
+    switch.manager.fdb_add(bridge, number, vlan, mac.to_u64()).map(|()| String::new()).map_err(|e| e.to_string())
+}
+
+/// One line of flow text as a change.
+fn read_flow(switch: &Switch, bridge: &str, text: &str, verb: Verb) -> Result<FlowMod, String> {
+    if switch.manager.snapshot().bridge_named(bridge).is_none() {
+        return Err(format!("no bridge named {bridge}"));
+    }
+    let names = Names { snapshot: switch.manager.snapshot(), bridge };
+    let ParsedFlow { flow, .. } = parse_flow(text, verb, &names).map_err(|e| e.to_string())?;
+    Ok(flow)
+}
+
+fn flow_mod(switch: &mut Switch, arguments: &[String], verb: Verb) -> Answer {
+    let bridge = arg(arguments, 0);
+    let flow = read_flow(switch, bridge, arg(arguments, 1), verb)?;
+    let now = switch.clock.now();
+    switch.manager.flow_mod(bridge, &flow, now).map(|_| String::new()).map_err(|e| e.to_string())
+}
+
+fn del_flows(switch: &mut Switch, arguments: &[String]) -> Answer {
+    let rest = arguments.iter().skip(1).map(String::as_str).collect::<Vec<_>>().join(" ");
+    let (verb, text) = match rest.trim().strip_prefix("--strict") {
+        Some(text) => (Verb::DeleteStrict, text.trim()),
+        None => (Verb::Delete, rest.trim()),
+    };
+    flow_mod(switch, &[arg(arguments, 0).to_owned(), text.to_owned()], verb)
+}
+
+/// The lines of a file of flows that say something, each with its number and its verb.
+fn lines(text: &str) -> impl Iterator<Item = (usize, Verb, &str)> {
+    text.lines().enumerate().filter_map(|(n, line)| {
+        let line = line.split('#').next().unwrap_or("").trim();
+        if line.is_empty() {
+            return None;
+        }
+        let (word, rest) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
+        Some(match Verb::by_name(word) {
+            Some(verb) => (n + 1, verb, rest.trim()),
+            None => (n + 1, Verb::Add, line),
+        })
+    })
+}
+
+/// Applies a file of flows line by line; what comes before a wrong line stays.
+///
+/// # Errors
+/// `LINE: what is wrong`.
+pub(super) fn add_flows(switch: &mut Switch, bridge: &str, text: &str) -> Answer {
+    let now = switch.clock.now();
+    for (n, verb, line) in lines(text) {
+        let flow = read_flow(switch, bridge, line, verb).map_err(|e| format!("{n}: {e}"))?;
+        switch.manager.flow_mod(bridge, &flow, now).map_err(|e| format!("{n}: {e}"))?;
+    }
+    Ok(String::new())
+}
+
+/// All lines or none.
+fn bundle(switch: &mut Switch, bridge: &str, text: &str) -> Answer {
+    let mut items = Vec::new();
+    let mut numbers = Vec::new();
+    for (n, verb, line) in lines(text) {
+        let flow = read_flow(switch, bridge, line, verb).map_err(|e| format!("{n}: {e}"))?;
+        items.push(pipeline::BundleItem::Flow(flow));
+        numbers.push(n);
+    }
+    let now = switch.clock.now();
+    let done = switch.manager.bundle(bridge, &items, now);
+    done.map(|_| String::new()).map_err(|(i, e)| format!("{}: {e}", numbers.get(i).copied().unwrap_or(0)))
+}
+
+fn read_group(_switch: &Switch, _bridge: &str, text: &str, _command: GroupCommand) -> Result<GroupMod, String> {
+    Err(format!("{text}: groups cannot be read yet"))
+}
+
+/// Applies a file of groups line by line.
+///
+/// # Errors
+/// `LINE: what is wrong`.
+pub(super) fn add_groups(switch: &mut Switch, bridge: &str, text: &str) -> Answer {
+    let now = switch.clock.now();
+    for (n, line) in text.lines().enumerate() {
+        let line = line.split('#').next().unwrap_or("").trim();
+        if line.is_empty() {
+            continue;
+        }
+        let group = read_group(switch, bridge, line, GroupCommand::Add).map_err(|e| format!("{}: {e}", n + 1))?;
+        switch.manager.group_mod(bridge, &group, now).map_err(|e| format!("{}: {e}", n + 1))?;
+    }
+    Ok(String::new())
+}
+
+fn del_groups(switch: &mut Switch, arguments: &[String]) -> Answer {
+    let bridge = arg(arguments, 0);
+    let text = arguments.get(1).map_or("group_id=all", String::as_str);
+    let group = read_group(switch, bridge, text, GroupCommand::Delete)?;
+    let now = switch.clock.now();
+    switch.manager.group_mod(bridge, &group, now).map(|_| String::new()).map_err(|e| e.to_string())
+}
+
+fn barrier(switch: &mut Switch, call: Call) {
+    let version = switch.manager.publish();
+    switch.barriers.push((version, call));
+}
+
+/// Statistics first: workers fold what their megaflows counted, then the text is made.
+fn dump_flows(switch: &mut Switch, call: Call) {
+    let bridge = arg(&call.arguments, 0).to_owned();
+    let mut filter = FlowFilter::default();
+    if let Some(text) = call.arguments.get(1).cloned() {
+        let (table, rest) = match text.strip_prefix("table=") {
+            Some(t) => {
+                let (number, rest) = t.split_once(',').unwrap_or((t, ""));
+                match number.parse::<u8>() {
+                    Ok(n) => (Some(TableId(n)), rest),
+                    Err(_) => return call.answer(Err(format!("{text}: table: expected 0 to 254"))),
+                }
+            }
+            None => (None, text.as_str()),
+        };
+        filter.table = table;
+        match parse_match(rest, &FlowNames(&Names { snapshot: switch.manager.snapshot(), bridge: &bridge })) {
+            Ok(parsed) => filter.matching = parsed.matching,
+            Err(e) => return call.answer(Err(e.to_string())),
+        }
+    }
+    let ticket = switch.control.collect();
+    switch.tickets.insert(ticket, Later::Flows { call, bridge, filter });
+}
+
+fn dump_megaflows(switch: &mut Switch, call: Call) {
+    let ticket = switch.control.dump();
+    switch.tickets.insert(ticket, Later::Megaflows { call });
+}
+
+fn purge(switch: &mut Switch, call: Call) {
+    let ticket = switch.control.flush();
+    switch.tickets.insert(ticket, Later::Done { call });
+}
+
+/// `ofproto/trace BRIDGE FLOW [PACKET]`.
+pub(super) fn trace(switch: &mut Switch, arguments: &[String]) -> Answer {
+    let bridge = arg(arguments, 0);
+    let names = Names { snapshot: switch.manager.snapshot(), bridge };
+    let parsed = parse_match(arg(arguments, 1), &FlowNames(&names)).map_err(|e| e.to_string())?;
+    let (mut flow, _) = parsed.matching.expand();
+    let frame = match arguments.get(2) {
+        None => None,
+        Some(hex) => Some(packet::hex::parse(hex).map_err(|e| format!("packet: {e}"))?),
+    };
+    if let Some(bytes) = &frame {
+        let in_port = flow.get64(flow::layout::IN_PORT);
+        flow = flow::extract::extract_flow(bytes, in_port as u32, &flow::extract::Metadata::default())
+            .map_err(|e| format!("packet: {e:?}"))?;
+    }
+    switch.manager.trace(bridge, &flow, frame.as_deref(), switch.clock.now()).map_err(|e| e.to_string())
+}
+
+fn dummy<'a>(switch: &'a Switch, name: &str) -> Result<&'a datapath::dummy::DummyPort, String> {
+    let entry = switch.ports.values().find(|p| p.name == name).ok_or_else(|| format!("no port named {name}"))?;
+    match &entry.device {
+        Device::Dummy(port) => Ok(port),
+        _ => Err(format!("{name}: not a dummy port")),
+    }
+}
+
+fn dummy_receive(switch: &mut Switch, arguments: &[String]) -> Answer {
+    let port = dummy(switch, arg(arguments, 0))?;
+    for hex in arguments.iter().skip(1) {
+        let bytes = packet::hex::parse(hex).map_err(|e| format!("{hex}: {e}"))?;
+        port.inject(Frame::from_slice(&bytes));
+    }
+    Ok(String::new())
+}
+
+/// The frames that a dummy port sent since the last call, in hex, a line each.
+fn dummy_sent(switch: &mut Switch, arguments: &[String]) -> Answer {
+    let frames = dummy(switch, arg(arguments, 0))?.take_all();
+    Ok(frames.iter().map(|f| hex(&f.to_vec()) + "\n").collect())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}

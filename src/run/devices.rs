@@ -1,0 +1,215 @@
+//! Opens what is behind a port and keeps it: queues go to workers, the rest stays here until the queues come back.
+
+use std::collections::HashMap;
+
+use datapath::dummy::DummyPort;
+use datapath::{Queues, Serve, WorkerId};
+use netdev::{afpacket, tap};
+use packet::device::PortStats;
+
+use crate::config::{Dpdk, Enable, InterfaceType, Port};
+
+/// What stays with management while workers have a port's queues.
+pub enum Device {
+    #[cfg(feature = "dpdk")]
+    Dpdk(dpdk::Port),
+    Kernel { status: netdev::Status, name: String },
+    Dummy(DummyPort),
+    /// Patch ports have no queues; neither has a LOCAL port without its tap device.
+    None,
+}
+
+impl Device {
+    /// What can be said of its state, for display.
+    pub fn state(&self) -> &'static str {
+        match self {
+            #[cfg(feature = "dpdk")]
+            Device::Dpdk(port) if port.is_removed() => "gone",
+            #[cfg(feature = "dpdk")]
+            Device::Dpdk(port) if !port.link().up => "down",
+            Device::Kernel { status, .. } => match status.state() {
+                netdev::State::Up => "up",
+                netdev::State::Down => "down",
+                netdev::State::Gone => "gone",
+            },
+            _ => "up",
+        }
+    }
+
+    /// The device's own counters, where it has some.
+    pub fn stats(&self) -> PortStats {
+        match self {
+            #[cfg(feature = "dpdk")]
+            Device::Dpdk(port) => port.stats(false),
+            Device::Kernel { status, .. } => {
+                let c = status.counters();
+                PortStats {
+                    rx_errors: c.rx_errors + c.rx_malformed + c.rx_truncated,
+                    tx_errors: c.tx_errors + c.tx_unrepresentable,
+                    ..PortStats::default()
+                }
+            }
+            _ => PortStats::default(),
+        }
+    }
+
+    /// The MTU in bytes, where it is known.
+    pub fn mtu(&self) -> Option<u32> {
+        match self {
+            #[cfg(feature = "dpdk")]
+            Device::Dpdk(port) => port.config().map(|c| u32::from(c.mtu)),
+            Device::Kernel { name, .. } => netdev::link::mtu(name).ok(),
+            _ => None,
+        }
+    }
+}
+
+/// An open port: its queues for the workers that serve it.
+pub struct Opened {
+    pub device: Device,
+    pub queues: Queues,
+    pub serve: Serve,
+}
+
+/// Opens devices of every kind. Holds DPDK, started when first needed or at start.
+pub struct Opener {
+    slow: WorkerId,
+    fast: usize,
+    #[cfg(feature = "dpdk")]
+    dpdk: dpdk_side::Side,
+}
+
+impl Opener {
+    /// Nothing is started yet. `fast` is the number of polling workers.
+    pub fn new(config: &Dpdk, main_cpu: Option<usize>, slow: WorkerId, fast: usize) -> Opener {
+        let _ = (config, main_cpu);
+        Opener {
+            slow,
+            fast,
+            #[cfg(feature = "dpdk")]
+            dpdk: dpdk_side::Side::new(config.clone(), main_cpu),
+        }
+    }
+
+    /// Starts DPDK now, where the configuration wants it in any case.
+    ///
+    /// # Errors
+    /// DPDK's reason.
+    pub fn start(&mut self, config: &Dpdk, wanted: bool) -> Result<(), String> {
+        if config.enable == Enable::No || !wanted {
+            return Ok(());
+        }
+        #[cfg(feature = "dpdk")]
+        return self.dpdk.start().map(drop);
+        #[cfg(not(feature = "dpdk"))]
+        Err("this program was built without DPDK".into())
+    }
+
+    /// What a worker's thread does first: takes a place among DPDK's threads, where DPDK runs.
+    pub fn enter(&self) -> impl FnOnce() -> Option<Box<dyn std::any::Any>> + Send + 'static {
+        #[cfg(feature = "dpdk")]
+        let eal = self.dpdk.running();
+        move || {
+            #[cfg(feature = "dpdk")]
+            if let Some(eal) = eal {
+                match dpdk::LcoreGuard::register(&eal) {
+                    Ok(guard) => return Some(Box::new(guard)),
+                    Err(e) => log::warn!(target: "worker", "not registered with DPDK, hence slower: {e}"),
+                }
+            }
+            None
+        }
+    }
+
+    /// Opens what is behind `port`.
+    ///
+    /// # Errors
+    /// What failed, in words that name the device.
+    pub fn open(&mut self, port: &Port) -> Result<Opened, String> {
+        match port.interface_type {
+            InterfaceType::Dpdk => self.open_dpdk(port),
+            InterfaceType::Afpacket => {
+                let p = afpacket::open(&port.name).map_err(|e| e.to_string())?;
+                self.mtu(port)?;
+                Ok(self.kernel(&port.name, p.status, Box::new(p.rx), Box::new(p.tx)))
+            }
+            InterfaceType::Tap => {
+                let p = tap::create(&port.name).map_err(|e| e.to_string())?;
+                self.mtu(port)?;
+                Ok(self.kernel(&port.name, p.status, Box::new(p.rx), Box::new(p.tx)))
+            }
+            InterfaceType::Dummy => {
+                let dummy = DummyPort::new();
+                let (rx, tx) = dummy.queues();
+                let queues = Queues { rx: vec![rx], tx: vec![tx] };
+                Ok(Opened { device: Device::Dummy(dummy), queues, serve: Serve::Only(self.slow) })
+            }
+            InterfaceType::Patch => {
+                Ok(Opened { device: Device::None, queues: Queues::default(), serve: Serve::Only(self.slow) })
+            }
+        }
+    }
+
+    fn mtu(&self, port: &Port) -> Result<(), String> {
+        let Some(mtu) = port.mtu_request else { return Ok(()) };
+        netdev::link::set_mtu(&port.name, u32::from(mtu)).map_err(|e| e.to_string())
+    }
+
+    fn kernel(
+        &self,
+        name: &str,
+        status: netdev::Status,
+        rx: Box<dyn packet::device::RxQueue>,
+        tx: Box<dyn packet::device::TxQueue>,
+    ) -> Opened {
+        let queues = Queues { rx: vec![rx], tx: vec![tx] };
+        Opened { device: Device::Kernel { status, name: name.to_owned() }, queues, serve: Serve::Only(self.slow) }
+    }
+
+    #[cfg(not(feature = "dpdk"))]
+    fn open_dpdk(&mut self, port: &Port) -> Result<Opened, String> {
+        Err(format!("{}: this program was built without DPDK", port.name))
+    }
+
+    #[cfg(feature = "dpdk")]
+    fn open_dpdk(&mut self, port: &Port) -> Result<Opened, String> {
+        let devargs = port.options.get("dpdk-devargs").map(String::as_str).unwrap_or_default();
+        let (device, queues) = self.dpdk.open(port, devargs, self.fast.max(1))?;
+        let serve = if self.fast == 0 { Serve::Only(self.slow) } else { Serve::Fast };
+        Ok(Opened { device: Device::Dpdk(device), queues, serve })
+    }
+
+    /// Closes what is left when the queues are back.
+    pub fn close(&mut self, device: Device, queues: Queues) {
+        drop(queues);
+        #[cfg(feature = "dpdk")]
+        if let Device::Dpdk(port) = device {
+            let name = port.name().to_owned();
+            if let Err((_, e)) = port.detach() {
+                log::warn!(target: "dpdk", "{name}: not detached: {e}");
+            }
+            self.dpdk.sweep();
+        }
+        #[cfg(not(feature = "dpdk"))]
+        drop(device);
+    }
+
+    /// Pools by name: (frames in use, frames in all).
+    pub fn pools(&self) -> HashMap<String, (u32, u32)> {
+        #[cfg(feature = "dpdk")]
+        return self.dpdk.pools();
+        #[cfg(not(feature = "dpdk"))]
+        HashMap::new()
+    }
+
+    /// The version of DPDK, or that there is none.
+    pub fn dpdk_version(&self) -> String {
+        #[cfg(feature = "dpdk")]
+        return dpdk::version();
+        #[cfg(not(feature = "dpdk"))]
+        "none".into()
+    }
+}
+
+#[cfg(feature = "dpdk")]
+mod dpdk_side;

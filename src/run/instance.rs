@@ -1,0 +1,81 @@
+//! One switch for each run folder: its lock, pid file and the place of its control socket.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+
+use nix::fcntl::{Flock, FlockArg};
+
+/// Why a run folder cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum InstanceError {
+    #[error("{}: {source}", path.display())]
+    Io { path: PathBuf, source: std::io::Error },
+    #[error("{}: another switch (process {pid}) runs with this run folder", path.display())]
+    Running { path: PathBuf, pid: String },
+}
+
+/// Holds the folder's lock; removes the pid file when dropped.
+pub struct Instance {
+    folder: PathBuf,
+    pid_file: PathBuf,
+    _lock: Flock<File>,
+}
+
+impl Instance {
+    /// Makes the folder when missing, locks it and writes the pid file.
+    ///
+    /// # Errors
+    /// The folder cannot be made or written, or another switch holds it.
+    pub fn take(folder: &Path) -> Result<Instance, InstanceError> {
+        let io = |path: &Path| {
+            let path = path.to_path_buf();
+            move |source| InstanceError::Io { path, source }
+        };
+        std::fs::create_dir_all(folder).map_err(io(folder))?;
+        let pid_file = folder.join("ironbridge.pid");
+        let mut open = OpenOptions::new();
+        open.read(true).write(true).create(true).truncate(false);
+        let file = open.open(&pid_file).map_err(io(&pid_file))?;
+        let lock = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => lock,
+            Err((mut file, nix::Error::EWOULDBLOCK)) => {
+                let mut pid = String::new();
+                file.read_to_string(&mut pid).map_err(io(&pid_file))?;
+                return Err(InstanceError::Running { path: folder.to_path_buf(), pid: pid.trim().to_owned() });
+            }
+            Err((_, e)) => return Err(InstanceError::Io { path: pid_file, source: e.into() }),
+        };
+        lock.set_len(0).map_err(io(&pid_file))?;
+        writeln!(&*lock, "{}", std::process::id()).map_err(io(&pid_file))?;
+        Ok(Instance { folder: folder.to_path_buf(), pid_file, _lock: lock })
+    }
+
+    /// Where `ovs-appctl -t` looks for the control socket.
+    pub fn control_socket(&self) -> PathBuf {
+        self.folder.join(format!("ironbridge.{}.ctl", std::process::id()))
+    }
+}
+
+impl Drop for Instance {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.pid_file);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn second_instance_is_refused_by_name() {
+        let folder = std::env::temp_dir().join(format!("ironbridge-instance-{}", std::process::id()));
+        let first = Instance::take(&folder).unwrap();
+        let e = Instance::take(&folder).err().unwrap().to_string();
+        assert!(e.contains(&format!("process {}", std::process::id())) && e.contains(folder.to_str().unwrap()), "{e}");
+        drop(first);
+        drop(Instance::take(&folder).unwrap());
+        assert!(!folder.join("ironbridge.pid").exists());
+        std::fs::remove_dir(&folder).unwrap();
+    }
+}

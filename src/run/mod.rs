@@ -1,0 +1,114 @@
+//! Makes a running switch of a configuration, and takes it down again.
+//!
+//! [`instance`] guards the run folder, [`threads`] runs workers, [`devices`] opens ports, [`switch`] owns tables and ports,
+//! [`commands`] is what the control socket can ask, [`report`] puts figures into words and metrics, [`owner`] is the loop
+//! that everything but forwarding happens in.
+
+mod commands;
+mod devices;
+mod instance;
+mod names;
+mod owner;
+mod report;
+mod switch;
+mod threads;
+
+use std::io;
+
+use base::clock::Clock;
+use openflow::text::PortNames;
+
+use crate::config::Config;
+use instance::{Instance, InstanceError};
+use switch::Switch;
+
+/// Why the switch does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    #[error(transparent)]
+    Instance(#[from] InstanceError),
+    #[error("{what}: {source}")]
+    Io { what: String, source: io::Error },
+    #[error("{0}")]
+    Setup(String),
+}
+
+impl RunError {
+    fn io(what: impl Into<String>) -> impl FnOnce(io::Error) -> RunError {
+        let what = what.into();
+        move |source| RunError::Io { what, source }
+    }
+}
+
+/// Log modules that `vlog/list` shows from the start.
+const MODULES: [&str; 8] = ["bridge", "dpdk", "http", "netdev", "ofproto", "switch", "unixctl", "worker"];
+
+/// Runs until a signal or the command `exit`.
+///
+/// # Errors
+/// What kept it from starting. A port that cannot be opened does not: it is logged and shown with its error.
+pub fn run(config: Config) -> Result<(), RunError> {
+    let clock = Clock::real();
+    start_log(&config, &clock)?;
+    let instance = Instance::take(&config.switch.run_dir)?;
+    let available: Vec<usize> =
+        core_affinity::get_core_ids().unwrap_or_default().into_iter().map(|c| c.id).collect();
+    let cores = config.worker_cores(&available);
+    if let Some(missing) = cores.iter().chain(&config.cpu.management).find(|c| !available.contains(c)) {
+        return Err(RunError::Setup(format!("core {missing} is not among the cores that may be used: {available:?}")));
+    }
+    let mut switch = Switch::new(config.clone(), clock.clone(), &cores)?;
+    if let Some(core) = config.cpu.management {
+        core_affinity::set_for_current(core_affinity::CoreId { id: core });
+    }
+    switch.start(&cores)?;
+    let result = owner::serve(&mut switch, &instance);
+    switch.stop();
+    log::info!(target: "switch", "stopped");
+    drop(instance);
+    result
+}
+
+fn start_log(config: &Config, clock: &Clock) -> Result<(), RunError> {
+    let mut options = base::log::Options::new("ironbridge", clock.clone());
+    options.syslog = base::log::Level::Off;
+    options.modules = MODULES.iter().map(|m| (*m).to_owned()).collect();
+    let logger = base::log::init(options);
+    for spec in &config.log.levels {
+        logger.set(spec).map_err(|e| RunError::Setup(format!("log.levels: {spec:?}: {e}")))?;
+    }
+    if let Some(file) = &config.log.file {
+        let file = config.file(file);
+        logger.open_file(&file).map_err(RunError::io(format!("log.file: {}", file.display())))?;
+    }
+    Ok(())
+}
+
+/// Loads the files that a configuration names, as `run` would.
+///
+/// # Errors
+/// A file of flows or groups cannot be read: with file and line.
+pub fn check(config: &Config) -> Result<(), RunError> {
+    tables_only(config).map(drop)
+}
+
+/// What the tables of a configuration would do with a packet, without running it.
+///
+/// # Errors
+/// The configuration, the bridge or the flow is wrong.
+pub fn trace(config: &Config, bridge: &str, flow: &str) -> Result<String, String> {
+    let mut switch = tables_only(config).map_err(|e| e.to_string())?;
+    commands::trace(&mut switch, &[bridge.to_owned(), flow.to_owned()])
+}
+
+/// Tables and ports without any device or thread.
+fn tables_only(config: &Config) -> Result<Switch, RunError> {
+    let mut switch = Switch::new(config.clone(), Clock::real(), &[])?;
+    switch.describe_all()?;
+    Ok(switch)
+}
+
+/// The names of a bridge's ports, for text.
+fn names_of<'a>(switch: &'a Switch, bridge: &'a str) -> impl PortNames + 'a {
+    names::Names { snapshot: switch.manager.snapshot(), bridge }
+}

@@ -1,0 +1,116 @@
+//! The owner loop: the one place where tables change. Connections, scrapes, workers and packets that taught something all
+//! come to it; nothing in it waits but the loop itself.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use base::ring::Waker;
+use tokio::io::unix::AsyncFd;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+
+use super::instance::Instance;
+use super::switch::Switch;
+use super::{RunError, commands};
+use crate::control::{Call, Server};
+use crate::http;
+
+/// Calls that wait for the loop; more wait in their connections.
+const CALLS: usize = 1024;
+/// Calls taken in one turn, so that a flood of them does not keep workers' events waiting.
+const CALLS_AT_ONCE: usize = 256;
+
+#[expect(unsafe_code, reason = "tokio wants a promise about the descriptor's life")]
+fn registered(waker: Arc<Waker>) -> Result<AsyncFd<Arc<Waker>>, RunError> {
+    // SAFETY: a waker has one descriptor for its whole life, and the AsyncFd keeps the waker alive.
+    let registered = unsafe { AsyncFd::register(waker) };
+    registered.map_err(|e| RunError::io("waker")(e.into()))
+}
+
+/// Serves until a signal or `exit`.
+pub(super) fn serve(switch: &mut Switch, instance: &Instance) -> Result<(), RunError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(RunError::io("starting management"))?;
+    let result = runtime.block_on(serve_async(switch, instance));
+    // connections that are still open must not keep the process
+    runtime.shutdown_timeout(Duration::from_millis(200));
+    result
+}
+
+async fn serve_async(switch: &mut Switch, instance: &Instance) -> Result<(), RunError> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(RunError::io("SIGTERM"))?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(RunError::io("SIGINT"))?;
+    let (calls, mut inbox) = mpsc::channel(CALLS);
+    if switch.config.metrics.enable {
+        let listen = switch.config.metrics.listen;
+        match TcpListener::bind(listen).await {
+            Ok(listener) => {
+                let calls = calls.clone();
+                tokio::spawn(async move {
+                    if let Err(e) = http::serve(listener, calls).await {
+                        log::error!(target: "http", "{listen}: {e}");
+                    }
+                });
+                log::info!(target: "http", "metrics at http://{listen}/metrics");
+            }
+            Err(e) => log::error!(target: "http", "{listen}: no metrics: {e}"),
+        }
+    }
+    let path = instance.control_socket();
+    let server = Arc::new(Server::bind(&path).map_err(RunError::io(path.display().to_string()))?);
+    let accepting = server.clone();
+    let accept = tokio::spawn(async move { accepting.serve(calls).await });
+    let datapath = registered(switch.control.waker().clone())?;
+    let pipeline = registered(switch.manager.waker().clone())?;
+    log::info!(target: "switch", "ironbridge {} runs (process {})", env!("CARGO_PKG_VERSION"), std::process::id());
+
+    while switch.exit.is_none() {
+        let now = switch.clock.now();
+        switch.turn(now);
+        let idle = switch.control.prepare_sleep() & switch.manager.prepare_sleep();
+        let wait = Duration::from_nanos(switch.deadline(now).as_nanos().saturating_sub(now.as_nanos()));
+        tokio::select! {
+            call = inbox.recv() => {
+                let Some(call) = call else { break };
+                take(switch, call, &mut inbox);
+            }
+            ready = datapath.readable() => if let Ok(mut ready) = ready { ready.clear_ready() },
+            ready = pipeline.readable() => if let Ok(mut ready) = ready { ready.clear_ready() },
+            () = pause(if idle { wait } else { Duration::ZERO }) => {}
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+        }
+        switch.control.waker().awake();
+        switch.manager.waker().awake();
+    }
+    log::info!(target: "switch", "stopping");
+    accept.abort();
+    if let Some(call) = switch.exit.take() {
+        call.answer(Ok(String::new()));
+        // its connection's tasks get their turn to write the answer
+        for _ in 0..8 {
+            tokio::task::yield_now().await;
+        }
+    }
+    Ok(())
+}
+
+/// The loop's own timer: wakes it, and nothing else in the program waits by it.
+#[expect(clippy::disallowed_methods, reason = "the driver of the loop, which asks the clock what is due")]
+async fn pause(d: Duration) {
+    tokio::time::sleep(d).await;
+}
+
+/// Executes a call and those that have come meanwhile.
+fn take(switch: &mut Switch, first: Call, inbox: &mut mpsc::Receiver<Call>) {
+    commands::execute(switch, first);
+    for _ in 1..CALLS_AT_ONCE {
+        match inbox.try_recv() {
+            Ok(call) => commands::execute(switch, call),
+            Err(_) => break,
+        }
+    }
+}

@@ -1,0 +1,314 @@
+//! Figures in words: what commands print, and the metrics of a scrape.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use datapath::worker::Megaflow;
+use dpif::text::Actions;
+use flow::text::format::format_match;
+use openflow::FlowMod;
+use openflow::text::{FlowStats, flow_text};
+use openflow::view::Version;
+use pipeline::{FlowFilter, Rule};
+
+use super::names::{FlowNames, Names};
+use super::switch::Switch;
+use crate::http::metrics::Scrape;
+
+/// What became of every packet: received, forwarded, consumed, dropped by reason, by port and in all.
+pub(super) fn fates(switch: &Switch) -> String {
+    let mut out = format!(
+        "{:<16} {:>12} {:>12} {:>12} {:>12} {:>12}\n",
+        "port", "received", "forwarded", "consumed", "dropped", "sent"
+    );
+    for (no, entry) in &switch.ports {
+        let Some(f) = switch.control.port_figures(*no) else { continue };
+        let _ = writeln!(
+            out,
+            "{:<16} {:>12} {:>12} {:>12} {:>12} {:>12}",
+            entry.name,
+            f.fates.received,
+            f.fates.forwarded,
+            f.fates.consumed,
+            f.fates.drops(),
+            f.tx_packets
+        );
+    }
+    let total = switch.control.totals();
+    let _ = writeln!(
+        out,
+        "{:<16} {:>12} {:>12} {:>12} {:>12}",
+        "all",
+        total.received,
+        total.forwarded,
+        total.consumed,
+        total.drops()
+    );
+    for (reason, n) in &total.dropped {
+        let _ = writeln!(out, "  dropped, {}: {n} ({})", reason.name(), reason.describe());
+    }
+    if total.parked != 0 {
+        let _ = writeln!(out, "  waiting for translation: {}", total.parked);
+    }
+    out
+}
+
+/// Lookups and load by worker, in the manner of `dpif-netdev/pmd-stats-show`.
+pub(super) fn workers(switch: &Switch) -> String {
+    let mut out = String::new();
+    for (id, name, c) in switch.control.workers() {
+        let thread = switch.threads.iter().find(|t| t.name == name);
+        let core = thread.and_then(|t| t.core).map_or_else(|| "not pinned".to_owned(), |c| format!("core {c}"));
+        let (busy, total) = thread.map_or((0, 0), |t| t.load.get());
+        let (handoffs, refused) = switch.control.handoffs(id);
+        let lookups = c.hit_simple.get() + c.hit_signature.get() + c.hit_tuple.get() + c.miss.get();
+        let share = |n: u64| if lookups == 0 { 0.0 } else { 100.0 * n as f64 / lookups as f64 };
+        let _ = writeln!(out, "{name} ({core}):");
+        for (what, n) in [
+            ("simple match hits", c.hit_simple.get()),
+            ("signature cache hits", c.hit_signature.get()),
+            ("megaflow hits", c.hit_tuple.get()),
+            ("misses", c.miss.get()),
+        ] {
+            let _ = writeln!(out, "  {what}: {n} ({:.1}%)", share(n));
+        }
+        let _ = writeln!(out, "  packets received: {}", c.received.get());
+        let _ = writeln!(out, "  packet recirculations: {}", c.recirculated.get());
+        let _ = writeln!(out, "  translations: {} ({} not cached)", c.translations.get(), c.uncached.get());
+        let _ = writeln!(out, "  megaflows: {} ({} masks)", c.megaflows.get(), c.masks.get());
+        let _ = writeln!(out, "  megaflows found stale: {}, evicted: {}", c.stale.get(), c.evicted.get());
+        let bursts = c.bursts.get();
+        let average = if bursts == 0 { 0.0 } else { c.received.get() as f64 / bursts as f64 };
+        let _ = writeln!(out, "  packets per burst: {average:.1}");
+        let _ = writeln!(out, "  ring from other workers: {handoffs} waiting, {refused} refused");
+        let ratio = if total == 0 { 0.0 } else { 100.0 * busy as f64 / total as f64 };
+        let _ = writeln!(out, "  busy: {ratio:.1}%, panics: {}", c.panics.get());
+    }
+    out
+}
+
+/// Bridges and ports, in the manner of `dpif/show`.
+pub(super) fn ports(switch: &Switch) -> String {
+    let mut out = String::new();
+    let total = switch.control.totals();
+    let _ = writeln!(out, "ironbridge: received:{} forwarded:{}", total.received, total.forwarded);
+    for bridge in switch.manager.snapshot().bridges.iter().flatten() {
+        let _ = writeln!(out, "  {}:", bridge.name);
+        for port in bridge.ports.values() {
+            let found = switch.ports.iter().find(|(_, p)| p.name == *port.name);
+            let dp = port.device().map_or_else(|| "none".to_owned(), |p| p.to_string());
+            let Some((_, entry)) = found else { continue };
+            let number = match port.number.reserved_name() {
+                Some(_) => "65534".to_owned(),
+                None => port.number.to_string(),
+            };
+            let mtu = entry.device.mtu().map(|m| format!(", mtu={m}")).unwrap_or_default();
+            let error = entry.error.as_ref().map(|e| format!(", error: {e}")).unwrap_or_default();
+            let (kind, state) = (entry.kind.name(), entry.device.state());
+            let _ = writeln!(out, "    {} {number}/{dp}: ({kind}: {state}{mtu}{error})", port.name);
+        }
+    }
+    out
+}
+
+/// Counters of ports, in the manner of `ovs-ofctl dump-ports`.
+pub(super) fn port_stats(switch: &Switch, bridge: Option<&str>) -> String {
+    let mut out = String::new();
+    for (no, entry) in switch.ports.iter().filter(|(_, p)| bridge.is_none_or(|b| b == p.bridge)) {
+        let Some(f) = switch.control.port_figures(*no) else { continue };
+        let d = entry.device.stats();
+        let _ = writeln!(
+            out,
+            "  port {:>3}: rx pkts={}, bytes={}, drop={}, errs={}, frame=0, over=0, crc=0",
+            entry.name, f.fates.received, f.fates.received_bytes, d.rx_dropped, d.rx_errors
+        );
+        let _ = writeln!(
+            out,
+            "           tx pkts={}, bytes={}, drop={}, errs={}, coll=0",
+            f.tx_packets,
+            f.tx_bytes,
+            f.tx_dropped,
+            f.tx_errors + d.tx_errors
+        );
+    }
+    out
+}
+
+fn as_flow(rule: &Rule, table: openflow::TableId) -> FlowMod {
+    FlowMod {
+        table: Some(table),
+        priority: rule.priority,
+        new_cookie: Some(rule.cookie),
+        idle_timeout: rule.idle_timeout.as_secs() as u16,
+        hard_timeout: rule.hard_timeout.as_secs() as u16,
+        importance: rule.importance,
+        flags: rule.flags,
+        matching: (*rule.matching).clone(),
+        actions: rule.actions.to_vec(),
+        ..FlowMod::default()
+    }
+}
+
+/// Flows of a bridge, a line each as `ovs-ofctl dump-flows` prints them.
+pub(super) fn flows(switch: &Switch, bridge: &str, filter: &FlowFilter) -> Result<String, String> {
+    let now = switch.clock.now();
+    let names = Names { snapshot: switch.manager.snapshot(), bridge };
+    let mut out = String::new();
+    for (table, rule) in switch.manager.dump_flows(bridge, filter).map_err(|e| e.to_string())? {
+        let rule: Arc<Rule> = rule;
+        let (n_packets, n_bytes, used) = rule.stats.get();
+        let since = |at: u64| Duration::from_nanos(now.as_nanos().saturating_sub(at));
+        let stats = FlowStats {
+            duration: since(rule.created.as_nanos()),
+            n_packets,
+            n_bytes,
+            idle_age: (used != 0).then(|| since(used).as_secs()),
+            hard_age: None,
+        };
+        let _ = writeln!(out, " {}", flow_text(&as_flow(&rule, table), Some(&stats), Version::Of15, &names));
+    }
+    Ok(out)
+}
+
+/// Megaflows, most packets first.
+pub(super) fn megaflows(switch: &Switch, mut flows: Vec<Megaflow>) -> String {
+    flows.sort_by_key(|f| (std::cmp::Reverse(f.packets), f.in_port));
+    let now = switch.clock.now();
+    let mut out = String::new();
+    let none = Names { snapshot: switch.manager.snapshot(), bridge: "" };
+    for f in flows {
+        let used = if f.packets == 0 {
+            "never".to_owned()
+        } else {
+            let idle = now.as_nanos().saturating_sub(f.used.as_nanos());
+            format!("{}.{:03}s", idle / 1_000_000_000, idle / 1_000_000 % 1000)
+        };
+        let _ = writeln!(
+            out,
+            "{}, packets:{}, bytes:{}, used:{used}, actions:{}",
+            format_match(&f.matching, &FlowNames(&none)),
+            f.packets,
+            f.bytes,
+            Actions(&f.actions)
+        );
+    }
+    out
+}
+
+/// The text of a scrape.
+///
+/// # Errors
+/// A family contradicts itself.
+pub(super) fn metrics(switch: &Switch) -> Result<String, String> {
+    let mut s = Scrape::default();
+    let version = [("version", env!("CARGO_PKG_VERSION")), ("dpdk", &switch.opener.dpdk_version())];
+    s.gauge("ironbridge_info", "Version; always 1.", &version, 1.0);
+    let up = switch.clock.now().as_nanos().saturating_sub(switch.started.as_nanos()) as f64 / 1e9;
+    s.gauge("ironbridge_uptime_seconds", "Seconds since the switch started.", &[], up);
+    port_metrics(switch, &mut s);
+    worker_metrics(switch, &mut s);
+    let total = switch.control.totals();
+    for (fate, n) in
+        [("received", total.received), ("forwarded", total.forwarded), ("consumed", total.consumed), ("dropped", total.drops())]
+    {
+        let help = "Packets by fate; forwarded, consumed, dropped and waiting sum to received.";
+        s.counter("ironbridge_packets_total", help, &[("fate", fate)], n);
+    }
+    s.gauge("ironbridge_packets_waiting", "Packets that wait for translation.", &[], total.parked as f64);
+    for reason in dpif::DropReason::ALL {
+        let labels = [("reason", reason.name())];
+        s.counter("ironbridge_dropped_total", "Packets dropped, by reason.", &labels, total.dropped(*reason));
+    }
+    for (pool, (used, all)) in switch.opener.pools() {
+        let labels = [("pool", pool.as_str())];
+        s.gauge("ironbridge_mempool_in_use_frames", "Frames taken from the pool.", &labels, f64::from(used));
+        s.gauge("ironbridge_mempool_frames", "Frames of the pool.", &labels, f64::from(all));
+    }
+    for bridge in switch.manager.snapshot().bridges.iter().flatten() {
+        let labels = [("bridge", &*bridge.name)];
+        s.gauge("ironbridge_fdb_entries", "MAC addresses known.", &labels, bridge.fdb.len() as f64);
+        let rules = bridge.rules().count() as f64;
+        s.gauge("ironbridge_flows", "OpenFlow flows.", &labels, rules);
+    }
+    let (readers, kept) = switch.manager.readers();
+    s.gauge("ironbridge_table_version", "Newest version of the tables.", &[], switch.manager.snapshot().version as f64);
+    s.gauge("ironbridge_table_versions_kept", "Old versions that a worker may still read.", &[], kept as f64);
+    s.gauge("ironbridge_table_readers", "Threads that read tables.", &[], readers.len() as f64);
+    if let Some(logger) = base::log::logger() {
+        s.counter("ironbridge_log_lines_lost_total", "Log lines that no destination took.", &[], logger.lost());
+    }
+    s.text()
+}
+
+fn port_metrics(switch: &Switch, s: &mut Scrape) {
+    for (no, entry) in &switch.ports {
+        let Some(f) = switch.control.port_figures(*no) else { continue };
+        let labels = [("bridge", entry.bridge.as_str()), ("port", entry.name.as_str())];
+        let d = entry.device.stats();
+        for (name, help, n) in [
+            ("ironbridge_port_rx_packets_total", "Packets received.", f.fates.received),
+            ("ironbridge_port_rx_bytes_total", "Bytes received.", f.fates.received_bytes),
+            ("ironbridge_port_rx_forwarded_total", "Packets received here and forwarded.", f.fates.forwarded),
+            ("ironbridge_port_rx_consumed_total", "Packets received here and consumed.", f.fates.consumed),
+            ("ironbridge_port_rx_dropped_total", "Packets received here and dropped.", f.fates.drops()),
+            ("ironbridge_port_rx_device_dropped_total", "Packets the device had no room for.", d.rx_dropped),
+            ("ironbridge_port_rx_errors_total", "Damaged packets.", d.rx_errors),
+            ("ironbridge_port_tx_packets_total", "Packets sent.", f.tx_packets),
+            ("ironbridge_port_tx_bytes_total", "Bytes sent.", f.tx_bytes),
+            ("ironbridge_port_tx_dropped_total", "Packets the device had no room for.", f.tx_dropped),
+            ("ironbridge_port_tx_errors_total", "Packets that failed to be sent.", f.tx_errors + d.tx_errors),
+        ] {
+            s.counter(name, help, &labels, n);
+        }
+        let up = f64::from(u8::from(entry.device.state() == "up"));
+        s.gauge("ironbridge_port_up", "Whether the port's link is up.", &labels, up);
+        for (reason, n) in &f.fates.dropped {
+            let labels = [labels[0], labels[1], ("reason", reason.name())];
+            let help = "Packets received here and dropped, by reason.";
+            s.counter("ironbridge_port_rx_dropped_reason_total", help, &labels, *n);
+        }
+    }
+}
+
+fn worker_metrics(switch: &Switch, s: &mut Scrape) {
+    for (id, name, c) in switch.control.workers() {
+        let labels = [("worker", name)];
+        for (level, n) in [
+            ("simple", c.hit_simple.get()),
+            ("signature", c.hit_signature.get()),
+            ("megaflow", c.hit_tuple.get()),
+            ("miss", c.miss.get()),
+        ] {
+            let both = [labels[0], ("level", level)];
+            s.counter("ironbridge_lookups_total", "Lookups, by what answered them.", &both, n);
+        }
+        for (name, help, n) in [
+            ("ironbridge_worker_received_total", "Packets received.", c.received.get()),
+            ("ironbridge_worker_bursts_total", "Bursts with a packet.", c.bursts.get()),
+            ("ironbridge_worker_recirculations_total", "Recirculations.", c.recirculated.get()),
+            ("ironbridge_worker_translations_total", "Translations.", c.translations.get()),
+            ("ironbridge_worker_uncached_total", "Translations not cached.", c.uncached.get()),
+            ("ironbridge_worker_stale_total", "Megaflows removed by a change.", c.stale.get()),
+            ("ironbridge_worker_evicted_total", "Megaflows evicted at the limit.", c.evicted.get()),
+            ("ironbridge_worker_masks_capped_total", "Megaflows widened by the cap on masks.", c.masks_capped.get()),
+            ("ironbridge_worker_effects_lost_total", "Effects that found no room.", c.lost.get()),
+            ("ironbridge_worker_panics_total", "Panics caught.", c.panics.get()),
+            ("ironbridge_worker_loops_total", "Loops run.", c.steps.get()),
+        ] {
+            s.counter(name, help, &labels, n);
+        }
+        s.gauge("ironbridge_megaflows", "Megaflows cached.", &labels, c.megaflows.get() as f64);
+        s.gauge("ironbridge_masks", "Masks of megaflows, over all ports.", &labels, c.masks.get() as f64);
+        let (waiting, refused) = switch.control.handoffs(id);
+        s.gauge("ironbridge_ring_waiting", "Packets in the ring from other workers.", &labels, waiting as f64);
+        s.counter("ironbridge_ring_refused_total", "Packets that found this ring full.", &labels, refused);
+        if let Some(thread) = switch.threads.iter().find(|t| t.name == name) {
+            let (busy, total) = thread.load.get();
+            s.counter("ironbridge_worker_busy_nanoseconds_total", "Time in loops that did something.", &labels, busy);
+            s.counter("ironbridge_worker_nanoseconds_total", "Time in loops.", &labels, total);
+            let ratio = if total == 0 { 0.0 } else { busy as f64 / total as f64 };
+            s.gauge("ironbridge_worker_busy_ratio", "Share of the time since the start that was busy.", &labels, ratio);
+        }
+    }
+}

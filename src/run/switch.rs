@@ -1,0 +1,383 @@
+//! The switch as its owner loop holds it: tables, ports, threads, and what is under way.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+use base::clock::{Clock, Instant};
+use datapath::{Control, Happened, Limits, Queues, Ticket, WorkerId};
+use dpif::PortNo;
+use openflow::OfPort;
+use pipeline::{BridgeConfig, Manager, PortConfig, Settings, VlanConfig};
+
+use super::RunError;
+use super::devices::{Device, Opened, Opener};
+use super::threads::Thread;
+use crate::config::{self, Config, FailMode, InterfaceType, Port, VlanMode};
+use crate::control::Call;
+
+/// A port that was asked for.
+pub(super) struct PortEntry {
+    pub(super) name: String,
+    pub(super) bridge: String,
+    pub(super) number: OfPort,
+    pub(super) kind: InterfaceType,
+    pub(super) device: Device,
+    /// Why there is no device.
+    pub(super) error: Option<String>,
+}
+
+/// An answer that waits for something.
+pub(super) enum Later {
+    /// Text that is made when statistics are in.
+    Flows { call: Call, bridge: String, filter: pipeline::FlowFilter },
+    /// Megaflows.
+    Megaflows { call: Call },
+    /// A plain confirmation.
+    Done { call: Call },
+}
+
+/// Everything that management owns.
+pub(super) struct Switch {
+    pub(super) config: Config,
+    pub(super) clock: Clock,
+    pub(super) manager: Manager,
+    pub(super) control: Control,
+    pub(super) opener: Opener,
+    pub(super) ports: BTreeMap<PortNo, PortEntry>,
+    pub(super) threads: Vec<Thread>,
+    pub(super) started: Instant,
+    /// Workers made and not started yet.
+    waiting: Vec<datapath::Worker>,
+    /// Calls answered when what they changed is published.
+    pub(super) published: Vec<(Call, Result<String, String>)>,
+    /// Barriers, with the version that every worker must pass.
+    pub(super) barriers: Vec<(u64, Call)>,
+    pub(super) tickets: HashMap<Ticket, Later>,
+    /// Ports on their way out: what to close when their queues are back, and whom to tell.
+    closing: HashMap<PortNo, (Device, Option<Call>)>,
+    /// The command `exit` was given.
+    pub(super) exit: Option<Call>,
+}
+
+impl Switch {
+    /// Tables without bridges, workers not started.
+    pub(super) fn new(config: Config, clock: Clock, cores: &[usize]) -> Result<Switch, RunError> {
+        let seed = random_seed();
+        let (manager, translate) =
+            Manager::new(&pipeline::Config { seed }).map_err(RunError::io("starting the pipeline"))?;
+        let limits = Limits {
+            megaflows: config.limits.flow_limit as usize,
+            masks: config.limits.masks as usize,
+            max_idle: u64::from(config.limits.max_idle) * 1_000_000,
+            park: config.limits.park as usize,
+            translations: config.limits.miss_budget,
+            ..Limits::default()
+        };
+        let mut control =
+            Control::new(translate, limits, seed.rotate_left(17)).map_err(RunError::io("starting the datapath"))?;
+        let mut waiting = Vec::new();
+        let mut slow = WorkerId(0);
+        for (name, fast) in
+            std::iter::once(("slow".to_owned(), false)).chain(cores.iter().map(|c| (format!("worker{c}"), true)))
+        {
+            let (id, worker) = control.add_worker(&name, fast).map_err(RunError::io("making a worker"))?;
+            if !fast {
+                slow = id;
+            }
+            waiting.push(worker);
+        }
+        let opener = Opener::new(&config.dpdk, config.cpu.management, slow, cores.len());
+        let started = clock.now();
+        Ok(Switch {
+            config,
+            clock,
+            manager,
+            control,
+            opener,
+            ports: BTreeMap::new(),
+            threads: Vec::new(),
+            started,
+            waiting,
+            published: Vec::new(),
+            barriers: Vec::new(),
+            tickets: HashMap::new(),
+            closing: HashMap::new(),
+            exit: None,
+        })
+    }
+
+    /// Starts DPDK if it is needed, then threads, bridges and ports.
+    pub(super) fn start(&mut self, cores: &[usize]) -> Result<(), RunError> {
+        self.opener.start(&self.config.dpdk, self.config.wants_dpdk()).map_err(RunError::Setup)?;
+        let cores = std::iter::once(None).chain(cores.iter().copied().map(Some));
+        for (worker, core) in std::mem::take(&mut self.waiting).into_iter().zip(cores) {
+            let thread = Thread::start(worker, self.clock.clone(), core, self.opener.enter())
+                .map_err(RunError::io("starting a worker thread"))?;
+            self.threads.push(thread);
+        }
+        for bridge in self.config.bridges.clone() {
+            self.add_bridge(&bridge)?;
+            if bridge.local {
+                self.add_local(&bridge.name);
+            }
+            for port in &bridge.ports {
+                if let Err(e) = self.add_port(&bridge.name, port) {
+                    log::error!(target: "bridge", "{}: {e}", bridge.name);
+                }
+            }
+            self.load(&bridge)?;
+        }
+        self.manager.publish();
+        Ok(())
+    }
+
+    /// The configuration's bridges and ports in the tables alone: nothing is opened.
+    pub(super) fn describe_all(&mut self) -> Result<(), RunError> {
+        for bridge in self.config.bridges.clone() {
+            self.add_bridge(&bridge)?;
+            if bridge.local {
+                let no = self.free_number();
+                let config = PortConfig::device(&bridge.name, OfPort::LOCAL, no);
+                self.manager.add_port(&bridge.name, config).map_err(|e| RunError::Setup(e.to_string()))?;
+            }
+            for port in &bridge.ports {
+                self.describe(&bridge.name, port, None).map_err(RunError::Setup)?;
+            }
+            self.load(&bridge)?;
+        }
+        self.manager.publish();
+        Ok(())
+    }
+
+    pub(super) fn add_bridge(&mut self, bridge: &config::Bridge) -> Result<(), RunError> {
+        let number = |key: &str| bridge.other_config.get(key).and_then(|v| v.parse::<u32>().ok());
+        let defaults = Settings::default();
+        let settings = Settings {
+            mac_aging: number("mac-aging-time").map_or(defaults.mac_aging, |s| Duration::from_secs(u64::from(s))),
+            mac_table_size: number("mac-table-size").map_or(defaults.mac_table_size, |n| n as usize),
+            forward_bpdu: bridge.other_config.get("forward-bpdu").is_some_and(|v| v == "true"),
+            ..defaults
+        };
+        let wanted = BridgeConfig {
+            name: bridge.name.clone(),
+            datapath_id: 0,
+            standalone: bridge.fail_mode == FailMode::Standalone && bridge.flows.is_none(),
+            settings,
+        };
+        let now = self.clock.now();
+        self.manager.add_bridge(&wanted, now).map(drop).map_err(|e| RunError::Setup(e.to_string()))
+    }
+
+    /// Loads a bridge's files of groups and flows.
+    fn load(&mut self, bridge: &config::Bridge) -> Result<(), RunError> {
+        for (file, groups) in [(&bridge.groups, true), (&bridge.flows, false)] {
+            let Some(file) = file else { continue };
+            let file = self.config.file(file);
+            let text = std::fs::read_to_string(&file).map_err(RunError::io(file.display().to_string()))?;
+            let loaded = if groups {
+                super::commands::add_groups(self, &bridge.name, &text)
+            } else {
+                super::commands::add_flows(self, &bridge.name, &text)
+            };
+            loaded.map_err(|e| RunError::Setup(format!("{}:{e}", file.display())))?;
+        }
+        Ok(())
+    }
+
+    /// The bridge's own port as a tap device; without the permission the bridge runs without.
+    fn add_local(&mut self, bridge: &str) {
+        let port = Port {
+            name: bridge.to_owned(),
+            tag: None,
+            trunks: Vec::new(),
+            vlan_mode: None,
+            interface_type: InterfaceType::Tap,
+            options: Default::default(),
+            ofport_request: None,
+            mtu_request: None,
+            n_rxq: None,
+            n_rxq_desc: None,
+            n_txq_desc: None,
+        };
+        if let Err(e) = self.add_numbered(bridge, &port, Some(OfPort::LOCAL)) {
+            log::warn!(target: "bridge", "{bridge}: no LOCAL port: {e}");
+        }
+    }
+
+    /// The lowest datapath port number that nobody has.
+    fn free_number(&self) -> PortNo {
+        let taken = |n: &u32| self.manager.snapshot().port(PortNo(*n)).is_some() || self.closing.contains_key(&PortNo(*n));
+        PortNo((1..).find(|n| !taken(n)).unwrap_or(u32::MAX))
+    }
+
+    fn of_number(&self, bridge: &str, port: &Port) -> Result<OfPort, String> {
+        let snapshot = self.manager.snapshot();
+        let bridge = snapshot.bridge_named(bridge).ok_or_else(|| format!("no bridge named {bridge}"))?;
+        let free = |n: &u32| !bridge.ports.contains_key(&OfPort(*n));
+        let wanted = port.ofport_request.map(u32::from).filter(free);
+        wanted.or_else(|| (1..65280).find(free)).map(OfPort).ok_or_else(|| "no OpenFlow port number is free".into())
+    }
+
+    /// Puts a port into the tables.
+    fn describe(&mut self, bridge: &str, port: &Port, number: Option<OfPort>) -> Result<(PortNo, OfPort), String> {
+        let number = match number {
+            Some(n) => n,
+            None => self.of_number(bridge, port)?,
+        };
+        let no = self.free_number();
+        let mut wanted = match (port.interface_type, port.options.get("peer")) {
+            (InterfaceType::Patch, Some(peer)) => PortConfig::patch(&port.name, number, peer),
+            _ => PortConfig::device(&port.name, number, no),
+        };
+        wanted.vlan = vlan(port);
+        self.manager.add_port(bridge, wanted).map_err(|e| e.to_string())?;
+        Ok((no, number))
+    }
+
+    /// Opens a port's device, gives its queues to workers and puts it into the tables.
+    pub(super) fn add_port(&mut self, bridge: &str, port: &Port) -> Result<(), String> {
+        self.add_numbered(bridge, port, None)
+    }
+
+    fn add_numbered(&mut self, bridge: &str, port: &Port, number: Option<OfPort>) -> Result<(), String> {
+        if self.manager.snapshot().bridge_named(bridge).is_none() {
+            return Err(format!("no bridge named {bridge}"));
+        }
+        if self.ports.values().any(|p| p.name == port.name) {
+            return Err(format!("a port named {} exists", port.name));
+        }
+        let Opened { device, queues, serve } = self.opener.open(port)?;
+        let (no, number) = match self.describe(bridge, port, number) {
+            Ok(numbers) => numbers,
+            Err(e) => {
+                self.opener.close(device, queues);
+                return Err(e);
+            }
+        };
+        if port.interface_type != InterfaceType::Patch
+            && let Err((e, queues)) = self.control.add_port(no, queues, serve)
+        {
+            if let Err(e) = self.manager.del_port(bridge, &port.name) {
+                log::error!(target: "bridge", "{bridge}: {e}");
+            }
+            self.opener.close(device, queues);
+            return Err(format!("{}: {e}", port.name));
+        }
+        log::info!(target: "bridge", "bridge {bridge}: added interface {} on port {number}", port.name);
+        let entry = PortEntry {
+            name: port.name.clone(),
+            bridge: bridge.to_owned(),
+            number,
+            kind: port.interface_type,
+            device,
+            error: None,
+        };
+        // a patch has no datapath port; it is kept under its free number all the same
+        let key = if port.interface_type == InterfaceType::Patch { self.patch_key() } else { no };
+        self.ports.insert(key, entry);
+        Ok(())
+    }
+
+    /// A key above all datapath ports.
+    fn patch_key(&self) -> PortNo {
+        let last = self.ports.keys().next_back().map_or(0, |k| k.0);
+        PortNo(last.max(1 << 24) + 1)
+    }
+
+    /// Takes a port out; `call` is answered when its device is closed.
+    pub(super) fn del_port(&mut self, name: &str, call: Call) {
+        let Some((&no, entry)) = self.ports.iter().find(|(_, p)| p.name == name) else {
+            return call.answer(Err(format!("no port named {name}")));
+        };
+        if let Err(e) = self.manager.del_port(&entry.bridge, name) {
+            return call.answer(Err(e.to_string()));
+        }
+        let Some(entry) = self.ports.remove(&no) else { return };
+        log::info!(target: "bridge", "bridge {}: deleted interface {name} on port {}", entry.bridge, entry.number);
+        if self.control.remove_port(no) {
+            self.closing.insert(no, (entry.device, Some(call)));
+        } else {
+            self.opener.close(entry.device, Queues::default());
+            self.published.push((call, Ok(String::new())));
+        }
+    }
+
+    /// Takes in what workers reported and what packets taught.
+    pub(super) fn turn(&mut self, now: Instant) {
+        self.manager.process(now);
+        for happened in self.control.poll() {
+            match happened {
+                Happened::Removed { port, queues } => {
+                    if let Some((device, call)) = self.closing.remove(&port) {
+                        self.opener.close(device, queues);
+                        if let Some(call) = call {
+                            call.answer(Ok(String::new()));
+                        }
+                    }
+                }
+                Happened::Done(ticket) => {
+                    if let Some(later) = self.tickets.remove(&ticket) {
+                        super::commands::finish(self, later, Vec::new());
+                    }
+                }
+                Happened::Megaflows(ticket, flows) => {
+                    if let Some(later) = self.tickets.remove(&ticket) {
+                        super::commands::finish(self, later, flows);
+                    }
+                }
+            }
+        }
+        if self.manager.is_dirty() {
+            self.manager.publish();
+        }
+        for (call, result) in self.published.drain(..) {
+            call.answer(result);
+        }
+        for (version, call) in std::mem::take(&mut self.barriers) {
+            if self.manager.passed(version) {
+                call.answer(Ok(String::new()));
+            } else {
+                self.barriers.push((version, call));
+            }
+        }
+        self.manager.reclaim();
+    }
+
+    /// When something is due although nothing happens.
+    pub(super) fn deadline(&self, now: Instant) -> Instant {
+        let soon = !self.barriers.is_empty();
+        let next = now + Duration::from_millis(if soon { 1 } else { 500 });
+        self.manager.deadline().map_or(next, |d| d.max(now + Duration::from_millis(1)).min(next))
+    }
+
+    /// Takes everything down in order: ports, then threads, then devices.
+    pub(super) fn stop(&mut self) {
+        for thread in std::mem::take(&mut self.threads) {
+            thread.stop();
+        }
+        // Workers are gone, and with them the queues that they had; devices may be closed.
+        for (_, entry) in std::mem::take(&mut self.ports) {
+            self.opener.close(entry.device, Queues::default());
+        }
+        for (_, (device, _)) in std::mem::take(&mut self.closing) {
+            self.opener.close(device, Queues::default());
+        }
+    }
+}
+
+fn vlan(port: &Port) -> VlanConfig {
+    let access = matches!(port.vlan_mode, None | Some(VlanMode::Access)) && port.trunks.is_empty();
+    let mode = match (port.vlan_mode, port.tag) {
+        (_, Some(tag)) if access => return VlanConfig::access(tag),
+        (Some(VlanMode::NativeTagged), Some(tag)) => pipeline::VlanMode::NativeTagged(tag),
+        (Some(VlanMode::NativeUntagged), Some(tag)) => pipeline::VlanMode::NativeUntagged(tag),
+        _ => pipeline::VlanMode::Trunk,
+    };
+    VlanConfig { mode, ..VlanConfig::trunk(&port.trunks) }
+}
+
+/// From the kernel, so that nobody outside can make hashes collide.
+fn random_seed() -> u64 {
+    use std::hash::{BuildHasher, Hasher};
+    std::collections::hash_map::RandomState::new().build_hasher().finish()
+}

@@ -1,0 +1,176 @@
+//! The threads that run workers: pinned and polling, or sleeping in epoll.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, RawFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use base::clock::{Clock, Instant};
+use datapath::{Work, Worker};
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+
+/// The longest sleep of the slow worker: its sweep folds counters at least so often.
+const NAP: Duration = Duration::from_millis(100);
+
+/// Nanoseconds that a worker's loop spent on packets and commands, and in all. Written by the worker alone.
+#[derive(Debug, Default)]
+pub struct Load {
+    busy: AtomicU64,
+    total: AtomicU64,
+}
+
+impl Load {
+    /// (busy, total) nanoseconds since the thread started.
+    pub fn get(&self) -> (u64, u64) {
+        (self.busy.load(Relaxed), self.total.load(Relaxed))
+    }
+
+    fn add(&self, from: Instant, to: Instant, busy: bool) {
+        let spent = to.as_nanos().saturating_sub(from.as_nanos());
+        self.total.store(self.total.load(Relaxed) + spent, Relaxed);
+        if busy {
+            self.busy.store(self.busy.load(Relaxed) + spent, Relaxed);
+        }
+    }
+}
+
+/// A running worker thread.
+pub struct Thread {
+    pub name: String,
+    pub core: Option<usize>,
+    pub load: Arc<Load>,
+    stop: Arc<AtomicBool>,
+    waker: Arc<base::ring::Waker>,
+    handle: JoinHandle<()>,
+}
+
+impl Thread {
+    /// Starts `worker` on core `core`, polling; without a core it sleeps when it may. `enter` runs first on the new thread;
+    /// what it returns lives as long as the thread.
+    ///
+    /// # Errors
+    /// The thread cannot be made.
+    pub fn start<G>(
+        mut worker: Worker,
+        clock: Clock,
+        core: Option<usize>,
+        enter: impl FnOnce() -> G + Send + 'static,
+    ) -> io::Result<Thread> {
+        let (load, stop) = (Arc::new(Load::default()), Arc::new(AtomicBool::new(false)));
+        let (name, waker) = (worker.name().to_owned(), worker.waker().clone());
+        let (l, s) = (load.clone(), stop.clone());
+        let handle = std::thread::Builder::new().name(name.clone()).spawn(move || {
+            let _guard = enter();
+            match core {
+                Some(core) => {
+                    if !core_affinity::set_for_current(core_affinity::CoreId { id: core }) {
+                        log::warn!(target: "worker", "{}: cannot be pinned to core {core}", worker.name());
+                    }
+                    poll(&mut worker, &clock, &l, &s);
+                }
+                None => {
+                    if let Err(e) = sleep(&mut worker, &clock, &l, &s) {
+                        log::error!(target: "worker", "{}: epoll failed, polling instead: {e}", worker.name());
+                        poll(&mut worker, &clock, &l, &s);
+                    }
+                }
+            }
+        })?;
+        Ok(Thread { name, core, load, stop, waker, handle })
+    }
+
+    /// Asks the thread to end and waits for it.
+    pub fn stop(self) {
+        self.stop.store(true, Relaxed);
+        self.waker.wake();
+        if self.handle.join().is_err() {
+            log::error!(target: "worker", "{}: ended by a panic", self.name);
+        }
+    }
+}
+
+fn is_busy(work: &Work) -> bool {
+    work.packets != 0 || work.commands != 0
+}
+
+fn poll(worker: &mut Worker, clock: &Clock, load: &Load, stop: &AtomicBool) {
+    let mut now = clock.now();
+    while !stop.load(Relaxed) {
+        let work = worker.step(now);
+        let after = clock.now();
+        load.add(now, after, is_busy(&work));
+        now = after;
+    }
+}
+
+/// Registers descriptors by number, which the worker's queues keep open while they are registered.
+struct Sleeper {
+    epoll: Epoll,
+    registered: Vec<RawFd>,
+}
+
+impl Sleeper {
+    fn new(waker: BorrowedFd<'_>) -> io::Result<Sleeper> {
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+        epoll.add(waker, EpollEvent::new(EpollFlags::EPOLLIN, u64::MAX))?;
+        Ok(Sleeper { epoll, registered: Vec::new() })
+    }
+
+    /// Waits for exactly these descriptors and the waker from now on.
+    fn set(&mut self, waker: BorrowedFd<'_>, descriptors: Vec<RawFd>) -> io::Result<()> {
+        if descriptors == self.registered {
+            return Ok(());
+        }
+        // A closed descriptor leaves an epoll set by itself, and its number may be in use again: start over.
+        *self = Sleeper::new(waker)?;
+        for fd in &descriptors {
+            let event = EpollEvent::new(EpollFlags::EPOLLIN, *fd as u64);
+            nix_add(&self.epoll, *fd, event)?;
+        }
+        self.registered = descriptors;
+        Ok(())
+    }
+
+    fn wait(&self) -> io::Result<()> {
+        let timeout = EpollTimeout::try_from(NAP).unwrap_or(EpollTimeout::ZERO);
+        match self.epoll.wait(&mut [EpollEvent::empty(); 8], timeout) {
+            Ok(_) | Err(nix::Error::EINTR) => Ok(()),
+            Err(e) => Err(e.into()),
+        }
+    }
+}
+
+#[expect(unsafe_code, reason = "a queue's descriptor is known by number only")]
+fn nix_add(epoll: &Epoll, fd: RawFd, event: EpollEvent) -> io::Result<()> {
+    // SAFETY: `Worker::descriptors` names descriptors that its receive queues hold open, and the worker is not touched
+    // between that call and this one.
+    let fd = unsafe { BorrowedFd::borrow_raw(fd) };
+    Ok(epoll.add(fd, event)?)
+}
+
+fn sleep(worker: &mut Worker, clock: &Clock, load: &Load, stop: &AtomicBool) -> io::Result<()> {
+    let waker = worker.waker().clone();
+    let mut sleeper = Sleeper::new(waker.as_fd())?;
+    let mut now = clock.now();
+    while !stop.load(Relaxed) {
+        let work = worker.step(now);
+        let after = clock.now();
+        load.add(now, after, is_busy(&work));
+        now = after;
+        if !work.is_idle() || !worker.can_sleep() {
+            continue;
+        }
+        sleeper.set(waker.as_fd(), worker.descriptors())?;
+        if worker.prepare_sleep() {
+            let slept = sleeper.wait();
+            worker.awake();
+            slept?;
+            let woken = clock.now();
+            load.add(now, woken, false);
+            now = woken;
+        }
+    }
+    Ok(())
+}

@@ -2,8 +2,9 @@
 //!
 //! Bottom up: [`types`] are the numbers (ports, tables, cookies, groups); [`subfield`] is a run of bits of a field;
 //! [`action`] has every action and instruction, one file per family, each with its text; [`flow_mod`] and [`group_mod`]
-//! are requests; [`text`] reads and prints them as `ovs-ofctl` does (ovs-ofctl(8), ovs-actions(7)). Nothing here depends
-//! on a version of the protocol or knows a switch: a value says what is meant, not how it is encoded.
+//! are requests; [`view`] puts actions in the words of a version of the protocol; [`text`] reads and prints all of it as
+//! `ovs-ofctl` does (ovs-ofctl(8), ovs-actions(7)). Values do not depend on a version, and nothing here knows a switch: a
+//! value says what is meant, not how it is encoded.
 #![forbid(unsafe_code)]
 
 pub mod action;

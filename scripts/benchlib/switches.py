@@ -180,8 +180,8 @@ workers = [{core}]
 [dpdk]
 hugepages = "yes"
 socket-mem = 1024
-file-prefix = "ironbridge-bench"
-extra = ["--in-memory"]
+file-prefix = ""
+extra = []
 [metrics]
 enable = false
 [limits]

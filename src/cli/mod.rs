@@ -72,9 +72,7 @@ pub fn main() -> ExitCode {
             load(Some(&file)).and_then(|c| crate::run::trace(&c, &bridge, &flow)).map(|text| print(&text))
         }
         Command::Trace { bridge, flow, run_dir, .. } => ctl(&run_dir, None, "ofproto/trace", &[bridge, flow]),
-        Command::Ctl { run_dir, target, command, arguments } => {
-            ctl(&run_dir, target.as_deref(), &command, &arguments)
-        }
+        Command::Ctl { run_dir, target, command, arguments } => ctl(&run_dir, target.as_deref(), &command, &arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

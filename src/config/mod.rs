@@ -175,8 +175,8 @@ impl Config {
     /// # Errors
     /// The file cannot be read, is not TOML, has an unknown key or a value of the wrong type or range: with line and key.
     pub fn load(path: &Path) -> Result<Config, ConfigError> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| ConfigError::Read { file: path.to_path_buf(), source })?;
+        let text =
+            std::fs::read_to_string(path).map_err(|source| ConfigError::Read { file: path.to_path_buf(), source })?;
         let mut config = Config::parse(&text, path)?;
         config.folder = path.parent().map(Path::to_path_buf).unwrap_or_default();
         Ok(config)
@@ -211,9 +211,7 @@ impl Config {
         match self.dpdk.enable {
             Enable::Yes => true,
             Enable::No => false,
-            Enable::Auto => {
-                self.bridges.iter().flat_map(|b| &b.ports).any(|p| p.interface_type == InterfaceType::Dpdk)
-            }
+            Enable::Auto => self.bridges.iter().flat_map(|b| &b.ports).any(|p| p.interface_type == InterfaceType::Dpdk),
         }
     }
 }

@@ -17,6 +17,7 @@ pub mod translate;
 
 pub use manager::{BridgeConfig, BundleItem, Config, Error, FlowFilter, Manager};
 pub use normal::vlan::{VlanConfig, VlanMode};
+pub use snapshot::group::Group;
 pub use snapshot::port::{PatchPeer, Port, PortConfig, PortFlags, PortKind};
 pub use snapshot::table::Rule;
 pub use snapshot::{Bridge, Settings, Snapshot};

@@ -7,11 +7,13 @@ use base::log::logger;
 use datapath::worker::Megaflow;
 use flow::text::parse::parse_match;
 use openflow::flow_mod::Command as Verb;
-use openflow::text::{ParsedFlow, parse_flow};
 use openflow::group_mod::GroupCommand;
-use openflow::{FlowMod, GroupMod, OfPort, TableId};
+use openflow::text::file::Change;
+use openflow::text::{ParsedFlow, parse_flow};
+use openflow::view::Version;
+use openflow::{OfPort, TableId};
 use packet::Frame;
-use pipeline::FlowFilter;
+use pipeline::{BundleItem, FlowFilter};
 
 use super::devices::Device;
 use super::names::{FlowNames, Names};
@@ -71,7 +73,14 @@ static COMMANDS: &[Row] = &[
     row("ofctl/del-flows", "bridge [--strict] [match]", 1, 3, Run::Published(del_flows)),
     row("ofctl/del-groups", "bridge [group_id=id]", 1, 2, Run::Published(del_groups)),
     row("ofctl/dump-flows", "bridge [match]", 1, 2, Run::Later(dump_flows)),
-    row("ofctl/dump-ports", "[bridge]", 0, 1, Run::Now(|s, a| Ok(report::port_stats(s, a.first().map(String::as_str))))),
+    row("ofctl/dump-groups", "bridge", 1, 1, Run::Now(dump_groups)),
+    row(
+        "ofctl/dump-ports",
+        "[bridge]",
+        0,
+        1,
+        Run::Now(|s, a| Ok(report::port_stats(s, a.first().map(String::as_str)))),
+    ),
     row("ofctl/mod-flows", "bridge flow", 2, 2, Run::Published(|s, a| flow_mod(s, a, Verb::Modify))),
     row("ofproto/list", "", 0, 0, Run::Now(|s, _| Ok(bridges(s)))),
     row("ofproto/trace", "bridge flow [packet]", 2, 3, Run::Now(trace)),
@@ -208,7 +217,8 @@ fn port_add(switch: &mut Switch, arguments: &[String]) -> Answer {
         if let Some(option) = key.strip_prefix("options:") {
             options.insert(option.into(), value.into());
         } else if key == "trunks" {
-            let list: Result<Vec<toml::Value>, _> = value.split(',').map(|v| v.parse::<i64>().map(Into::into)).collect();
+            let list: Result<Vec<toml::Value>, _> =
+                value.split(',').map(|v| v.parse::<i64>().map(Into::into)).collect();
             table.insert(key.into(), toml::Value::Array(list.map_err(|_| format!("{pair}: expected VLANs"))?));
         } else {
             let value = value.parse::<i64>().map_or_else(|_| toml::Value::from(value), toml::Value::from);
@@ -256,19 +266,17 @@ fn fdb_add(switch: &mut Switch, arguments: &[String]) -> Answer {
     switch.manager.fdb_add(bridge, number, vlan, mac.to_u64()).map(|()| String::new()).map_err(|e| e.to_string())
 }
 
-/// One line of flow text as a change.
-fn read_flow(switch: &Switch, bridge: &str, text: &str, verb: Verb) -> Result<FlowMod, String> {
-    if switch.manager.snapshot().bridge_named(bridge).is_none() {
-        return Err(format!("no bridge named {bridge}"));
-    }
-    let names = Names { snapshot: switch.manager.snapshot(), bridge };
-    let ParsedFlow { flow, .. } = parse_flow(text, verb, &names).map_err(|e| e.to_string())?;
-    Ok(flow)
+/// The port names of a bridge.
+fn names_of<'a>(switch: &'a Switch, bridge: &'a str) -> Result<Names<'a>, String> {
+    let snapshot = switch.manager.snapshot();
+    snapshot.bridge_named(bridge).ok_or_else(|| format!("no bridge named {bridge}"))?;
+    Ok(Names { snapshot, bridge })
 }
 
 fn flow_mod(switch: &mut Switch, arguments: &[String], verb: Verb) -> Answer {
     let bridge = arg(arguments, 0);
-    let flow = read_flow(switch, bridge, arg(arguments, 1), verb)?;
+    let names = names_of(switch, bridge)?;
+    let ParsedFlow { flow, .. } = parse_flow(arg(arguments, 1), verb, &names).map_err(|e| e.to_string())?;
     let now = switch.clock.now();
     switch.manager.flow_mod(bridge, &flow, now).map(|_| String::new()).map_err(|e| e.to_string())
 }
@@ -282,65 +290,51 @@ fn del_flows(switch: &mut Switch, arguments: &[String]) -> Answer {
     flow_mod(switch, &[arg(arguments, 0).to_owned(), text.to_owned()], verb)
 }
 
-/// The lines of a file of flows that say something, each with its number and its verb.
-fn lines(text: &str) -> impl Iterator<Item = (usize, Verb, &str)> {
-    text.lines().enumerate().filter_map(|(n, line)| {
-        let line = line.split('#').next().unwrap_or("").trim();
-        if line.is_empty() {
-            return None;
-        }
-        let (word, rest) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
-        Some(match Verb::by_name(word) {
-            Some(verb) => (n + 1, verb, rest.trim()),
-            None => (n + 1, Verb::Add, line),
-        })
-    })
-}
-
-/// Applies a file of flows line by line; what comes before a wrong line stays.
+/// Applies a file of flows line by line; nothing of it when a line cannot be read.
 ///
 /// # Errors
-/// `LINE: what is wrong`.
+/// `LINE: what is wrong`, or what the tables refuse.
 pub(super) fn add_flows(switch: &mut Switch, bridge: &str, text: &str) -> Answer {
+    let names = names_of(switch, bridge)?;
+    let flows = openflow::text::parse_flows(text, &names).map_err(|e| e.to_string())?;
     let now = switch.clock.now();
-    for (n, verb, line) in lines(text) {
-        let flow = read_flow(switch, bridge, line, verb).map_err(|e| format!("{n}: {e}"))?;
-        switch.manager.flow_mod(bridge, &flow, now).map_err(|e| format!("{n}: {e}"))?;
+    for (n, parsed) in flows.iter().enumerate() {
+        let done = switch.manager.flow_mod(bridge, &parsed.flow, now);
+        done.map_err(|e| format!(" flow {}: {e}", n + 1))?;
     }
     Ok(String::new())
 }
 
-/// All lines or none.
+/// All lines or none. Lines are flows, or begin with `flow` or `group`.
 fn bundle(switch: &mut Switch, bridge: &str, text: &str) -> Answer {
-    let mut items = Vec::new();
-    let mut numbers = Vec::new();
-    for (n, verb, line) in lines(text) {
-        let flow = read_flow(switch, bridge, line, verb).map_err(|e| format!("{n}: {e}"))?;
-        items.push(pipeline::BundleItem::Flow(flow));
-        numbers.push(n);
-    }
+    let names = names_of(switch, bridge)?;
+    let items: Vec<BundleItem> = if text.lines().any(|l| l.starts_with("flow ") || l.starts_with("group ")) {
+        let changes = openflow::text::parse_bundle(text, &names).map_err(|e| e.to_string())?;
+        let item = |c| match c {
+            Change::Flow(parsed) => BundleItem::Flow(parsed.flow),
+            Change::Group(group) => BundleItem::Group(group),
+        };
+        changes.into_iter().map(item).collect()
+    } else {
+        let flows = openflow::text::parse_flows(text, &names).map_err(|e| e.to_string())?;
+        flows.into_iter().map(|parsed| BundleItem::Flow(parsed.flow)).collect()
+    };
     let now = switch.clock.now();
     let done = switch.manager.bundle(bridge, &items, now);
-    done.map(|_| String::new()).map_err(|(i, e)| format!("{}: {e}", numbers.get(i).copied().unwrap_or(0)))
-}
-
-fn read_group(_switch: &Switch, _bridge: &str, text: &str, _command: GroupCommand) -> Result<GroupMod, String> {
-    Err(format!("{text}: groups cannot be read yet"))
+    done.map(|_| String::new()).map_err(|(i, e)| format!("change {}: {e}", i + 1))
 }
 
 /// Applies a file of groups line by line.
 ///
 /// # Errors
-/// `LINE: what is wrong`.
+/// `LINE: what is wrong`, or what the tables refuse.
 pub(super) fn add_groups(switch: &mut Switch, bridge: &str, text: &str) -> Answer {
+    let names = names_of(switch, bridge)?;
+    let groups = openflow::text::parse_groups(text, &names).map_err(|e| e.to_string())?;
     let now = switch.clock.now();
-    for (n, line) in text.lines().enumerate() {
-        let line = line.split('#').next().unwrap_or("").trim();
-        if line.is_empty() {
-            continue;
-        }
-        let group = read_group(switch, bridge, line, GroupCommand::Add).map_err(|e| format!("{}: {e}", n + 1))?;
-        switch.manager.group_mod(bridge, &group, now).map_err(|e| format!("{}: {e}", n + 1))?;
+    for group in &groups {
+        let done = switch.manager.group_mod(bridge, group, now);
+        done.map_err(|e| format!(" group {}: {e}", group.id))?;
     }
     Ok(String::new())
 }
@@ -348,9 +342,28 @@ pub(super) fn add_groups(switch: &mut Switch, bridge: &str, text: &str) -> Answe
 fn del_groups(switch: &mut Switch, arguments: &[String]) -> Answer {
     let bridge = arg(arguments, 0);
     let text = arguments.get(1).map_or("group_id=all", String::as_str);
-    let group = read_group(switch, bridge, text, GroupCommand::Delete)?;
+    let names = names_of(switch, bridge)?;
+    let group = openflow::text::parse_group(text, GroupCommand::Delete, &names).map_err(|e| e.to_string())?;
     let now = switch.clock.now();
     switch.manager.group_mod(bridge, &group, now).map(|_| String::new()).map_err(|e| e.to_string())
+}
+
+fn dump_groups(switch: &mut Switch, arguments: &[String]) -> Answer {
+    let bridge = arg(arguments, 0);
+    let names = names_of(switch, bridge)?;
+    let groups = names.snapshot.bridge_named(bridge).map(|b| b.groups.clone()).unwrap_or_default();
+    let as_mod = |g: &pipeline::Group| openflow::GroupMod {
+        command: GroupCommand::Add,
+        id: g.id,
+        kind: g.kind,
+        buckets: g.buckets.iter().map(|(b, _)| b.clone()).collect(),
+        command_bucket: None,
+        selection_method: g.method,
+        selection_param: g.selection_param,
+        fields: g.fields.clone(),
+    };
+    let text = |g| openflow::text::group_text(&as_mod(g), Version::Of15, &names) + "\n";
+    Ok(groups.values().map(|g| text(g)).collect())
 }
 
 fn barrier(switch: &mut Switch, call: Call) {

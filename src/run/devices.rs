@@ -10,10 +10,13 @@ use packet::device::PortStats;
 use crate::config::{Dpdk, Enable, InterfaceType, Port};
 
 /// What stays with management while workers have a port's queues.
-pub enum Device {
+pub(super) enum Device {
     #[cfg(feature = "dpdk")]
     Dpdk(dpdk::Port),
-    Kernel { status: netdev::Status, name: String },
+    Kernel {
+        status: netdev::Status,
+        name: String,
+    },
     Dummy(DummyPort),
     /// Patch ports have no queues; neither has a LOCAL port without its tap device.
     None,
@@ -21,7 +24,7 @@ pub enum Device {
 
 impl Device {
     /// What can be said of its state, for display.
-    pub fn state(&self) -> &'static str {
+    pub(super) fn state(&self) -> &'static str {
         match self {
             #[cfg(feature = "dpdk")]
             Device::Dpdk(port) if port.is_removed() => "gone",
@@ -37,7 +40,7 @@ impl Device {
     }
 
     /// The device's own counters, where it has some.
-    pub fn stats(&self) -> PortStats {
+    pub(super) fn stats(&self) -> PortStats {
         match self {
             #[cfg(feature = "dpdk")]
             Device::Dpdk(port) => port.stats(false),
@@ -54,7 +57,7 @@ impl Device {
     }
 
     /// The MTU in bytes, where it is known.
-    pub fn mtu(&self) -> Option<u32> {
+    pub(super) fn mtu(&self) -> Option<u32> {
         match self {
             #[cfg(feature = "dpdk")]
             Device::Dpdk(port) => port.config().map(|c| u32::from(c.mtu)),
@@ -65,14 +68,14 @@ impl Device {
 }
 
 /// An open port: its queues for the workers that serve it.
-pub struct Opened {
-    pub device: Device,
-    pub queues: Queues,
-    pub serve: Serve,
+pub(super) struct Opened {
+    pub(super) device: Device,
+    pub(super) queues: Queues,
+    pub(super) serve: Serve,
 }
 
 /// Opens devices of every kind. Holds DPDK, started when first needed or at start.
-pub struct Opener {
+pub(super) struct Opener {
     slow: WorkerId,
     fast: usize,
     #[cfg(feature = "dpdk")]
@@ -81,7 +84,7 @@ pub struct Opener {
 
 impl Opener {
     /// Nothing is started yet. `fast` is the number of polling workers.
-    pub fn new(config: &Dpdk, main_cpu: Option<usize>, slow: WorkerId, fast: usize) -> Opener {
+    pub(super) fn new(config: &Dpdk, main_cpu: Option<usize>, slow: WorkerId, fast: usize) -> Opener {
         let _ = (config, main_cpu);
         Opener {
             slow,
@@ -95,7 +98,7 @@ impl Opener {
     ///
     /// # Errors
     /// DPDK's reason.
-    pub fn start(&mut self, config: &Dpdk, wanted: bool) -> Result<(), String> {
+    pub(super) fn start(&mut self, config: &Dpdk, wanted: bool) -> Result<(), String> {
         if config.enable == Enable::No || !wanted {
             return Ok(());
         }
@@ -106,7 +109,7 @@ impl Opener {
     }
 
     /// What a worker's thread does first: takes a place among DPDK's threads, where DPDK runs.
-    pub fn enter(&self) -> impl FnOnce() -> Option<Box<dyn std::any::Any>> + Send + 'static {
+    pub(super) fn enter(&self) -> impl FnOnce() -> Option<Box<dyn std::any::Any>> + Send + 'static {
         #[cfg(feature = "dpdk")]
         let eal = self.dpdk.running();
         move || {
@@ -125,7 +128,7 @@ impl Opener {
     ///
     /// # Errors
     /// What failed, in words that name the device.
-    pub fn open(&mut self, port: &Port) -> Result<Opened, String> {
+    pub(super) fn open(&mut self, port: &Port) -> Result<Opened, String> {
         match port.interface_type {
             InterfaceType::Dpdk => self.open_dpdk(port),
             InterfaceType::Afpacket => {
@@ -180,7 +183,7 @@ impl Opener {
     }
 
     /// Closes what is left when the queues are back.
-    pub fn close(&mut self, device: Device, queues: Queues) {
+    pub(super) fn close(&mut self, device: Device, queues: Queues) {
         drop(queues);
         #[cfg(feature = "dpdk")]
         if let Device::Dpdk(port) = device {
@@ -195,7 +198,7 @@ impl Opener {
     }
 
     /// Pools by name: (frames in use, frames in all).
-    pub fn pools(&self) -> HashMap<String, (u32, u32)> {
+    pub(super) fn pools(&self) -> HashMap<String, (u32, u32)> {
         #[cfg(feature = "dpdk")]
         return self.dpdk.pools();
         #[cfg(not(feature = "dpdk"))]
@@ -203,7 +206,7 @@ impl Opener {
     }
 
     /// The version of DPDK, or that there is none.
-    pub fn dpdk_version(&self) -> String {
+    pub(super) fn dpdk_version(&self) -> String {
         #[cfg(feature = "dpdk")]
         return dpdk::version();
         #[cfg(not(feature = "dpdk"))]

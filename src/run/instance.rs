@@ -16,7 +16,7 @@ pub enum InstanceError {
 }
 
 /// Holds the folder's lock; removes the pid file when dropped.
-pub struct Instance {
+pub(super) struct Instance {
     folder: PathBuf,
     pid_file: PathBuf,
     _lock: Flock<File>,
@@ -27,7 +27,7 @@ impl Instance {
     ///
     /// # Errors
     /// The folder cannot be made or written, or another switch holds it.
-    pub fn take(folder: &Path) -> Result<Instance, InstanceError> {
+    pub(super) fn take(folder: &Path) -> Result<Instance, InstanceError> {
         let io = |path: &Path| {
             let path = path.to_path_buf();
             move |source| InstanceError::Io { path, source }
@@ -52,7 +52,7 @@ impl Instance {
     }
 
     /// Where `ovs-appctl -t` looks for the control socket.
-    pub fn control_socket(&self) -> PathBuf {
+    pub(super) fn control_socket(&self) -> PathBuf {
         self.folder.join(format!("ironbridge.{}.ctl", std::process::id()))
     }
 }

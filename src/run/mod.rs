@@ -16,10 +16,10 @@ mod threads;
 use std::io;
 
 use base::clock::Clock;
-use openflow::text::PortNames;
 
 use crate::config::Config;
-use instance::{Instance, InstanceError};
+use instance::Instance;
+pub use instance::InstanceError;
 use switch::Switch;
 
 /// Why the switch does not run.
@@ -51,8 +51,7 @@ pub fn run(config: Config) -> Result<(), RunError> {
     let clock = Clock::real();
     start_log(&config, &clock)?;
     let instance = Instance::take(&config.switch.run_dir)?;
-    let available: Vec<usize> =
-        core_affinity::get_core_ids().unwrap_or_default().into_iter().map(|c| c.id).collect();
+    let available: Vec<usize> = core_affinity::get_core_ids().unwrap_or_default().into_iter().map(|c| c.id).collect();
     let cores = config.worker_cores(&available);
     if let Some(missing) = cores.iter().chain(&config.cpu.management).find(|c| !available.contains(c)) {
         return Err(RunError::Setup(format!("core {missing} is not among the cores that may be used: {available:?}")));
@@ -106,9 +105,4 @@ fn tables_only(config: &Config) -> Result<Switch, RunError> {
     let mut switch = Switch::new(config.clone(), Clock::real(), &[])?;
     switch.describe_all()?;
     Ok(switch)
-}
-
-/// The names of a bridge's ports, for text.
-fn names_of<'a>(switch: &'a Switch, bridge: &'a str) -> impl PortNames + 'a {
-    names::Names { snapshot: switch.manager.snapshot(), bridge }
 }

@@ -104,9 +104,11 @@ pub(super) fn ports(switch: &Switch) -> String {
                 None => port.number.to_string(),
             };
             let mtu = entry.device.mtu().map(|m| format!(", mtu={m}")).unwrap_or_default();
-            let error = entry.error.as_ref().map(|e| format!(", error: {e}")).unwrap_or_default();
             let (kind, state) = (entry.kind.name(), entry.device.state());
-            let _ = writeln!(out, "    {} {number}/{dp}: ({kind}: {state}{mtu}{error})", port.name);
+            let _ = writeln!(out, "    {} {number}/{dp}: ({kind}: {state}{mtu})", port.name);
+        }
+        for (_, name, kind, why) in switch.failed.iter().filter(|(b, ..)| *b == *bridge.name) {
+            let _ = writeln!(out, "    {name}: ({}: error: {why})", kind.name());
         }
     }
     out
@@ -166,7 +168,7 @@ pub(super) fn flows(switch: &Switch, bridge: &str, filter: &FlowFilter) -> Resul
             idle_age: (used != 0).then(|| since(used).as_secs()),
             hard_age: None,
         };
-        let _ = writeln!(out, " {}", flow_text(&as_flow(&rule, table), Some(&stats), Version::Of15, &names));
+        let _ = writeln!(out, " {}", flow_text(&as_flow(&rule, table), Some(&stats), Version::Of10, &names));
     }
     Ok(out)
 }
@@ -209,9 +211,12 @@ pub(super) fn metrics(switch: &Switch) -> Result<String, String> {
     port_metrics(switch, &mut s);
     worker_metrics(switch, &mut s);
     let total = switch.control.totals();
-    for (fate, n) in
-        [("received", total.received), ("forwarded", total.forwarded), ("consumed", total.consumed), ("dropped", total.drops())]
-    {
+    for (fate, n) in [
+        ("received", total.received),
+        ("forwarded", total.forwarded),
+        ("consumed", total.consumed),
+        ("dropped", total.drops()),
+    ] {
         let help = "Packets by fate; forwarded, consumed, dropped and waiting sum to received.";
         s.counter("ironbridge_packets_total", help, &[("fate", fate)], n);
     }

@@ -22,8 +22,6 @@ pub(super) struct PortEntry {
     pub(super) number: OfPort,
     pub(super) kind: InterfaceType,
     pub(super) device: Device,
-    /// Why there is no device.
-    pub(super) error: Option<String>,
 }
 
 /// An answer that waits for something.
@@ -44,6 +42,8 @@ pub(super) struct Switch {
     pub(super) control: Control,
     pub(super) opener: Opener,
     pub(super) ports: BTreeMap<PortNo, PortEntry>,
+    /// Ports that could not be opened: (bridge, name, kind, why).
+    pub(super) failed: Vec<(String, String, InterfaceType, String)>,
     pub(super) threads: Vec<Thread>,
     pub(super) started: Instant,
     /// Workers made and not started yet.
@@ -95,6 +95,7 @@ impl Switch {
             control,
             opener,
             ports: BTreeMap::new(),
+            failed: Vec::new(),
             threads: Vec::new(),
             started,
             waiting,
@@ -122,7 +123,8 @@ impl Switch {
             }
             for port in &bridge.ports {
                 if let Err(e) = self.add_port(&bridge.name, port) {
-                    log::error!(target: "bridge", "{}: {e}", bridge.name);
+                    log::error!(target: "bridge", "bridge {}: no port {}: {e}", bridge.name, port.name);
+                    self.failed.push((bridge.name.clone(), port.name.clone(), port.interface_type, e));
                 }
             }
             self.load(&bridge)?;
@@ -206,7 +208,8 @@ impl Switch {
 
     /// The lowest datapath port number that nobody has.
     fn free_number(&self) -> PortNo {
-        let taken = |n: &u32| self.manager.snapshot().port(PortNo(*n)).is_some() || self.closing.contains_key(&PortNo(*n));
+        let taken =
+            |n: &u32| self.manager.snapshot().port(PortNo(*n)).is_some() || self.closing.contains_key(&PortNo(*n));
         PortNo((1..).find(|n| !taken(n)).unwrap_or(u32::MAX))
     }
 
@@ -264,14 +267,8 @@ impl Switch {
             return Err(format!("{}: {e}", port.name));
         }
         log::info!(target: "bridge", "bridge {bridge}: added interface {} on port {number}", port.name);
-        let entry = PortEntry {
-            name: port.name.clone(),
-            bridge: bridge.to_owned(),
-            number,
-            kind: port.interface_type,
-            device,
-            error: None,
-        };
+        let entry =
+            PortEntry { name: port.name.clone(), bridge: bridge.to_owned(), number, kind: port.interface_type, device };
         // a patch has no datapath port; it is kept under its free number all the same
         let key = if port.interface_type == InterfaceType::Patch { self.patch_key() } else { no };
         self.ports.insert(key, entry);

@@ -16,14 +16,14 @@ const NAP: Duration = Duration::from_millis(100);
 
 /// Nanoseconds that a worker's loop spent on packets and commands, and in all. Written by the worker alone.
 #[derive(Debug, Default)]
-pub struct Load {
+pub(super) struct Load {
     busy: AtomicU64,
     total: AtomicU64,
 }
 
 impl Load {
     /// (busy, total) nanoseconds since the thread started.
-    pub fn get(&self) -> (u64, u64) {
+    pub(super) fn get(&self) -> (u64, u64) {
         (self.busy.load(Relaxed), self.total.load(Relaxed))
     }
 
@@ -37,10 +37,10 @@ impl Load {
 }
 
 /// A running worker thread.
-pub struct Thread {
-    pub name: String,
-    pub core: Option<usize>,
-    pub load: Arc<Load>,
+pub(super) struct Thread {
+    pub(super) name: String,
+    pub(super) core: Option<usize>,
+    pub(super) load: Arc<Load>,
     stop: Arc<AtomicBool>,
     waker: Arc<base::ring::Waker>,
     handle: JoinHandle<()>,
@@ -52,7 +52,7 @@ impl Thread {
     ///
     /// # Errors
     /// The thread cannot be made.
-    pub fn start<G>(
+    pub(super) fn start<G>(
         mut worker: Worker,
         clock: Clock,
         core: Option<usize>,
@@ -82,7 +82,7 @@ impl Thread {
     }
 
     /// Asks the thread to end and waits for it.
-    pub fn stop(self) {
+    pub(super) fn stop(self) {
         self.stop.store(true, Relaxed);
         self.waker.wake();
         if self.handle.join().is_err() {

@@ -16,7 +16,7 @@ use openflow::action::PacketInReason;
 use openflow::{Action, OfPort};
 use rustc_hash::{FxBuildHasher, FxHashMap};
 
-/// What is left of an action list.
+/// What is left of an action list in `table`, or, when nothing is, a lookup in `table`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Frame {
     pub table: u8,

@@ -1,28 +1,62 @@
-//! Tracing: a translation told in the words of `ofproto/trace`.
+//! Tracing: a translation told in the words and the layout of `ovs-appctl ofproto/trace`.
 
+use std::collections::VecDeque;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
 use dpif::text::Actions;
-use dpif::{Input, Translation};
+use dpif::{Action as DpAction, Input, RecircId, Translation};
 use flow::layout as l;
-use openflow::Action;
+use flow::text::NoNames;
+use flow::text::format::{self, format_flow, format_masked, format_match};
+use flow::{Flow, Mask, Match};
+use openflow::action::actions_text_in;
+use openflow::view::Version;
+use openflow::{Action, OfPort, Subfield};
 
 use crate::manager::Error;
 use crate::recirc::Shared;
 use crate::snapshot::Snapshot;
 use crate::snapshot::table::Rule;
-use crate::translate::state::from16;
-use crate::translate::{Sink, State, run};
+use crate::translate::state::{from16, to16};
+use crate::translate::{Kind, Sink, State, run};
+
+/// Recirculations that a trace follows.
+const MAX_ROUNDS: usize = 16;
 
 /// The line for a table and the rule found in it.
 pub(crate) fn rule_line(table: u8, rule: &Arc<Rule>) -> String {
-    format!("{table:2}. priority {}", rule.priority)
+    let mut line = format!("{table:2}. ");
+    if !rule.matching.is_any() {
+        let _ = write!(line, "{}, ", format_match(&rule.matching, &NoNames));
+    }
+    let _ = write!(line, "priority {}", rule.priority);
+    if rule.cookie.0 != 0 {
+        let _ = write!(line, ", cookie {:#x}", rule.cookie.0);
+    }
+    line
+}
+
+/// A list of actions as text.
+pub(crate) fn actions_text(actions: &[Action]) -> String {
+    actions_text_in(actions, Version::Of15, &Match::default(), &openflow::text::NoNames)
 }
 
 /// One action as text.
 pub(crate) fn action_text(action: &Action) -> String {
-    format!("{action:?}")
+    actions_text(std::slice::from_ref(action))
+}
+
+/// What a field has become.
+pub(crate) fn value_text(of: Subfield, flow: &Flow) -> String {
+    let mut value = String::new();
+    if of.is_whole() {
+        let row = of.field.row();
+        format::value(&mut value, row, row.get(flow), row.full_mask(), &NoNames);
+    } else {
+        let _ = write!(value, "{:#x}", of.get(flow));
+    }
+    format!("{} is now {value}", openflow::text::field::text(of))
 }
 
 /// An address of 48 bits as text.
@@ -31,28 +65,138 @@ pub(crate) fn mac(mac: u64) -> String {
     format!("{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}")
 }
 
-/// Collects lines.
-pub(crate) struct Story(pub(crate) String);
+/// The key of a packet that is as `base` and comes back as `id`, `made` being the last step before: a hash that was asked
+/// for is taken to be 1, a connection to be new.
+pub(crate) fn recirculated(base: &Flow, received: &Flow, made: Option<&DpAction>, id: RecircId) -> Flow {
+    let mut key = base.clone();
+    key.set(l::IN_PORT, received.get(l::IN_PORT));
+    key.set(l::RECIRC_ID, id.0.into());
+    match made {
+        Some(DpAction::Hash { .. }) => key.set(l::DP_HASH, 1),
+        Some(DpAction::Ct(ct)) => {
+            key.set(l::CT_STATE, 0x21);
+            key.set(l::CT_ZONE, ct.zone.into());
+        }
+        _ => {}
+    }
+    key
+}
+
+/// Collects the lines, and what goes round.
+#[derive(Default)]
+pub(crate) struct Story {
+    /// (depth, kind, text)
+    lines: Vec<(usize, Kind, String)>,
+    depth: usize,
+    rounds: Vec<(RecircId, Flow)>,
+}
 
 impl Sink for Story {
-    fn note(&mut self, depth: usize, line: impl FnOnce() -> String) {
-        let _ = writeln!(self.0, "{}{}", " ".repeat(4 * depth.min(40)), line());
+    fn tell(&mut self, kind: Kind, line: impl FnOnce() -> String) {
+        self.lines.push((self.depth, kind, line()));
+    }
+
+    fn down(&mut self) {
+        self.depth += 1;
+    }
+
+    fn up(&mut self, levels: usize) {
+        self.depth = self.depth.saturating_sub(levels);
+    }
+
+    fn recirculated(&mut self, id: RecircId, key: impl FnOnce() -> Flow) {
+        self.rounds.push((id, key()));
     }
 }
 
-/// Translates and tells.
+impl Story {
+    /// Writes the lines from `at` on that are `depth` deep or deeper; returns where it stopped. What ends a list of lines
+    /// opens no further level, so that a chain of tables does not creep to the right.
+    fn print(&self, out: &mut String, mut at: usize, depth: usize, level: usize) -> usize {
+        while let Some((d, kind, text)) = self.lines.get(at) {
+            if *d < depth {
+                break;
+            }
+            let rest = self.lines.get(at + 1..).unwrap_or_default();
+            let last = rest.iter().find(|(e, ..)| e <= d).is_none_or(|(e, ..)| e < d);
+            let leaf = !matches!(kind, Kind::Bridge | Kind::Table);
+            let open = usize::from(!last || leaf);
+            if *kind == Kind::Bridge {
+                out.push('\n');
+            }
+            let _ = write!(out, "{:1$}", "", 4 * (level + open));
+            let _ = match kind {
+                Kind::Detail => writeln!(out, " -> {text}"),
+                Kind::Warning => writeln!(out, " >> {text}"),
+                Kind::Error => writeln!(out, " >>>> {text} <<<<"),
+                Kind::Bridge => {
+                    let indent = " ".repeat(4 * (level + open));
+                    writeln!(out, "{}", text.replace('\n', &format!("\n{indent}")))
+                }
+                _ => writeln!(out, "{text}"),
+            };
+            at = self.print(out, at + 1, d + 1, level + 2 * open);
+        }
+        at
+    }
+}
+
+/// Translates and tells, recirculations included. `input.flow` has the OpenFlow port that the packet comes from.
 pub(crate) fn trace(snap: &Snapshot, shared: &Shared, bridge: u32, input: &Input<'_>) -> Result<String, Error> {
-    let mut out = Translation::default();
-    let mut state = Box::<State>::default();
+    let mut text = format!("Flow: {}\n", format_flow(input.flow, &NoNames));
     let mut key = input.flow.clone();
     let port = from16(key.get64(l::IN_PORT) as u16);
-    let device = snap.bridge(bridge).and_then(|b| b.ports.get(&port)).and_then(|p| p.device());
-    if let Some(device) = device {
-        key.set(l::IN_PORT, u128::from(device.0));
+    let found = snap.bridge(bridge).ok_or(Error::NoSuchBridge(bridge.to_string()))?;
+    let Some(device) = found.ports.get(&port).and_then(|p| p.device()) else {
+        return Err(Error::NoSuchPort(port.to_string(), found.name.to_string()));
+    };
+    key.set(l::IN_PORT, u128::from(device.0));
+    let mut state = Box::<State>::default();
+    let mut rounds = VecDeque::from([key]);
+    for round in 0..MAX_ROUNDS {
+        let Some(key) = rounds.pop_front() else { break };
+        if round > 0 {
+            let rule = "=".repeat(79);
+            let id = key.get64(l::RECIRC_ID);
+            let next = match key.get64(l::CT_STATE) {
+                0 => "",
+                _ => " - resume conntrack with default ct_state=trk|new (use --ct-next to customize)",
+            };
+            let _ = writeln!(text, "\n{rule}\nrecirc({id:#x}){next}\n{rule}\n\nFlow: {}", shown(&key, port));
+        }
+        let mut out = Translation::default();
+        let step = Input { flow: &key, ..*input };
+        let story = run(snap, shared, &step, &mut state, &mut out, Story::default());
+        story.print(&mut text, 0, 0, 0);
+        let (before, mut after) = (with_port(&key, port), state.now.flow.clone());
+        after.set(l::ACTSET_OUTPUT, 0);
+        let same =
+            before.w[..l::KEY_WORDS] == after.w[..l::KEY_WORDS] && after.w[l::KEY_WORDS..].iter().all(|w| *w == 0);
+        let changed = if same { "unchanged".into() } else { format_flow(&after, &NoNames) };
+        let _ = writeln!(text, "\nFinal flow: {changed}");
+        let _ = writeln!(text, "Megaflow: {}", megaflow(&with_port(&key, port), &out.mask));
+        let _ = write!(text, "Datapath actions: {}", Actions(&out.actions));
+        rounds.extend(story.rounds.into_iter().map(|(_, key)| key));
+        if !rounds.is_empty() {
+            text.push('\n');
+        }
     }
-    let input = Input { flow: &key, ..*input };
-    let story = run(snap, shared, &input, &mut state, &mut out, Story(String::new()));
-    let mut text = story.0;
-    let _ = writeln!(text, "\nDatapath actions: {}", Actions(&out.actions));
     Ok(text)
+}
+
+fn with_port(key: &Flow, port: OfPort) -> Flow {
+    let mut flow = key.clone();
+    flow.set(l::IN_PORT, to16(port).into());
+    flow
+}
+
+fn shown(key: &Flow, port: OfPort) -> String {
+    format_flow(&with_port(key, port), &NoNames)
+}
+
+/// A megaflow's match, the way that flows of the datapath are printed.
+fn megaflow(key: &Flow, mask: &Mask) -> String {
+    let mut flow = Flow::default();
+    flow.w.iter_mut().zip(key.w).zip(mask.w).for_each(|((f, k), m)| *f = k & m);
+    format_masked(&flow, mask, &NoNames)
 }

@@ -108,6 +108,12 @@ impl Bridge {
         (0..=u8::MAX).zip(&self.tables).flat_map(|(n, t)| t.iter().flat_map(move |t| t.rules().map(move |r| (n, r))))
     }
 
+    /// All ports, LOCAL before the others, as the stock switch floods.
+    pub fn local_first(&self) -> impl Iterator<Item = &Arc<Port>> {
+        let others = self.ports.values().filter(|p| p.number != OfPort::LOCAL);
+        self.ports.get(&OfPort::LOCAL).into_iter().chain(others)
+    }
+
     /// The port called `name`.
     pub fn port_named(&self, name: &str) -> Option<&Arc<Port>> {
         self.ports.values().find(|p| &*p.name == name)

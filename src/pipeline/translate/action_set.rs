@@ -4,7 +4,7 @@
 
 use openflow::{Action, OfPort};
 
-use super::{Sink, Walk};
+use super::{Kind, Sink, Walk};
 use flow::layout as l;
 
 /// Where an action stands in the order of execution; None for what is not of the kinds of which the last written one
@@ -40,6 +40,8 @@ impl<S: Sink> Walk<'_, S> {
             }
             self.st.action_set.push(action.clone());
         }
+        let set = &self.st.action_set;
+        self.sink.tell(Kind::Detail, || format!("action set is: {}", crate::trace::actions_text(&order(set))));
     }
 
     pub(crate) fn run_action_set(&mut self) {
@@ -47,8 +49,10 @@ impl<S: Sink> Walk<'_, S> {
             return;
         }
         let set = std::mem::take(&mut self.st.action_set);
-        self.note(|| "--. Executing action set:".into());
+        self.tell(Kind::Table, || "--. Executing action set:".into());
+        self.sink.down();
         self.as_action_set(&set);
+        self.sink.up(1);
     }
 
     /// Runs `list` as the action set that writing it would make.

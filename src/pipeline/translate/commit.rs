@@ -42,6 +42,10 @@ impl Rewrite {
 /// Words in which headers are that can be rewritten.
 const HEADERS: [usize; 20] = [1, 2, 3, 4, 6, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 20, 29, 30, 31];
 
+/// The parts of the outer tag, which are rewritten each by itself.
+const VID: Slot = Slot::new(l::VLAN_TCI.word as usize, 0, 12);
+const PCP: Slot = Slot::new(l::VLAN_TCI.word as usize, 13, 3);
+
 impl<S: Sink> Walk<'_, S> {
     /// Emits what makes the packet what tables see.
     pub(crate) fn commit(&mut self) {
@@ -58,7 +62,8 @@ impl<S: Sink> Walk<'_, S> {
             }
         }
         if !self.commit_tags() {
-            let (tci, mask) = self.rewrite(l::VLAN_TCI).u16();
+            let [vid, pcp] = [VID, PCP].map(|slot| self.rewrite(slot));
+            let (tci, mask) = ((pcp.value << 13 | vid.value) as u16, (pcp.mask << 13 | vid.mask) as u16);
             self.emit(mask != 0, || Set::Vlan { tci, mask });
         }
         let (value, mask) = self.rewrite(l::SKB_PRIORITY).u32();
@@ -84,7 +89,9 @@ impl<S: Sink> Walk<'_, S> {
         let exact = self.out.mask.get(slot) | back;
         self.out.mask.set(slot, exact);
         let (value, old) = (now.flow.get(slot), base.flow.get(slot));
-        let mask = ((value ^ old) | (written ^ was) & !exact) & (written | was);
+        let differs = ((value ^ old) | (written ^ was) & !exact) & (written | was) != 0;
+        // A field is rewritten in all bits that are known: whole fields are cheaper to set, and to read.
+        let mask = if differs { written | exact } else { 0 };
         base.flow.set(slot, value);
         base.written.set(slot, written);
         Rewrite { value: value & mask, mask }
@@ -158,7 +165,11 @@ impl<S: Sink> Walk<'_, S> {
     }
 
     fn commit_arp(&mut self) {
-        let (op, op_mask) = self.rewrite(l::NW_PROTO).u16();
+        // A key has the opcodes below 256; what is set is all 16 bits.
+        let (op, op_mask) = match self.rewrite(l::NW_PROTO).u16() {
+            (op, 0xff) => (op, 0xffff),
+            part => part,
+        };
         let ((spa, spa_mask), (tpa, tpa_mask)) = (self.rewrite(l::NW_SRC).u32(), self.rewrite(l::NW_DST).u32());
         let ((sha, sha_mask), (tha, tha_mask)) = (self.rewrite(l::ARP_SHA).mac(), self.rewrite(l::ARP_THA).mac());
         let any = op_mask != 0 || spa_mask | tpa_mask != 0 || [sha_mask, tha_mask] != [[0; 6]; 2];
@@ -167,6 +178,10 @@ impl<S: Sink> Walk<'_, S> {
 
     fn commit_mpls(&mut self) {
         let (lse, mask) = self.rewrite(l::MPLS0).u32();
+        if let Some(DpAction::PushMpls { lse: pushed, .. }) = self.out.actions.last_mut() {
+            *pushed = *pushed & !mask | lse;
+            return;
+        }
         self.emit(mask != 0, || Set::Mpls { lse, mask });
     }
 

@@ -2,10 +2,10 @@
 
 use dpif::{Action as DpAction, action};
 use flow::layout as l;
-use openflow::action::{Ct, CtZone, Resubmit};
-use openflow::{Action, FieldId, OfPort};
+use openflow::action::{Ct, CtZone};
+use openflow::{Action, FieldId};
 
-use super::{Sink, Walk};
+use super::{Kind, Sink, Walk};
 use crate::recirc::Frame;
 
 impl<S: Sink> Walk<'_, S> {
@@ -38,14 +38,19 @@ impl<S: Sink> Walk<'_, S> {
         }));
         self.st.outputs += 1;
         self.st.epoch += 1;
+        self.tell(Kind::Action, || crate::trace::actions_text(&ct.exec));
         if let Some(table) = ct.table {
-            let again = Action::Resubmit(Resubmit { in_port: OfPort::IN_PORT, table: Some(table), with_ct: false });
-            let frame = Frame { table: table.0, actions: [again].as_slice().into() };
-            // What went on in the tables does not go on in the copy's action set twice: the copy takes it along.
+            self.detail(|| {
+                let fork = "A clone of the packet is forked to recirculate.";
+                format!("{fork} The forked pipeline will be resumed at table {table}.")
+            });
+            let frame = Frame { table: table.0, actions: [].into() };
             if let Some(recirc) = self.recirculate(vec![frame]) {
                 self.out.actions.push(DpAction::Clone(vec![recirc]));
             }
         }
+        self.detail(|| "Sets the packet to an untracked state, and clears all the conntrack fields.".into());
+        self.forget_connection();
     }
 
     pub(crate) fn ct_clear(&mut self) {

@@ -5,7 +5,7 @@ use dpif::{Action as DpAction, DropReason};
 use flow::layout::KEY_WORDS;
 
 use super::walk::Next;
-use super::{Sink, Walk};
+use super::{Kind, Sink, Walk};
 use crate::recirc::{Frame, Frozen};
 
 impl<S: Sink> Walk<'_, S> {
@@ -48,14 +48,24 @@ impl<S: Sink> Walk<'_, S> {
         };
         self.out.stats.push(stats);
         self.st.outputs += 1;
-        self.note(|| format!("     -> recirculates as {:#x}", id.0));
+        let (base, made) = (&self.st.base.flow, self.out.actions.last());
+        self.sink.recirculated(id, || crate::trace::recirculated(base, self.input.flow, made, id));
         Some(DpAction::Recirc(id))
     }
 
     /// Goes on with a packet that came back.
     pub(crate) fn resume(&mut self, frozen: &Frozen) {
-        let name = self.bridge.name.clone();
-        self.note(|| format!("\nResuming in bridge(\"{name}\")"));
+        self.tell_bridge();
+        self.sink.down();
+        self.tell(Kind::Table, || "thaw".into());
+        self.sink.down();
+        for frame in &frozen.frames {
+            self.tell(Kind::Table, || match frame.actions.is_empty() {
+                true => format!("Resuming from table {}", frame.table),
+                false => format!("Restoring actions: {}", crate::trace::actions_text(&frame.actions)),
+            });
+        }
+        self.sink.up(1);
         self.st.set_in_port(frozen.in_port);
         for (word, saved) in self.st.now.flow.w[KEY_WORDS..].iter_mut().zip(&frozen.registers) {
             *word = *saved;
@@ -71,10 +81,13 @@ impl<S: Sink> Walk<'_, S> {
                 break;
             }
             self.st.table = frame.table;
-            if let Next::Table(table) = self.actions(&frame.actions) {
+            if frame.actions.is_empty() {
+                self.table(frame.table, false);
+            } else if let Next::Table(table) = self.actions(&frame.actions) {
                 self.table(table, false);
             }
         }
         self.end_of_pipeline();
+        self.sink.up(1);
     }
 }

@@ -6,7 +6,7 @@ use flow::layout as l;
 use openflow::GroupId;
 use openflow::group_mod::{Bucket, GroupKind, SelectionMethod};
 
-use super::{MAX_LOOKUPS, MAX_NEST, Sink, Walk};
+use super::{Kind, MAX_LOOKUPS, MAX_NEST, Sink, Walk};
 use crate::snapshot::group::Group;
 
 impl<S: Sink> Walk<'_, S> {
@@ -14,7 +14,7 @@ impl<S: Sink> Walk<'_, S> {
         let bridge = self.bridge;
         self.out.deps.things.push(Thing::Group { bridge: bridge.index, group: id.0 });
         let Some(group) = bridge.groups.get(&id) else {
-            self.note(|| "     >> no such group".into());
+            self.warn(|| "no such group".into());
             self.reason(DropReason::Group);
             return;
         };
@@ -54,13 +54,13 @@ impl<S: Sink> Walk<'_, S> {
                 self.out.stats.push(group.stats.clone());
                 self.bucket(group, i);
             }
-            None => self.note(|| "     >> no live bucket".into()),
+            None => self.warn(|| "no live bucket".into()),
         }
     }
 
     fn bucket(&mut self, group: &Group, i: usize) {
         let (bucket, stats) = &group.buckets[i];
-        self.note(|| format!("     -> using bucket {}", bucket.id));
+        self.tell(Kind::Bucket, || format!("bucket {}", bucket.id));
         // Groups of groups multiply; they count as lookups do.
         self.st.lookups += 1;
         if self.st.lookups > MAX_LOOKUPS {
@@ -68,7 +68,9 @@ impl<S: Sink> Walk<'_, S> {
         }
         self.out.stats.push(stats.clone());
         self.st.depth += 1;
+        self.sink.down();
         self.isolated(|w| w.as_action_set(&bucket.actions));
+        self.sink.up(1);
         self.st.depth = self.st.depth.saturating_sub(1);
     }
 

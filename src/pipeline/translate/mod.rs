@@ -32,13 +32,37 @@ mod tests;
 #[cfg(test)]
 mod twin;
 
+use dpif::RecircId;
+use flow::Flow;
+
 pub(crate) use state::State;
 pub(crate) use walk::{Walk, run};
 
-/// Where a translation's story goes. [`Silent`] costs nothing.
+/// Where a translation's story goes: a tree of lines. [`Silent`] costs nothing.
 pub trait Sink {
-    /// Adds a line at `depth` levels of indentation.
-    fn note(&mut self, depth: usize, line: impl FnOnce() -> String);
+    /// Adds a line.
+    fn tell(&mut self, kind: Kind, line: impl FnOnce() -> String);
+    /// What follows is part of the last line.
+    fn down(&mut self);
+    /// Undoes `down`, `levels` times.
+    fn up(&mut self, levels: usize);
+    /// The packet goes round and comes back with that key.
+    fn recirculated(&mut self, id: RecircId, key: impl FnOnce() -> Flow);
+}
+
+/// What a line of the story is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Bridge,
+    Table,
+    Action,
+    Bucket,
+    /// What came of it.
+    Detail,
+    /// What did not work.
+    Warning,
+    /// What ended the translation.
+    Error,
 }
 
 /// Tells no one.
@@ -46,7 +70,13 @@ pub struct Silent;
 
 impl Sink for Silent {
     #[inline]
-    fn note(&mut self, _: usize, _: impl FnOnce() -> String) {}
+    fn tell(&mut self, _: Kind, _: impl FnOnce() -> String) {}
+    #[inline]
+    fn down(&mut self) {}
+    #[inline]
+    fn up(&mut self, _: usize) {}
+    #[inline]
+    fn recirculated(&mut self, _: RecircId, _: impl FnOnce() -> Flow) {}
 }
 
 /// Levels that resubmits to the same or an earlier table may nest (ovs-actions(7), resubmit).

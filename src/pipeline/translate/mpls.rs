@@ -59,14 +59,14 @@ impl<S: Sink> Walk<'_, S> {
             self.st.write(l::MPLS0, ttl - 1, 0xff);
             return Step::Go;
         }
-        self.ttl_exceeded(&[0])
+        self.ttl_exceeded("MPLS", &[])
     }
 
     pub(crate) fn push_mpls(&mut self, ethertype: u16) {
         let lse = if self.has(Prereq::Mpls) {
             let lses = LSES.map(|slot| self.look(slot));
             if lses[2] != 0 {
-                self.note(|| "     -> too many labels".into());
+                self.detail(|| "too many labels".into());
                 self.fail(DropReason::Translation);
                 return;
             }
@@ -103,10 +103,12 @@ impl<S: Sink> Walk<'_, S> {
         if !self.has(Prereq::Mpls) {
             return;
         }
-        let lses = LSES.map(|slot| self.look(slot));
+        // Below the bottom of the stack there is nothing to look at.
+        let bottom = self.look_bits(l::MPLS0, BOS) != 0;
+        let below = if bottom { [0; 2] } else { [l::MPLS1, l::MPLS2].map(|slot| self.look(slot)) };
         self.commit();
-        self.st.put(l::MPLS0, lses[1]);
-        self.st.put(l::MPLS1, lses[2]);
+        self.st.put(l::MPLS0, below[0]);
+        self.st.put(l::MPLS1, below[1]);
         self.st.put(l::MPLS2, 0);
         self.st.put(l::ETH_TYPE, ethertype.into());
         let labels = matches!(ethertype, eth_type::MPLS | eth_type::MPLS_MULTICAST);

@@ -156,7 +156,8 @@ impl<'a> Naive<'a> {
         match action {
             Action::Output { port: OfPort::IN_PORT, .. } => self.port(packet, in_port),
             Action::Output { port: OfPort::FLOOD | OfPort::ALL, .. } => {
-                let ports: Vec<_> = self.bridge.ports.keys().copied().filter(|p| *p != in_port).collect();
+                let all = self.bridge.local_first().map(|p| p.number);
+                let ports: Vec<_> = all.filter(|p| *p != in_port).collect();
                 ports.into_iter().for_each(|p| self.port(packet, p));
             }
             Action::Output { port, .. } if *port != in_port => self.port(packet, *port),
@@ -267,6 +268,8 @@ pub(crate) fn execute(packet: &mut Packet, actions: &[DpAction], sent: &mut Vec<
             DpAction::Set(set) => apply(&mut packet.flow, set),
             DpAction::Clone(steps) => execute(&mut packet.clone(), steps, sent),
             DpAction::Drop(_) => return,
+            // a packet whose TTL is exceeded, for controllers
+            DpAction::Userspace(_) => {}
             other => panic!("{other} is not in this test"),
         }
     }
@@ -306,7 +309,7 @@ fn apply(flow: &mut Flow, set: &Set) {
             put(l::TP_DST, dst.into(), dst_mask.into());
         }
         Set::Arp { op, op_mask, spa, spa_mask, tpa, tpa_mask, sha, sha_mask, tha, tha_mask } => {
-            put(l::NW_PROTO, (*op).into(), (*op_mask).into());
+            put(l::NW_PROTO, (*op).into(), (*op_mask & 0xff).into());
             put(l::NW_SRC, (*spa).into(), (*spa_mask).into());
             put(l::NW_DST, (*tpa).into(), (*tpa_mask).into());
             put(l::ARP_SHA, number(sha), number(sha_mask));

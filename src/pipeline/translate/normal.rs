@@ -27,23 +27,23 @@ impl<S: Sink> Walk<'_, S> {
             None if matches!(in_port, OfPort::NONE | OfPort::CONTROLLER) => None,
             None => {
                 self.out.deps.things.push(Thing::Bridge(bridge.index));
-                return self.stop(DropReason::NoSuchPort, "no such port to come from");
+                return self.stop(DropReason::NoSuchPort, "received packet on unknown port, dropping");
             }
         };
         if let Some(port) = from {
             self.out.deps.things.push(port.device().map_or(Thing::Bridge(bridge.index), Thing::Port));
         }
         if dst & !0xf == RESERVED && !bridge.settings.forward_bpdu {
-            return self.stop(DropReason::ReservedMac, "destination is reserved for the link");
+            return self.stop(DropReason::ReservedMac, "packet has reserved destination MAC, dropping");
         }
         let config = from.map_or(VlanConfig::default(), |p| p.vlan.clone());
         let Some(vlan) = config.input(tci) else {
-            return self.stop(DropReason::Vlan, "VLAN is not admitted on this port");
+            return self.stop(DropReason::Vlan, "VLAN is not admitted on the input port, dropping");
         };
         if bridge.settings.drop_own_source && in_port != OfPort::LOCAL {
             self.out.deps.things.push(Thing::Bridge(bridge.index));
             if bridge.ports.get(&OfPort::LOCAL).is_some_and(|p| p.mac == src && src != 0) {
-                return self.stop(DropReason::OwnMac, "source is the bridge itself");
+                return self.stop(DropReason::OwnMac, "source is the bridge itself, dropping");
             }
         }
         if src & MULTICAST == 0 && from.is_some() {
@@ -51,12 +51,12 @@ impl<S: Sink> Walk<'_, S> {
             self.out.effects.push(effect);
         }
         if dst & MULTICAST != 0 {
-            self.note(|| "     -> multicast destination, flooding".into());
+            self.detail(|| "no learned MAC for destination, flooding".into());
             return self.flood_vlan(vlan, tci);
         }
         self.out.deps.things.push(Thing::Fdb { bridge: bridge.index, vlan, mac: dst });
         let Some(entry) = bridge.fdb.get(FdbKey { vlan, mac: dst }) else {
-            self.note(|| "     -> no learned MAC for destination, flooding".into());
+            self.detail(|| "no learned MAC for destination, flooding".into());
             return self.flood_vlan(vlan, tci);
         };
         let port = entry.port;
@@ -65,7 +65,7 @@ impl<S: Sink> Walk<'_, S> {
         }
         match bridge.ports.get(&port) {
             Some(port) => {
-                self.note(|| "     -> forwarding to learned port".into());
+                self.detail(|| "forwarding to learned port".into());
                 // Its VLANs are looked at, as well as whether it is up.
                 self.out.deps.things.push(port.device().map_or(Thing::Bridge(bridge.index), Thing::Port));
                 self.output_vlan(port, vlan, tci);
@@ -78,7 +78,7 @@ impl<S: Sink> Walk<'_, S> {
     }
 
     fn stop(&mut self, reason: DropReason, why: &str) {
-        self.note(|| format!("     >> {why}"));
+        self.detail(|| why.to_owned());
         self.reason(reason);
     }
 
@@ -86,7 +86,7 @@ impl<S: Sink> Walk<'_, S> {
         let (bridge, in_port) = (self.bridge, self.st.in_port());
         self.out.deps.things.push(Thing::Bridge(bridge.index));
         self.reason(DropReason::InPortOutput);
-        let to = bridge.ports.values().filter(|p| p.number != in_port && p.floods() && p.vlan.carries(vlan));
+        let to = bridge.local_first().filter(|p| p.number != in_port && p.floods() && p.vlan.carries(vlan));
         let mut ports: Vec<&Arc<Port>> = to.collect();
         // Ports that need no other tag first: each change of tag costs the datapath a step.
         ports.sort_by_key(|p| p.vlan.output(vlan, tci) != tci);

@@ -30,7 +30,7 @@ impl<S: Sink> Walk<'_, S> {
 
     fn output_numbered(&mut self, port: OfPort) {
         if port == self.st.in_port() {
-            self.note(|| "     >> skipping output to input port".into());
+            self.warn(|| "skipping output to input port".into());
             self.reason(DropReason::InPortOutput);
         } else {
             self.output_port(port);
@@ -41,7 +41,7 @@ impl<S: Sink> Walk<'_, S> {
         if let Some(value) = self.load(src)
             && let Ok(number) = u16::try_from(value)
         {
-            self.note(|| format!("     >> output port is {}", from16(number)));
+            self.detail(|| format!("output port is {}", from16(number)));
             self.output(from16(number), max_len);
         }
     }
@@ -62,7 +62,7 @@ impl<S: Sink> Walk<'_, S> {
     pub(crate) fn output_port(&mut self, port: OfPort) {
         let bridge = self.bridge;
         let Some(found) = bridge.ports.get(&port) else {
-            self.note(|| format!("     >> no port {port}"));
+            self.warn(|| "Nonexistent output port".into());
             self.out.deps.things.push(Thing::Bridge(bridge.index));
             self.reason(DropReason::NoSuchPort);
             return;
@@ -77,7 +77,7 @@ impl<S: Sink> Walk<'_, S> {
         };
         self.out.deps.things.push(of_port);
         if !port.sends() {
-            self.note(|| format!("     >> port {} does not forward", port.number));
+            self.warn(|| format!("port {} does not forward", port.number));
             self.reason(DropReason::NoSuchPort);
             return;
         }
@@ -88,7 +88,7 @@ impl<S: Sink> Walk<'_, S> {
             }
             (_, Some(peer)) => self.through_patch(peer),
             (_, None) => {
-                self.note(|| "     >> the patch has no peer".into());
+                self.warn(|| "the patch has no peer".into());
                 self.reason(DropReason::NoSuchPort);
             }
         }
@@ -131,7 +131,7 @@ impl<S: Sink> Walk<'_, S> {
         let (bridge, in_port) = (self.bridge, self.st.in_port());
         self.out.deps.things.push(Thing::Bridge(bridge.index));
         self.reason(DropReason::InPortOutput);
-        for port in bridge.ports.values() {
+        for port in bridge.local_first() {
             if self.failed() {
                 break;
             }

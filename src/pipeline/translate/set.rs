@@ -7,7 +7,7 @@ use openflow::Subfield;
 use openflow::action::{PacketInReason, SetField};
 
 use super::walk::Step;
-use super::{MAX_STACK, Sink, Walk};
+use super::{Kind as Line, MAX_STACK, Sink, Walk};
 
 impl<S: Sink> Walk<'_, S> {
     pub(crate) fn set_field(&mut self, set: &SetField) {
@@ -64,6 +64,7 @@ impl<S: Sink> Walk<'_, S> {
     pub(crate) fn copy(&mut self, src: Subfield, dst: Subfield) {
         if let Some(value) = self.load(src) {
             self.store_subfield(dst, value);
+            self.tell_value(dst);
         }
     }
 
@@ -82,11 +83,17 @@ impl<S: Sink> Walk<'_, S> {
     pub(crate) fn pop(&mut self, dst: Subfield) {
         let Some((value, bits)) = self.st.stack.pop() else {
             // OVS logs this and goes on (ovs-actions(7), pop).
-            self.note(|| "     -> the stack is empty".into());
+            self.detail(|| "the stack is empty".into());
             return;
         };
         self.st.stack_bytes -= usize::from(bits).div_ceil(8);
         self.store_subfield(dst, value);
+        self.tell_value(dst);
+    }
+
+    fn tell_value(&mut self, of: Subfield) {
+        let flow = &self.st.now.flow;
+        self.sink.tell(Line::Detail, || crate::trace::value_text(of, flow));
     }
 
     pub(crate) fn dec_ttl(&mut self, controllers: &[u16]) -> Step {
@@ -98,12 +105,14 @@ impl<S: Sink> Walk<'_, S> {
             self.st.put(l::NW_TTL, ttl - 1);
             return Step::Go;
         }
-        self.ttl_exceeded(controllers)
+        let version = if self.has(Prereq::Ipv4) { "IPv4" } else { "IPv6" };
+        self.ttl_exceeded(version, controllers)
     }
 
-    pub(crate) fn ttl_exceeded(&mut self, controllers: &[u16]) -> Step {
-        self.note(|| "     -> TTL exceeded".into());
-        for id in controllers {
+    pub(crate) fn ttl_exceeded(&mut self, what: &str, controllers: &[u16]) -> Step {
+        self.warn(|| format!("{what} decrement TTL exception"));
+        let plain: &[u16] = &[0];
+        for id in if controllers.is_empty() { plain } else { controllers } {
             self.packet_in(*id, u16::MAX, PacketInReason::InvalidTtl, &[]);
         }
         self.reason(DropReason::TtlExceeded);

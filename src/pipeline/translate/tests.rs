@@ -71,7 +71,7 @@ fn normal_learns_and_forwards() {
     let mut w = World::new();
     w.flow(0, 0, Match::default(), vec![output(OfPort::NORMAL)]);
     let out = w.send(&packet(1, 0xa, 0xb));
-    assert_eq!(Actions(&out.actions).to_string(), "2,3,4,100");
+    assert_eq!(Actions(&out.actions).to_string(), "100,2,3,4");
     let out = w.send(&packet(2, 0xb, 0xa));
     assert_eq!(Actions(&out.actions).to_string(), "1");
     let out = w.send(&packet(1, 0xa, 0xb));

@@ -295,7 +295,10 @@ impl World {
     }
 }
 
-fn outcome(packet: &Flow, actions: &[DpAction]) -> Vec<(PortNo, (Vec<u64>, Vec<(u16, u16)>))> {
+/// Ports, and what is sent to each: header words and tags.
+type Outcome = Vec<(PortNo, (Vec<u64>, Vec<(u16, u16)>))>;
+
+fn outcome(packet: &Flow, actions: &[DpAction]) -> Outcome {
     let mut sent = Vec::new();
     execute(&mut Packet::new(packet), actions, &mut sent);
     sent.into_iter().map(|(p, packet)| (p, packet.sent())).collect()

@@ -195,6 +195,13 @@ impl<S: Sink> Walk<'_, S> {
         Some((one_sided | (want.tci ^ have.tci)) & !VLAN_PRESENT)
     }
 
+    /// VID and PCP as far as they have bits in `diff`, each in all bits that are known.
+    fn known_of(&self, tag: &Tag, diff: u16) -> u16 {
+        let own = WORDS.get(usize::from(tag.origin)).map_or(u16::MAX, |(tci, _)| self.out.mask.get64(*tci) as u16);
+        let part = |bits: u16| if diff & bits == 0 { 0 } else { (tag.written | own) & bits };
+        part(0x0fff) | part(0xe000)
+    }
+
     /// Brings the packet's tags to what tables see. True when it did so: the words need no further look.
     pub(crate) fn commit_tags(&mut self) -> bool {
         if self.st.base.tags.is_some() {
@@ -217,7 +224,7 @@ impl<S: Sink> Walk<'_, S> {
         if let (Some(w), Some(h)) = (w, h)
             && let Some(diff) = self.tag_difference(w, h)
         {
-            top_set = Some((w.tci, diff));
+            top_set = Some((w.tci, self.known_of(w, diff)));
             common += 1;
         }
         for _ in common..have.len {

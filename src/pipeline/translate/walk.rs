@@ -10,7 +10,7 @@ use openflow::action::Resubmit;
 use openflow::{Action, OfPort, TableId};
 
 use super::state::View;
-use super::{MAX_DEPTH, MAX_LOOKUPS, MAX_NEST, Sink, State};
+use super::{Kind, MAX_DEPTH, MAX_LOOKUPS, MAX_NEST, Sink, State};
 use crate::recirc::{Frame, Shared};
 use crate::snapshot::table::Rule;
 use crate::snapshot::{Bridge, Snapshot};
@@ -100,8 +100,25 @@ fn always_exact(input: &Input<'_>, mask: &mut Mask) {
 impl<'a, S: Sink> Walk<'a, S> {
     /// Adds a line to the story.
     #[inline]
-    pub(crate) fn note(&mut self, line: impl FnOnce() -> String) {
-        self.sink.note(self.st.nest as usize, line);
+    pub(crate) fn tell(&mut self, kind: Kind, line: impl FnOnce() -> String) {
+        self.sink.tell(kind, line);
+    }
+
+    /// Adds what came of the last line.
+    #[inline]
+    pub(crate) fn detail(&mut self, line: impl FnOnce() -> String) {
+        self.sink.tell(Kind::Detail, line);
+    }
+
+    /// Adds what did not work.
+    #[inline]
+    pub(crate) fn warn(&mut self, line: impl FnOnce() -> String) {
+        self.sink.tell(Kind::Warning, line);
+    }
+
+    pub(crate) fn tell_bridge(&mut self) {
+        let name = &self.bridge.name;
+        self.sink.tell(Kind::Bridge, || format!("bridge(\"{name}\")\n{}", "-".repeat(name.len() + 10)));
     }
 
     /// Remembers why nothing is sent; the first reason counts.
@@ -111,7 +128,7 @@ impl<'a, S: Sink> Walk<'a, S> {
 
     /// Ends the whole translation: nothing of the packet is sent.
     pub(crate) fn fail(&mut self, reason: DropReason) {
-        self.note(|| format!(">>>> {} <<<<", reason.describe()));
+        self.tell(Kind::Error, || reason.describe().trim_end_matches('.').to_owned());
         self.out.drop = Some(reason);
         self.out.actions.clear();
         self.st.outputs = 0;
@@ -165,17 +182,22 @@ impl<'a, S: Sink> Walk<'a, S> {
         let bridge = self.bridge;
         self.st.set_in_port(port);
         self.st.clear_registers();
-        self.note(|| format!("\nbridge(\"{}\")\n{}", bridge.name, "-".repeat(bridge.name.len() + 10)));
+        self.tell_bridge();
+        self.sink.down();
         match bridge.ports.get(&port) {
             Some(p) if !p.receives() => {
-                self.note(|| ">> port is configured not to receive".into());
+                self.warn(|| "port is configured not to receive".into());
                 self.reason(DropReason::Rule);
             }
             _ => {
-                self.table(0, false);
+                let levels = self.tables(0, false);
+                // The action set is told of as part of the first table.
+                self.sink.up(levels - 1);
                 self.end_of_pipeline();
+                self.sink.up(1);
             }
         }
+        self.sink.up(1);
     }
 
     /// Runs the action set, once the tables are done with the packet.
@@ -189,15 +211,26 @@ impl<'a, S: Sink> Walk<'a, S> {
 
     /// Looks the packet up in `table` and in what that leads to.
     pub(crate) fn table(&mut self, table: u8, resubmitted: bool) {
+        let levels = self.tables(table, resubmitted);
+        self.sink.up(levels);
+    }
+
+    /// As [`Walk::table`]; returns how many levels down the story is then.
+    fn tables(&mut self, table: u8, resubmitted: bool) -> usize {
+        let mut levels = 0;
         let saved = self.st.table;
         let mut next = Next::Table(table);
         let mut quiet = resubmitted;
         while let Next::Table(table) = next {
             self.st.table = table;
-            next = match self.lookup(table) {
+            let found = self.lookup(table);
+            levels += 1;
+            self.sink.down();
+            next = match found {
                 Some(rule) => self.rule(rule),
                 None => {
                     // A miss after a resubmit does nothing; one in the pipeline proper drops.
+                    self.tell(Kind::Action, || "drop".into());
                     if !quiet {
                         self.reason(DropReason::TableMiss);
                     }
@@ -207,12 +240,13 @@ impl<'a, S: Sink> Walk<'a, S> {
             quiet = false;
         }
         self.st.table = saved;
+        levels
     }
 
     fn rule(&mut self, rule: &'a Arc<Rule>) -> Next {
         let actions: &'a [Action] = &rule.actions;
         if actions.is_empty() {
-            self.note(|| "    drop".into());
+            self.tell(Kind::Action, || "drop".into());
             self.reason(DropReason::Rule);
         }
         self.st.nest += 1;
@@ -241,13 +275,13 @@ impl<'a, S: Sink> Walk<'a, S> {
         match (rule, table) {
             (Some(rule), _) => {
                 self.out.stats.push(rule.stats.clone());
-                self.note(|| crate::trace::rule_line(number, rule));
+                self.tell(Kind::Table, || crate::trace::rule_line(number, rule));
             }
             (None, table) => {
                 if let Some(table) = table {
                     self.out.stats.push(table.missed.clone());
                 }
-                self.note(|| format!("{number:2}. No match."));
+                self.tell(Kind::Table, || format!("{number:2}. No match."));
             }
         }
         rule
@@ -295,9 +329,7 @@ impl<'a, S: Sink> Walk<'a, S> {
     }
 
     fn action(&mut self, action: &Action) -> Step {
-        if !matches!(action, Action::Resubmit(_) | Action::GotoTable(_)) {
-            self.note(|| format!("    {}", crate::trace::action_text(action)));
-        }
+        self.tell(Kind::Action, || crate::trace::action_text(action));
         match action {
             Action::Output { port, max_len } => self.output(*port, *max_len),
             Action::OutputReg { src, max_len } => self.output_register(*src, *max_len),
@@ -359,7 +391,6 @@ impl<'a, S: Sink> Walk<'a, S> {
 
     fn resubmit(&mut self, resubmit: &Resubmit) -> Step {
         let table = resubmit.table.unwrap_or(TableId(self.st.table)).0;
-        self.note(|| format!("    {}", crate::trace::action_text(&Action::Resubmit(*resubmit))));
         let keep = resubmit.in_port == OfPort::IN_PORT || resubmit.in_port == self.st.in_port();
         let deepens = table <= self.st.table;
         if deepens && self.st.depth >= MAX_DEPTH || self.st.nest >= MAX_NEST {

@@ -379,7 +379,9 @@ pub fn format_flow(flow: &Flow, names: &dyn Names) -> String {
 /// Exact on every field that a packet like `flow` has.
 pub fn packet_mask(flow: &Flow) -> Mask {
     let mut mask = Mask::default();
-    for f in Field::all().filter(|f| f.kind != Kind::TunMetadata && f.slot.width != 0) {
+    // Wide registers are other names of the 32-bit ones.
+    let twice = |f: &Field| (FieldId::Xreg0..=FieldId::Xxreg7).contains(&f.id);
+    for f in Field::all().filter(|f| f.kind != Kind::TunMetadata && f.slot.width != 0 && !twice(f)) {
         use crate::fields::Prereq as P;
         let wanted = match f.prereq {
             P::None | P::Ct | P::CtIpv4 | P::CtIpv6 => f.id == FieldId::InPort || flow.get(f.slot) != 0,

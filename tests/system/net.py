@@ -30,7 +30,8 @@ class Host:
         run("ip", "netns", "add", name)
         run("ip", "link", "add", self.port, "type", "veth", "peer", "name", "eth0", "netns", name)
         run("ip", "link", "set", self.port, "up")
-        # no packets of the kernel's own
+        # no packets of the kernel's own, and no answers from this machine's own addresses
+        run("ip", "link", "set", self.port, "arp", "off")
         self.sysctl("net.ipv6.conf.all.disable_ipv6=1")
         run("sysctl", "-qw", f"net.ipv6.conf.{self.port}.disable_ipv6=1")
         if own_mac:
@@ -98,12 +99,15 @@ class Host:
         until("iperf3's server", lambda: "5201" in self.exec("ss", "-Hltn", "sport = :5201").stdout)
         return server
 
-    def iperf(self, case, other, *more, seconds=1, to=None):
+    def iperf(self, case, other, *more, to=None):
         """Bytes that arrived in a TCP transfer to `other`."""
         server = other.serve_iperf(case)
-        done = self.exec("iperf3", "-J", "-c", to or other.address, "-t", str(seconds), "--connect-timeout", "5000", *more,
-                         check=False, timeout=30)
-        report = json.loads(done.stdout)
+        done = self.exec("iperf3", "-J", "-c", to or other.address, "-t", "1", *more,
+                         "--connect-timeout", "5000", check=False, timeout=30)
+        try:
+            report = json.loads(done.stdout)
+        except json.JSONDecodeError:
+            raise AssertionError(f"iperf3: {done.stdout[:200]}{done.stderr[-200:]}") from None
         if "error" in report:
             raise AssertionError(f"iperf3: {report['error']}")
         server.wait(10)

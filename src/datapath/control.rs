@@ -169,7 +169,10 @@ impl Control {
             events: self.events.clone(),
             counters: Arc::new(WorkerCounters::default()),
         };
-        self.links.push(link.clone());
+        let reader = self.translate.reader(name);
+        let seed = self.seed ^ (id as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let worker = Worker::new(link.clone(), reader, self.limits, seed)?;
+        self.links.push(link);
         if fast {
             self.fast.push(id);
         }
@@ -179,9 +182,7 @@ impl Control {
         for (port, owner) in ports {
             self.reach(port, id, owner);
         }
-        let reader = self.translate.reader(name);
-        let seed = self.seed ^ (id as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        Ok((WorkerId(id), Worker::new(link, reader, self.limits, seed)))
+        Ok((WorkerId(id), worker))
     }
 
     /// Names of the workers by number, with their counters.

@@ -310,10 +310,16 @@ impl Rig {
         self.wait(ticket)
     }
 
-    /// Every packet has one fate.
-    pub(crate) fn check_fates(&self) {
+    /// The same of the workers alone, when a port was removed.
+    pub(crate) fn check_fates_of_totals(&self) {
         let t = self.control.totals();
         assert_eq!(t.received, t.forwarded + t.consumed + t.drops() + t.parked, "{t:?}");
+    }
+
+    /// Every packet has one fate.
+    pub(crate) fn check_fates(&self) {
+        self.check_fates_of_totals();
+        let t = self.control.totals();
         let mut sum = 0;
         for (no, _) in self.control.ports() {
             let f = self.control.port_figures(no).unwrap().fates;

@@ -7,6 +7,7 @@ use base::ring::Ring;
 use dpif::{DropReason, PortNo};
 use packet::burst::BURST;
 use packet::device::{TxCaps, TxQueue};
+use packet::offload::{Failure, Resolved, ready, resolve};
 use packet::{Burst, Frame};
 
 use crate::fate::{COPY, Fates};
@@ -151,7 +152,7 @@ impl Tx {
     #[inline]
     pub(crate) fn output(&mut self, port: u32, frame: Frame, slot: u16) {
         let shape = Shape::of(&frame);
-        let Some(Some(p)) = self.ports.get_mut(port as usize) else {
+        let Some(Some(p)) = self.ports.get(port as usize) else {
             self.fates.dropped(slot, DropReason::NoSuchPort, 1);
             return;
         };
@@ -159,25 +160,59 @@ impl Tx {
             self.output_special(port, frame, slot);
             return;
         }
-        if p.burst.is_full() {
-            flush(p, &self.fates);
-        }
-        if p.burst.is_empty() {
-            self.dirty.push(port);
-        }
-        p.put(frame, slot, shape.bytes);
+        self.buffer(port, frame, slot);
     }
 
-    /// A frame that the device may not take as it is.
+    /// A frame that the device may not take as it is: made so, or cut into several, whose last has the fate.
     #[cold]
     fn output_special(&mut self, port: u32, frame: Frame, slot: u16) {
         let Some(Some(p)) = self.ports.get_mut(port as usize) else { return };
-        let (frame, reason) = fit(frame, &p.caps);
-        let Some(frame) = frame else {
-            p.counters.errors.add(1);
-            self.fates.dropped(slot, reason, 1);
+        if ready(&frame, &p.caps) {
+            self.buffer(port, frame, slot);
             return;
+        }
+        match resolve(frame, &p.caps) {
+            Ok(Resolved::Frame(frame)) => self.buffer(port, frame, slot),
+            Ok(Resolved::Segments(segments)) => {
+                let mut before: Option<Frame> = None;
+                for segment in segments {
+                    match segment {
+                        Ok(segment) => {
+                            if let Some(frame) = before.replace(segment) {
+                                self.buffer(port, frame, COPY);
+                            }
+                        }
+                        Err(failure) => {
+                            self.fail(port, slot, failure);
+                            return;
+                        }
+                    }
+                }
+                if let Some(frame) = before {
+                    self.buffer(port, frame, slot);
+                }
+            }
+            Err(failure) => self.fail(port, slot, failure),
+        }
+    }
+
+    fn fail(&mut self, port: u32, slot: u16, failure: Failure) {
+        if let Some(Some(p)) = self.ports.get(port as usize) {
+            p.counters.errors.add(1);
+        }
+        let reason = match failure {
+            Failure::Malformed | Failure::TooMany => DropReason::Malformed,
+            Failure::TooLong => DropReason::Oversized,
+            Failure::Unsupported => DropReason::Unsupported,
+            Failure::NoBuffer => DropReason::NoBuffer,
         };
+        self.fates.dropped(slot, reason, 1);
+    }
+
+    /// Buffers a frame that the device takes.
+    #[inline]
+    fn buffer(&mut self, port: u32, frame: Frame, slot: u16) {
+        let Some(Some(p)) = self.ports.get_mut(port as usize) else { return };
         if p.burst.is_full() {
             flush(p, &self.fates);
         }
@@ -219,18 +254,6 @@ impl TxPort {
         let full = self.burst.push(frame);
         debug_assert!(full.is_ok());
     }
-}
-
-/// Makes a frame such that a device of `caps` takes it, or says why it can't.
-fn fit(frame: Frame, caps: &TxCaps) -> (Option<Frame>, DropReason) {
-    let segmented = frame.offload().segment.is_some() && caps.tso;
-    if frame.len() > caps.max_frame as usize && !segmented {
-        return (None, DropReason::Oversized);
-    }
-    if !frame.is_linear() && !caps.multi_segment {
-        return (frame.linearize(), DropReason::NoBuffer);
-    }
-    (Some(frame), DropReason::TxError)
 }
 
 /// Hands the buffered frames to the sink and settles their fates.

@@ -1,5 +1,7 @@
 //! All megaflows of a worker: making, finding, folding and removing them.
 
+use std::io;
+
 use base::clock::Instant;
 use dpif::{PortNo, Translation};
 use flow::layout::{IN_PORT, KEY_WORDS, RECIRC_ID, TIERS_BITS, TIERS_WORD};
@@ -52,17 +54,25 @@ pub(crate) struct Flows {
 }
 
 impl Flows {
-    pub(crate) fn new(limits: Limits, seed: u64) -> Flows {
-        Flows {
-            slab: Slab::new(),
-            signatures: SignatureCache::new(),
+    pub(crate) fn new(limits: Limits, seed: u64) -> io::Result<Flows> {
+        Ok(Flows {
+            slab: Slab::new(limits.megaflows)?,
+            signatures: SignatureCache::new()?,
             ports: Vec::new(),
             programs: Programs::default(),
             limits,
             seed,
             burst: 0,
             hand: 0,
+        })
+    }
+
+    pub(crate) fn set_limits(&mut self, limits: Limits) {
+        if !limits.caches {
+            self.flush(None);
         }
+        self.slab.reserve(limits.megaflows);
+        self.limits = limits;
     }
 
     #[inline(always)]
@@ -107,7 +117,7 @@ impl Flows {
         now: Instant,
         counters: &WorkerCounters,
     ) -> Option<u32> {
-        while self.slab.len() >= self.limits.megaflows {
+        while self.slab.len() >= self.limits.megaflows || self.slab.is_full() {
             let victim = self.victim()?;
             self.remove(victim);
             counters.evicted.add(1);
@@ -166,7 +176,6 @@ impl Flows {
             port.index.add(&cold.deps, index, hot.generation);
         }
         port.megaflows += 1;
-        self.signatures.fit(self.slab.len());
         Some(index)
     }
 

@@ -37,6 +37,8 @@ pub(crate) struct Space {
     pub(crate) depth: Depth,
     /// Only ethertype, VLAN tags and fragment bits matter.
     pub(crate) simple: bool,
+    /// Only words 1 to 4 of the first tier have bits that can be other than 0, beside the id.
+    narrow: bool,
     /// Mask numbers, busiest first.
     order: Vec<u16>,
     lookups: u32,
@@ -51,6 +53,7 @@ impl Space {
             tiers: 0,
             depth: Depth::Simple,
             simple: true,
+            narrow: true,
             order: Vec::new(),
             lookups: 0,
             classes: [Class::default(); CLASSES],
@@ -70,12 +73,18 @@ impl Space {
             self.classes = [Class::default(); CLASSES];
         }
         self.simple = simple;
+        // the ports there are carry Ethernet: PACKET_TYPE is 0 and need not be hashed
+        let rest = self.union[5] | self.union[6] & !PACKET_TYPE.bits() | self.union[7];
+        self.narrow = self.tiers == 0 && rest == 0;
         self.union_full = union;
     }
 
     /// The hash of a packet in the signature cache.
     #[inline(always)]
     pub(crate) fn hash(&self, base: &Base, key: &Key, seed: u64) -> u64 {
+        if self.narrow {
+            return hash::narrow(base, &self.union, seed);
+        }
         let h = masked(base, &self.union, seed);
         if self.tiers == 0 {
             return h;

@@ -3,6 +3,10 @@
 //! An entry is a hint. Whoever follows it compares the packet with the megaflow under the megaflow's own mask, so a
 //! collision or an entry of a megaflow that is gone costs time and nothing else.
 
+use std::io;
+
+use base::pages::HugeVec;
+
 use super::NONE;
 
 const WAYS: usize = 4;
@@ -14,15 +18,15 @@ const MAX: usize = 1 << 20;
 
 pub(crate) struct SignatureCache {
     /// Signature in the upper half, megaflow index plus one in the lower; 0 is empty.
-    sets: Box<[Set]>,
+    sets: HugeVec<Set>,
     turn: u32,
     /// Entries written over others since it last grew.
     pushed_out: usize,
 }
 
 impl SignatureCache {
-    pub(crate) fn new() -> SignatureCache {
-        SignatureCache { sets: vec![[0; WAYS]; MIN / WAYS].into_boxed_slice(), turn: 0, pushed_out: 0 }
+    pub(crate) fn new() -> io::Result<SignatureCache> {
+        Ok(SignatureCache { sets: HugeVec::new(MIN / WAYS)?, turn: 0, pushed_out: 0 })
     }
 
     #[inline(always)]
@@ -41,14 +45,14 @@ impl SignatureCache {
     #[inline(always)]
     pub(crate) fn find(&self, hash: u64) -> u32 {
         let Some(set) = self.sets.get(self.at(hash)) else { return NONE };
-        let signature = hash >> 32;
+        // without branches: which way it is in is as random as the flows are. Two ways never have the same signature.
         let mut found = 0;
         for entry in set {
-            if entry >> 32 == signature {
-                found = *entry as u32;
-            }
+            let differs = (entry ^ hash) >> 32;
+            // all ones where the upper halves agree
+            found |= *entry & (differs.wrapping_sub(1) as i64 >> 63) as u64;
         }
-        found.wrapping_sub(1)
+        (found as u32).wrapping_sub(1)
     }
 
     /// Remembers `index` for the hash: over the entry of the same signature, an empty one, or any.
@@ -79,8 +83,10 @@ impl SignatureCache {
         if wanted > entries && entries < MAX {
             // by four at least, so that a growing number of megaflows does not empty the cache again and again
             let entries = wanted.max(entries * 4).min(MAX);
-            self.sets = vec![[0; WAYS]; entries / WAYS].into_boxed_slice();
             self.pushed_out = 0;
+            if let Ok(sets) = HugeVec::new(entries / WAYS) {
+                self.sets = sets;
+            }
         }
     }
 }

@@ -1,15 +1,18 @@
 //! Where megaflows live: two cache lines each that packets touch, and the rest apart.
 
+use std::io;
 use std::sync::Arc;
 
+use base::pages::HugeVec;
 use dpif::{Deps, DropReason, Effect, FlowStats};
 use flow::layout::TIER_WORDS;
 use flow::{Flow, Key, Mask};
+use zerocopy::FromZeros;
 
 use super::hash::Base;
 
 /// What a packet touches of a megaflow. The first line decides whether it matches, the second is written when it does.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, FromZeros)]
 #[repr(C, align(128))]
 pub(crate) struct Hot {
     /// The masked first tier, but for word 0: recirculation id (32 bits), slot of the in_port (16), mask number (16).
@@ -34,6 +37,18 @@ pub(crate) struct Hot {
 }
 
 const _: () = assert!(size_of::<Hot>() == 128);
+
+impl Hot {
+    /// Packets hit it.
+    #[inline(always)]
+    pub(crate) fn count(&mut self, packets: u64, bytes: u64, now: u64, burst: u32) {
+        self.packets += packets;
+        self.bytes += bytes;
+        self.used = now;
+        self.burst = burst;
+        self.referenced = true;
+    }
+}
 
 /// Bit of [`Hot::action`]: send as it is to the port in the other bits.
 pub(crate) const OUTPUT: u32 = 1 << 31;
@@ -63,15 +78,37 @@ pub(crate) struct Cold {
 
 /// Megaflows by index. Indexes are used again; [`Hot::generation`] tells.
 pub(crate) struct Slab {
-    hot: Vec<Hot>,
+    /// Address space for as many as there may be; memory comes when they are used.
+    hot: HugeVec<Hot>,
+    /// Places of `hot` that were ever used.
+    used: u32,
     cold: Vec<Option<Box<Cold>>>,
     free: Vec<u32>,
     live: usize,
 }
 
 impl Slab {
-    pub(crate) fn new() -> Slab {
-        Slab { hot: Vec::new(), cold: Vec::new(), free: Vec::new(), live: 0 }
+    /// Room for `most` megaflows. Fails when the address space is short.
+    pub(crate) fn new(most: usize) -> io::Result<Slab> {
+        let hot = HugeVec::new(most.max(1024))?;
+        Ok(Slab { hot, used: 0, cold: Vec::new(), free: Vec::new(), live: 0 })
+    }
+
+    /// Makes room for `most` megaflows if there is address space.
+    pub(crate) fn reserve(&mut self, most: usize) {
+        if most > self.hot.len()
+            && let Ok(mut hot) = HugeVec::<Hot>::new(most)
+        {
+            for (to, from) in hot.iter_mut().zip(self.hot.iter()) {
+                to.clone_from(from);
+            }
+            self.hot = hot;
+        }
+    }
+
+    /// Whether no place is left.
+    pub(crate) fn is_full(&self) -> bool {
+        self.free.is_empty() && self.used as usize >= self.hot.len()
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -80,7 +117,7 @@ impl Slab {
 
     /// Places that were ever used: indexes are below it.
     pub(crate) fn places(&self) -> u32 {
-        self.hot.len() as u32
+        self.used
     }
 
     #[inline(always)]
@@ -109,7 +146,7 @@ impl Slab {
         Some((self.hot.get_mut(index as usize)?, self.cold.get_mut(index as usize)?.as_deref_mut()?))
     }
 
-    /// Stores a megaflow; its generation is set here.
+    /// Stores a megaflow, when not full; its generation is set here.
     pub(crate) fn insert(&mut self, mut hot: Hot, cold: Box<Cold>) -> u32 {
         self.live += 1;
         hot.live = true;
@@ -121,10 +158,14 @@ impl Slab {
             *c = Some(cold);
             return index;
         }
+        let index = self.used;
         hot.generation = 1;
-        self.hot.push(hot);
+        if let Some(h) = self.hot.get_mut(index as usize) {
+            *h = hot;
+        }
         self.cold.push(Some(cold));
-        (self.hot.len() - 1) as u32
+        self.used += 1;
+        index
     }
 
     /// Takes a megaflow out. Its line stops matching anything.

@@ -89,8 +89,18 @@ impl Core {
                 let index = port.spaces[0].class(class, &self.flows.slab);
                 if index != NONE {
                     self.out.tx.fates.worker.hit_simple.add(n as u64);
-                    batch.found.get_mut(..n).unwrap_or_default().fill(index);
-                    self.execute(batch, slot, n, shape);
+                    let stamp = port.pending.now();
+                    let (now, number) = (self.now.as_nanos(), self.flows.burst);
+                    if let Some(hot) = self.flows.slab.get_mut(index)
+                        && hot.stamp == stamp
+                        && hot.action & OUTPUT != 0
+                    {
+                        hot.count(n as u64, shape.bytes, now, number);
+                        self.out.tx.output_burst(hot.action & !OUTPUT, &mut batch.burst, slot, shape);
+                    } else {
+                        batch.found.get_mut(..n).unwrap_or_default().fill(index);
+                        self.execute(batch, slot, n, shape);
+                    }
                     return;
                 }
             }
@@ -238,11 +248,7 @@ impl Core {
             }
             let mut action = MISSED;
             if let Some(hot) = hot {
-                hot.packets += (j - i) as u64;
-                hot.bytes += bytes;
-                hot.used = now;
-                hot.burst = number;
-                hot.referenced = true;
+                hot.count((j - i) as u64, bytes, now, number);
                 action = hot.action;
             }
             batch.actions.get_mut(i..j).unwrap_or_default().fill(action);

@@ -152,12 +152,7 @@ impl Worker {
                 let sink = self.core.out.tx.remove(port);
                 self.answer(ticket, Answer::Tx(sink));
             }
-            Command::Limits(limits) => {
-                if !limits.caches {
-                    self.core.flows.flush(None);
-                }
-                self.core.flows.limits = limits;
-            }
+            Command::Limits(limits) => self.core.flows.set_limits(limits),
             Command::VlanLimit(limit) => {
                 self.core.flows.flush(None);
                 self.core.out.vlan_limit = limit;

@@ -129,11 +129,7 @@ impl Core {
     /// Counts a packet of a megaflow and runs its actions.
     fn hit(&mut self, index: u32, waiting: Waiting) {
         let Some(hot) = self.flows.slab.get_mut(index) else { return };
-        hot.packets += 1;
-        hot.bytes += waiting.frame.len() as u64;
-        hot.used = self.now.as_nanos();
-        hot.burst = self.flows.burst;
-        hot.referenced = true;
+        hot.count(1, waiting.frame.len() as u64, self.now.as_nanos(), self.flows.burst);
         let action = hot.action;
         self.program(action, waiting);
     }

@@ -14,6 +14,7 @@ mod tests;
 mod twin;
 
 use std::collections::VecDeque;
+use std::io;
 use std::os::fd::RawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -102,11 +103,11 @@ pub(crate) struct Core {
 }
 
 impl Worker {
-    pub(crate) fn new(link: Link, mut reader: Box<dyn Reader>, limits: Limits, seed: u64) -> Worker {
+    pub(crate) fn new(link: Link, mut reader: Box<dyn Reader>, limits: Limits, seed: u64) -> io::Result<Worker> {
         let version = reader.refresh();
         let fates = Fates { worker: link.counters.clone(), ports: Vec::new() };
         let core = Core {
-            flows: Flows::new(limits, seed),
+            flows: Flows::new(limits, seed)?,
             out: Out::new(Tx::new(fates), reader),
             translation: Translation::default(),
             key: Box::default(),
@@ -119,7 +120,7 @@ impl Worker {
             now: Instant::ZERO,
             sweep: sweep::Sweep::default(),
         };
-        Worker { link, rx: Vec::new(), batch: Batch::new(), core, outbox: VecDeque::new(), dump: None }
+        Ok(Worker { link, rx: Vec::new(), batch: Batch::new(), core, outbox: VecDeque::new(), dump: None })
     }
 
     /// Its name, for threads and logs.

@@ -61,7 +61,7 @@ impl Packet {
                 bytes.extend(&rest[12..]);
                 return Frame::from_slice(&bytes);
             }
-            9 => return Frame::from_slice(&data[..10].to_vec()),
+            9 => return Frame::from_slice(&data[..10]),
             10 => data[0] = 6,
             // IPv6 with a UDP payload
             11 => {

@@ -61,7 +61,7 @@ class Generator:
             return
         self.socket = folder / "memif.sock"
         self.process = subprocess.Popen(
-            ["dpdk-testpmd", "-l", "0", "--main-lcore", "0", "--lcores", "0,1@0", "-n", "1", "--no-pci", "--in-memory", "--vdev",
+            ["dpdk-testpmd", "--lcores", "0@0,1@0", "--main-lcore", "0", "-n", "1", "--no-pci", "--in-memory", "--vdev",
              f"net_memif0,role=server,socket={self.socket},socket-abstract=no,bsize=2048,rsize=11", "--", "--nb-cores=1",
              "--forward-mode=flowgen", f"--flowgen-flows={case.flows}", "--total-num-mbufs=20000", "--no-lsc-interrupt",
              "--stats-period", "3600"],

@@ -5,7 +5,7 @@ use dpif::action::Ports;
 use packet::Frame;
 
 use super::Done;
-use super::locate::{BAD, be16, be32, fix16, headers, l3, l4, put, udp_zero};
+use super::locate::{BAD, be16, be32, fix16, headers, ip_end, l3, l4, put, udp_zero};
 
 pub(super) fn set_ports(frame: &mut Frame, proto: u8, ports: &Ports) -> Done {
     rewrite_ports(headers(frame), proto, ports).ok_or(BAD)
@@ -39,9 +39,9 @@ fn rewrite_ports(data: &mut [u8], proto: u8, ports: &Ports) -> Option<()> {
     Some(())
 }
 
-/// CRC32c (RFC 9260 appendix A) of an SCTP packet to the end of the first segment, its checksum field read as 0.
+/// CRC32c (RFC 9260 appendix A) of an SCTP packet, its checksum field read as 0. None when the packet is not all in the first segment.
 fn crc(data: &[u8], at: usize) -> Option<u32> {
-    let packet = data.get(at..)?;
+    let packet = data.get(at..ip_end(data)?)?;
     let mut crc = !0u32;
     for (i, byte) in packet.iter().enumerate() {
         crc ^= u32::from(if (8..12).contains(&i) { 0 } else { *byte });

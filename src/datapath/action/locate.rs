@@ -74,6 +74,15 @@ pub(super) fn ipv6(data: &[u8]) -> Option<usize> {
     (l3.kind == 0x86dd && data.get(l3.at)? >> 4 == 6 && data.len() >= l3.at + 40).then_some(l3.at)
 }
 
+/// Where an IP packet ends by its own account; padding may follow.
+pub(super) fn ip_end(data: &[u8]) -> Option<usize> {
+    if let Some((at, _)) = ipv4(data) {
+        return Some(at + usize::from(be16(data, at + 2)?));
+    }
+    let at = ipv6(data)?;
+    Some(at + 40 + usize::from(be16(data, at + 4)?))
+}
+
 /// The transport header of an IP packet.
 pub(super) fn l4(data: &[u8]) -> Option<L4> {
     if let Some((at, len)) = ipv4(data) {

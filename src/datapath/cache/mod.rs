@@ -4,6 +4,7 @@ pub(crate) mod flows;
 pub(crate) mod hash;
 pub(crate) mod index;
 pub(crate) mod port;
+pub(crate) mod shape;
 pub(crate) mod signature;
 pub(crate) mod slab;
 pub(crate) mod tuple;

@@ -3,6 +3,7 @@
 use flow::{Key, Mask};
 
 use super::hash::{self, Base};
+use super::shape::Shape;
 use super::slab::{self, ID_BITS, Slab};
 use super::{NONE, hash::masked};
 
@@ -24,6 +25,8 @@ pub(crate) struct Subtable {
     pub(crate) empty_since: u64,
     /// Megaflows in it with a table lookup of rewritten fields: no exact probe finds them.
     pub(crate) rewriters: u32,
+    /// Ways in by bits that rules share with the mask.
+    pub(crate) shapes: Vec<Shape>,
 }
 
 impl Subtable {
@@ -33,7 +36,18 @@ impl Subtable {
         base[flow::layout::TIERS_WORD] &= !flow::layout::TIERS_BITS;
         let tiers = hash::tiers(&mask);
         let table = vec![0; 16].into_boxed_slice();
-        Subtable { base, mask, tiers, recirculated, table, len: 0, hits: 0, empty_since: 0, rewriters: 0 }
+        Subtable {
+            base,
+            mask,
+            tiers,
+            recirculated,
+            table,
+            len: 0,
+            hits: 0,
+            empty_since: 0,
+            rewriters: 0,
+            shapes: Vec::new(),
+        }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -78,6 +92,12 @@ impl Subtable {
         self.place(hash, index);
         self.len += 1;
         self.empty_since = 0;
+        self.shapes.iter_mut().for_each(|shape| shape.add(index, slab));
+    }
+
+    /// The indexes of its megaflows.
+    pub(crate) fn indexes(&self) -> impl Iterator<Item = u32> + '_ {
+        self.table.iter().filter(|e| **e != 0).map(|e| (*e as u32).wrapping_sub(1))
     }
 
     fn place(&mut self, hash: u64, index: u32) {
@@ -116,6 +136,7 @@ impl Subtable {
             }
         }
         self.len -= 1;
+        self.shapes.iter_mut().for_each(|shape| shape.remove(index, slab));
         let mut hole = at;
         loop {
             at = (at + 1) & last;

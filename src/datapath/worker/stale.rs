@@ -1,16 +1,17 @@
 //! Keeping megaflows true: what a new version changed is applied to a port's caches before its next packet is looked up.
 //!
 //! A change that names what it touches (a rule gone, an FDB entry) is looked up in the port's index. An added rule is
-//! probed for in each subtable whose mask it covers: there one megaflow at most can be concerned. What is left waits in
-//! the port's list of pending changes, and a megaflow is checked against it when it is hit.
+//! probed for in each subtable whose mask it covers: there one megaflow at most can be concerned. In others an index by
+//! the bits that both masks have finds the megaflows in question. What is left (a mask's first rules, rules that concern
+//! many megaflows, lookups of rewritten fields) waits in the port's list of pending changes, and a megaflow is checked
+//! against it when it is hit.
 
 use dpif::Change;
 use flow::layout::{FRAG_ANY, FRAG_LATER, KEY_WORDS, NW_FRAG, PACKET_TYPE};
 use flow::{Flow, Key, Match};
 
 use super::Core;
-use crate::cache::NONE;
-use crate::cache::slab::ID_BITS;
+use crate::cache::slab::{Cold, ID_BITS};
 use crate::cache::tuple::Subtable;
 
 /// Concerns all subtables.
@@ -84,16 +85,27 @@ impl Core {
             if table.len() == 0 {
                 continue;
             }
-            let Some(probes) = probes(table, matching, port.id()) else {
-                self.pend(slot, number as u16, change.clone());
-                continue;
+            let seed = self.flows.seed;
+            let candidates = match probes(table, matching, port.id()) {
+                Some(probes) => {
+                    Some(probes.iter().map(|key| table.find(key.base(), key, seed, &self.flows.slab)).collect())
+                }
+                None if table.rewriters != 0 => None,
+                None => {
+                    let Some(Some(port)) = self.flows.ports.get_mut(usize::from(slot)) else { return };
+                    let Some(Some(table)) = port.tables.get_mut(number) else { continue };
+                    table.alike(matching, &self.flows.slab, AT_ONCE)
+                }
             };
-            let mut hits = [NONE; 3];
-            for (key, hit) in probes.iter().zip(&mut hits) {
-                *hit = table.find(key.base(), key, self.flows.seed, &self.flows.slab);
-            }
-            for index in hits {
-                let touched = |c: &crate::cache::slab::Cold| c.deps.touched_by(change, &c.key, &c.mask);
+            let candidates: Vec<u32> = match candidates {
+                Some(candidates) => candidates,
+                None => {
+                    self.pend(slot, number as u16, change.clone());
+                    continue;
+                }
+            };
+            for index in candidates {
+                let touched = |c: &Cold| c.deps.touched_by(change, &c.key, &c.mask);
                 if self.flows.slab.cold(index).is_some_and(touched) {
                     self.stale(index);
                 }

@@ -68,8 +68,11 @@ fn action_text(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let Ok(actions) = openflow::action::parse_actions(text, &NoNames) else { return };
     let printed = openflow::action::actions_text(&actions, &NoNames);
-    let again = openflow::action::parse_actions(&printed, &NoNames);
-    assert_eq!(again.as_ref().map(|a| openflow::action::actions_text(a, &NoNames)), Ok(printed.clone()), "{printed}");
+    match openflow::action::parse_actions(&printed, &NoNames) {
+        Ok(again) => assert_eq!(openflow::action::actions_text(&again, &NoNames), printed),
+        // the stock program prints a value without any bit so, and does not read it either
+        Err(e) => assert!(printed.contains("ANY->"), "{printed}: {e:?}"),
+    }
 }
 
 /// A well-formed frame of which the first bytes choose the shape, cut into TCP segments and summed in software: whatever

@@ -54,7 +54,7 @@ pub fn call(path: &Path, method: &str, arguments: &[String]) -> Result<String, C
     stream.read_to_end(&mut text).map_err(io)?;
     let answer: Answer = serde_json::from_slice(&text).map_err(|_| CallError::Answer { path: path.to_path_buf() })?;
     match answer {
-        Answer { error: Some(e), .. } => Err(CallError::Refused(e)),
+        Answer { error: Some(e), .. } => Err(CallError::Refused(e.trim_end().to_owned())),
         Answer { result: Some(r), .. } => Ok(r),
         Answer { .. } => Err(CallError::Answer { path: path.to_path_buf() }),
     }

@@ -83,6 +83,14 @@ impl Drop for Server {
     }
 }
 
+/// Text as clients print it: they add no newline of their own.
+fn ended(mut text: String) -> String {
+    if !text.is_empty() && !text.ends_with('\n') {
+        text.push('\n');
+    }
+    text
+}
+
 /// An answer that is awaited, with the id of its request.
 type Pending = (Value, oneshot::Receiver<Result<String, String>>);
 
@@ -93,8 +101,8 @@ async fn connection(stream: UnixStream, calls: mpsc::Sender<Call>) {
         let mut out = Vec::new();
         while let Some((id, answer)) = answers.recv().await {
             let message = match answer.await.unwrap_or_else(|_| Err("the switch is stopping".into())) {
-                Ok(text) => json!({"id": id, "result": text, "error": null}),
-                Err(text) => json!({"id": id, "result": null, "error": text}),
+                Ok(text) => json!({"id": id, "result": ended(text), "error": null}),
+                Err(text) => json!({"id": id, "result": null, "error": ended(text)}),
             };
             out.extend_from_slice(message.to_string().as_bytes());
             if (answers.is_empty() || out.len() > 1 << 16) && write.write_all(&out).await.is_err() {

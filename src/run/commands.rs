@@ -132,9 +132,9 @@ pub(super) fn finish(switch: &mut Switch, later: Later, megaflows: Vec<Megaflow>
             let text = report::megaflows(switch, megaflows);
             call.answer(Ok(text));
         }
-        Later::Flows { call, bridge, filter } => {
-            let text = report::flows(switch, &bridge, &filter);
-            call.answer(text);
+        Later::Flows { call, bridge, rules } => {
+            let text = report::flows(switch, &bridge, &rules);
+            call.answer(Ok(text));
         }
     }
 }
@@ -392,8 +392,13 @@ fn dump_flows(switch: &mut Switch, call: Call) {
             Err(e) => return call.answer(Err(e.to_string())),
         }
     }
+    // the rules of now: changes that come while workers count are not in it
+    let rules = match switch.manager.dump_flows(&bridge, &filter) {
+        Ok(rules) => rules,
+        Err(e) => return call.answer(Err(e.to_string())),
+    };
     let ticket = switch.control.collect();
-    switch.tickets.insert(ticket, Later::Flows { call, bridge, filter });
+    switch.tickets.insert(ticket, Later::Flows { call, bridge, rules });
 }
 
 fn dump_megaflows(switch: &mut Switch, call: Call) {

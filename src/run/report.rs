@@ -10,7 +10,7 @@ use flow::text::format::format_match;
 use openflow::FlowMod;
 use openflow::text::{FlowStats, flow_text};
 use openflow::view::Version;
-use pipeline::{FlowFilter, Rule};
+use pipeline::Rule;
 
 use super::names::{FlowNames, Names};
 use super::switch::Switch;
@@ -153,12 +153,11 @@ fn as_flow(rule: &Rule, table: openflow::TableId) -> FlowMod {
 }
 
 /// Flows of a bridge, a line each as `ovs-ofctl dump-flows` prints them.
-pub(super) fn flows(switch: &Switch, bridge: &str, filter: &FlowFilter) -> Result<String, String> {
+pub(super) fn flows(switch: &Switch, bridge: &str, rules: &[(openflow::TableId, Arc<Rule>)]) -> String {
     let now = switch.clock.now();
     let names = Names { snapshot: switch.manager.snapshot(), bridge };
     let mut out = String::new();
-    for (table, rule) in switch.manager.dump_flows(bridge, filter).map_err(|e| e.to_string())? {
-        let rule: Arc<Rule> = rule;
+    for (table, rule) in rules {
         let (n_packets, n_bytes, used) = rule.stats.get();
         let since = |at: u64| Duration::from_nanos(now.as_nanos().saturating_sub(at));
         let stats = FlowStats {
@@ -168,9 +167,9 @@ pub(super) fn flows(switch: &Switch, bridge: &str, filter: &FlowFilter) -> Resul
             idle_age: (used != 0).then(|| since(used).as_secs()),
             hard_age: None,
         };
-        let _ = writeln!(out, " {}", flow_text(&as_flow(&rule, table), Some(&stats), Version::Of10, &names));
+        let _ = writeln!(out, " {}", flow_text(&as_flow(rule, *table), Some(&stats), Version::Of10, &names));
     }
-    Ok(out)
+    out
 }
 
 /// Megaflows, most packets first.

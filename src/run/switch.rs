@@ -1,6 +1,7 @@
 //! The switch as its owner loop holds it: tables, ports, threads, and what is under way.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
 
 use base::clock::{Clock, Instant};
@@ -27,7 +28,7 @@ pub(super) struct PortEntry {
 /// An answer that waits for something.
 pub(super) enum Later {
     /// Text that is made when statistics are in.
-    Flows { call: Call, bridge: String, filter: pipeline::FlowFilter },
+    Flows { call: Call, bridge: String, rules: Vec<(openflow::TableId, Arc<pipeline::Rule>)> },
     /// Megaflows.
     Megaflows { call: Call },
     /// A plain confirmation.

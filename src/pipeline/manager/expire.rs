@@ -86,13 +86,19 @@ impl Manager {
             let Some(timed) = self.timed.get(&id) else { continue };
             let found = self.work.bridge(index).and_then(|b| b.table(table));
             let rule = found.and_then(|t| t.rules.find_exact(&timed.matching, timed.priority.into()));
-            let Some(rule) = rule.filter(|r| r.id == id).cloned() else { continue };
+            // A rule that went otherwise is forgotten here and not there, so that a bundle can be undone.
+            let Some(rule) = rule.filter(|r| r.id == id).cloned() else {
+                self.timed.remove(&id);
+                continue;
+            };
             let used = Instant::from_nanos(rule.stats.get().2).max(rule.modified);
             let hard = (!rule.hard_timeout.is_zero()).then(|| rule.modified + rule.hard_timeout);
             let idle = (!rule.idle_timeout.is_zero()).then(|| used + rule.idle_timeout);
             if hard.is_some_and(|at| at <= now) {
+                self.timed.remove(&id);
                 self.remove_rule(index, table, &rule, RemovedReason::Hard);
             } else if idle.is_some_and(|at| at <= now) {
+                self.timed.remove(&id);
                 self.remove_rule(index, table, &rule, RemovedReason::Idle);
             } else if let Some(next) = hard.into_iter().chain(idle).min() {
                 self.timeouts.arm((index, table, id), next);

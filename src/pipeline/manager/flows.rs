@@ -103,7 +103,6 @@ impl Manager {
         let key = TableKey { bridge: index, table: number.0 };
         if let Some(old) = &before {
             self.changes.push(Change::Gone { table: key, rule: old.id });
-            self.timed.remove(&old.id);
         }
         // A rule that takes the place of one with the same match and priority wins where that one won, nowhere else.
         if before.is_none() {
@@ -209,7 +208,6 @@ impl Manager {
             return;
         }
         self.changes.push(Change::Gone { table: TableKey { bridge: index, table }, rule: rule.id });
-        self.timed.remove(&rule.id);
         if rule.flags.send_flow_rem {
             self.removed.push(Removed { bridge: index, table: TableId(table), rule: rule.clone(), reason });
         }

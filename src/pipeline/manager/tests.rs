@@ -1,1 +1,208 @@
-//! Edits.
+//! Edits: what they do to the tables, to what readers see, and what is refused.
+
+use std::time::Duration;
+
+use base::clock::Instant;
+use dpif::{Effect, PortNo, Reader};
+use openflow::flow_mod::{Command, FlowFlags};
+use openflow::text::{NoNames, parse_flows, parse_groups};
+use openflow::{FlowMod, OfPort, TableId};
+
+use super::*;
+use crate::snapshot::port::PortConfig;
+
+const NOW: Instant = Instant::from_millis(10_000);
+
+fn world() -> (Manager, Box<dyn Reader>) {
+    let (mut m, t) = Manager::new(&Config::default()).unwrap();
+    m.add_bridge(&BridgeConfig { name: "br0".into(), ..BridgeConfig::default() }, NOW).unwrap();
+    for i in 1..4 {
+        m.add_port("br0", PortConfig::device(&format!("p{i}"), OfPort(i), PortNo(i))).unwrap();
+    }
+    let reader = t.reader("test");
+    (m, reader)
+}
+
+fn flow(text: &str) -> FlowMod {
+    parse_flows(text, &NoNames).unwrap().pop().unwrap().flow
+}
+
+fn with(text: &str, command: Command) -> FlowMod {
+    FlowMod { command, ..flow(text) }
+}
+
+fn listed(m: &Manager) -> Vec<(u8, u16, usize)> {
+    let all = m.dump_flows("br0", &FlowFilter::default()).unwrap();
+    all.into_iter().map(|(t, r)| (t.0, r.priority, r.actions.len())).collect()
+}
+
+#[test]
+fn flows_come_change_and_go() {
+    let (mut m, _) = world();
+    for text in ["priority=5,ip actions=1", "priority=7,tcp actions=1,2", "table=3,priority=1 actions=drop"] {
+        m.flow_mod("br0", &flow(text), NOW).unwrap();
+    }
+    assert_eq!(listed(&m), [(0, 7, 2), (0, 5, 1), (3, 1, 0)]);
+    // the same match and priority: replaced, counters kept unless told otherwise
+    let stats = m.dump_flows("br0", &FlowFilter::default()).unwrap()[1].1.stats.clone();
+    stats.add(3, 180, NOW);
+    m.flow_mod("br0", &flow("priority=5,ip actions=1,2,3"), NOW).unwrap();
+    let rule = m.dump_flows("br0", &FlowFilter::default()).unwrap()[1].1.clone();
+    assert_eq!((rule.actions.len(), rule.stats.get().0), (3, 3));
+    let reset =
+        FlowMod { flags: FlowFlags { reset_counts: true, ..FlowFlags::default() }, ..flow("priority=5,ip actions=1") };
+    m.flow_mod("br0", &reset, NOW).unwrap();
+    assert_eq!(m.dump_flows("br0", &FlowFilter::default()).unwrap()[1].1.stats.get().0, 0);
+    // loosely: everything within ip; strictly: this one
+    let done = m.flow_mod("br0", &with("ip actions=2,2,2,2", Command::Modify), NOW).unwrap();
+    assert_eq!((done.modified, listed(&m)), (2, vec![(0, 7, 4), (0, 5, 4), (3, 1, 0)]));
+    let done = m.flow_mod("br0", &with("priority=5,ip actions=drop", Command::ModifyStrict), NOW).unwrap();
+    assert_eq!((done.modified, listed(&m)), (1, vec![(0, 7, 4), (0, 5, 0), (3, 1, 0)]));
+    let by_port = FlowMod { out_port: Some(OfPort(2)), ..with("actions=drop", Command::Delete) };
+    let by_port = FlowMod { table: None, ..by_port };
+    assert_eq!(m.flow_mod("br0", &by_port, NOW).unwrap().removed, 1);
+    assert_eq!(
+        m.flow_mod("br0", &with("table=0,priority=6,ip actions=drop", Command::DeleteStrict), NOW).unwrap().removed,
+        0
+    );
+    let all = FlowMod { table: None, ..with("actions=drop", Command::Delete) };
+    assert_eq!((m.flow_mod("br0", &all, NOW).unwrap().removed, listed(&m).len()), (2, 0));
+}
+
+#[test]
+fn what_is_wrong_is_refused() {
+    let (mut m, _) = world();
+    m.flow_mod("br0", &flow("priority=5,ip actions=1"), NOW).unwrap();
+    let overlap = FlowMod {
+        flags: FlowFlags { check_overlap: true, ..FlowFlags::default() },
+        ..flow("priority=5,in_port=1 actions=1")
+    };
+    assert_eq!(m.flow_mod("br0", &overlap, NOW), Err(Error::Overlap));
+    let back = FlowMod { table: Some(TableId(3)), ..flow("actions=goto_table:4") };
+    assert!(m.flow_mod("br0", &back, NOW).is_ok());
+    let back = FlowMod { table: Some(TableId(4)), ..back };
+    assert_eq!(m.flow_mod("br0", &back, NOW), Err(Error::GotoBackward(TableId(4), TableId(4))));
+    assert!(matches!(
+        m.flow_mod("br0", &flow("actions=fin_timeout(idle_timeout=5)"), NOW),
+        Err(Error::UnsupportedAction(_)) | Ok(_)
+    ));
+    assert_eq!(m.flow_mod("br9", &flow("actions=1"), NOW), Err(Error::NoSuchBridge("br9".into())));
+    assert_eq!(m.add_port("br0", PortConfig::device("p1", OfPort(9), PortNo(9))), Err(Error::PortExists("p1".into())));
+    assert_eq!(m.add_port("br0", PortConfig::device("q", OfPort(1), PortNo(9))), Err(Error::BadPortNumber(OfPort(1))));
+    assert_eq!(
+        m.add_port("br0", PortConfig::device("q", OfPort(9), PortNo(1))),
+        Err(Error::DatapathPortInUse(PortNo(1)))
+    );
+    let group = |text: &str| parse_groups(text, &NoNames).unwrap().pop().unwrap();
+    m.group_mod("br0", &group("group_id=1,type=all,bucket=actions=1"), NOW).unwrap();
+    assert_eq!(
+        m.group_mod("br0", &group("group_id=1,type=all,bucket=actions=1"), NOW),
+        Err(Error::GroupExists(openflow::GroupId(1)))
+    );
+    m.group_mod("br0", &group("group_id=2,type=all,bucket=actions=group:1"), NOW).unwrap();
+    let mut circle = group("group_id=1,type=all,bucket=actions=group:2");
+    circle.command = openflow::group_mod::GroupCommand::Modify;
+    assert_eq!(m.group_mod("br0", &circle, NOW), Err(Error::GroupLoop(openflow::GroupId(1))));
+}
+
+#[test]
+fn bundles_are_all_or_nothing() {
+    let (mut m, mut reader) = world();
+    m.flow_mod("br0", &flow("priority=5,ip actions=1"), NOW).unwrap();
+    let version = m.publish();
+    let before = listed(&m);
+    let items = [
+        BundleItem::Flow(with("actions=drop", Command::Delete)),
+        BundleItem::Flow(flow("priority=9 actions=2")),
+        BundleItem::Flow(FlowMod { table: Some(TableId(255)), ..flow("actions=2") }),
+    ];
+    let failed = m.bundle("br0", &items, NOW).unwrap_err();
+    assert_eq!((failed, listed(&m), m.is_dirty()), ((2, Error::BadTable(TableId(255))), before, false));
+    // a rule with a timeout that a failed bundle had removed still expires
+    m.flow_mod("br0", &flow("priority=6,hard_timeout=10 actions=1"), NOW).unwrap();
+    assert!(m.bundle("br0", &items, NOW).is_err());
+    assert_eq!(listed(&m).len(), 2);
+    m.process(NOW + Duration::from_secs(10));
+    assert_eq!(listed(&m).len(), 1);
+    m.publish();
+    let version = m.snapshot().version;
+    let done = m.bundle("br0", &items[..2], NOW).unwrap();
+    assert_eq!((done.removed, done.added, listed(&m)), (1, 1, vec![(0, 9, 1)]));
+    assert!(m.publish() == version + 1 && !m.passed(version + 1));
+    assert_eq!((reader.refresh(), m.passed(version + 1)), (version + 1, true));
+}
+
+#[test]
+fn timeouts_remove_flows() {
+    let (mut m, _) = world();
+    let told = FlowFlags { send_flow_rem: true, ..FlowFlags::default() };
+    m.flow_mod("br0", &FlowMod { flags: told, ..flow("priority=1,idle_timeout=10 actions=1") }, NOW).unwrap();
+    m.flow_mod("br0", &FlowMod { flags: told, ..flow("priority=2,hard_timeout=15 actions=1") }, NOW).unwrap();
+    let s = |n| NOW + Duration::from_secs(n);
+    m.publish();
+    assert_eq!((m.process(s(9)), m.deadline()), (false, Some(s(10))));
+    // used at 9 s: idle until 19 s
+    m.dump_flows("br0", &FlowFilter::default()).unwrap()[1].1.stats.add(1, 60, s(9));
+    assert!(!m.process(s(10)) && m.process(s(15)));
+    assert_eq!(listed(&m), [(0, 1, 1)]);
+    assert!(m.process(s(19)));
+    let removed: Vec<_> = m.take_removed().into_iter().map(|r| (r.rule.priority, r.reason)).collect();
+    assert_eq!(removed, [(2, RemovedReason::Hard), (1, RemovedReason::Idle)]);
+    assert_eq!((listed(&m).len(), m.deadline()), (0, None));
+}
+
+#[test]
+fn learning_refreshes_ages_and_follows_ports() {
+    let (mut m, mut reader) = world();
+    m.publish();
+    reader.refresh();
+    let learn = |port, mac| Effect::Learn { bridge: 0, vlan: 0, mac, port, gratuitous: false };
+    let s = |n| NOW + Duration::from_secs(n);
+    let shown =
+        |m: &Manager, now| m.fdb_show("br0", now).unwrap().lines().skip(1).map(str::to_owned).collect::<Vec<_>>();
+    assert!(reader.apply(&learn(1, 0xa), s(0)) && reader.apply(&learn(2, 0xb), s(1)));
+    assert!(m.process(s(1)));
+    assert_eq!(shown(&m, s(5)), ["    1     0  00:00:00:00:00:0a    5", "    2     0  00:00:00:00:00:0b    4"]);
+    m.publish();
+    reader.refresh();
+    // known: no change; a move: one
+    assert!(reader.apply(&learn(1, 0xa), s(200)) && !m.process(s(200)));
+    assert!(reader.apply(&learn(3, 0xb), s(201)) && m.process(s(201)));
+    assert_eq!(shown(&m, s(201)), ["    1     0  00:00:00:00:00:0a    1", "    3     0  00:00:00:00:00:0b    0"]);
+    m.publish();
+    assert!(!m.process(s(499)) && m.process(s(500)));
+    assert_eq!(shown(&m, s(500)).len(), 1);
+    m.del_port("br0", "p3").unwrap();
+    assert_eq!(shown(&m, s(500)).len(), 0);
+    assert!(reader.apply(&learn(3, 0xc), s(501)));
+    m.process(s(501));
+    assert_eq!(shown(&m, s(501)).len(), 0, "the port is gone");
+}
+
+#[test]
+fn a_full_ring_says_so() {
+    let (mut m, mut reader) = world();
+    m.publish();
+    reader.refresh();
+    let learn = |mac| Effect::Learn { bridge: 0, vlan: 0, mac, port: 1, gratuitous: false };
+    let taken = (0..100_000u64).take_while(|mac| reader.apply(&learn(*mac), NOW)).count() as u64;
+    assert!((1..100_000).contains(&taken) && !reader.apply(&learn(taken), NOW));
+    m.process(NOW);
+    assert!(reader.apply(&learn(taken), NOW));
+}
+
+#[test]
+fn patches_meet_when_both_ends_are_there() {
+    let (mut m, _) = world();
+    m.add_bridge(&BridgeConfig { name: "br1".into(), standalone: true, ..BridgeConfig::default() }, NOW).unwrap();
+    let peer = |m: &Manager, b: &str, p: &str| m.snapshot().bridge_named(b).unwrap().port_named(p).unwrap().peer;
+    m.add_port("br0", PortConfig::patch("a", OfPort(10), "b")).unwrap();
+    assert_eq!(peer(&m, "br0", "a"), None);
+    m.add_port("br1", PortConfig::patch("b", OfPort(11), "a")).unwrap();
+    assert_eq!(peer(&m, "br0", "a").map(|p| (p.bridge, p.port)), Some((1, OfPort(11))));
+    assert_eq!(peer(&m, "br1", "b").map(|p| (p.bridge, p.port)), Some((0, OfPort(10))));
+    m.del_port("br1", "b").unwrap();
+    assert_eq!(peer(&m, "br0", "a"), None);
+    m.del_bridge("br1").unwrap();
+    assert!(m.snapshot().bridge_named("br1").is_none());
+}

@@ -78,3 +78,226 @@ fn normal_learns_and_forwards() {
     assert_eq!(Actions(&out.actions).to_string(), "2");
     assert!(out.mask.get64(l::ETH_SRC) == 0xffff_ffff_ffff && out.cacheable);
 }
+
+impl World {
+    fn flows(&mut self, bridge: &str, text: &str) {
+        for f in openflow::text::parse_flows(text, &openflow::text::NoNames).unwrap() {
+            self.m.flow_mod(bridge, &f.flow, self.now).unwrap();
+        }
+    }
+
+    fn group(&mut self, text: &str) {
+        for g in openflow::text::parse_groups(text, &openflow::text::NoNames).unwrap() {
+            self.m.group_mod("br0", &g, self.now).unwrap();
+        }
+    }
+
+    fn vlan(&mut self, port: &str, vlan: crate::VlanConfig) {
+        self.m.modify_port("br0", port, |p| p.vlan = vlan).unwrap();
+    }
+
+    fn actions(&mut self, flow: &Flow) -> String {
+        let out = self.send(flow);
+        Actions(&out.actions).to_string()
+    }
+}
+
+fn recirc(actions: &[dpif::Action]) -> dpif::RecircId {
+    let ids = actions.iter().filter_map(|a| match a {
+        dpif::Action::Recirc(id) => Some(*id),
+        dpif::Action::Clone(steps) => Some(recirc(steps)),
+        _ => None,
+    });
+    ids.last().unwrap()
+}
+
+fn tcp(in_port: u32) -> Flow {
+    let mut flow = packet(in_port, 0xa, 0xb);
+    for (slot, value) in [(l::ETH_TYPE, 0x800), (l::NW_PROTO, 6), (l::NW_TTL, 64), (l::NW_SRC, 1), (l::TP_DST, 80)] {
+        flow.set(slot, value);
+    }
+    flow
+}
+
+#[test]
+fn normal_keeps_vlans_apart() {
+    use crate::VlanConfig;
+    let mut w = World::new();
+    w.flows("br0", "actions=NORMAL");
+    w.vlan("p1", VlanConfig::access(5));
+    w.vlan("p2", VlanConfig::access(5));
+    w.vlan("p3", VlanConfig::access(6));
+    w.vlan("p4", VlanConfig::trunk(&[5, 6]));
+    // LOCAL trunks everything. Untagged ports come first, then one push for those that tag.
+    assert_eq!(w.actions(&packet(1, 0xa, 0xb)), "2,push_vlan(vid=5,pcp=0),100,4");
+    let mut tagged = packet(4, 0xc, 0xa);
+    tagged.set(l::VLAN_TCI, 0x7005);
+    tagged.set(l::VLAN_TPID, 0x8100);
+    assert_eq!(w.actions(&tagged), "pop_vlan,1");
+    assert_eq!(w.actions(&packet(3, 0xa, 0xc)), "push_vlan(vid=6,pcp=0),100,4");
+    tagged.set(l::VLAN_TCI, 0x1007);
+    let out = w.send(&tagged);
+    assert_eq!((out.drop, out.effects.len()), (Some(dpif::DropReason::Vlan), 0));
+    let out = w.send(&packet(1, 0xa, 0x0180_c200_000e));
+    assert_eq!(out.drop, Some(dpif::DropReason::ReservedMac));
+    // A learned port that is the input port
+    assert_eq!(w.send(&packet(1, 0xd, 0xa)).drop, Some(dpif::DropReason::InPortOutput));
+}
+
+#[test]
+fn what_normal_saw_is_what_it_depends_on() {
+    let mut w = World::new();
+    w.flows("br0", "actions=NORMAL");
+    let key = packet(1, 0xa, 0xb);
+    let out = w.send(&key);
+    let version = w.m.snapshot().version;
+    let touched = |w: &World, since, t: &Translation, key: &Flow| {
+        let mut any = false;
+        assert!(w.m.snapshot().log.visit(since, &mut |c| any |= t.deps.touched_by(c, key, &t.mask)));
+        any
+    };
+    // what it taught itself does not concern it; another address neither; its destination does
+    w.m.publish();
+    assert!(!touched(&w, version, &out, &key));
+    w.send(&packet(3, 0xe, 0xf));
+    w.m.publish();
+    assert!(!touched(&w, version, &out, &key));
+    w.send(&packet(2, 0xb, 0xf));
+    w.m.publish();
+    assert!(touched(&w, version, &out, &key));
+    let out = w.send(&key);
+    let version = w.m.snapshot().version;
+    w.m.modify_port("br0", "p3", |p| p.up = false).unwrap();
+    w.m.publish();
+    assert!(!touched(&w, version, &out, &key), "unicast does not depend on other ports");
+    w.m.modify_port("br0", "p2", |p| p.up = false).unwrap();
+    w.m.publish();
+    assert!(touched(&w, version, &out, &key));
+}
+
+#[test]
+fn patches_go_on_in_the_other_bridge() {
+    let mut w = World::new();
+    w.m.add_bridge(&BridgeConfig { name: "br1".into(), ..BridgeConfig::default() }, w.now).unwrap();
+    w.m.add_port("br0", PortConfig::patch("to1", OfPort(20), "to0")).unwrap();
+    w.m.add_port("br1", PortConfig::patch("to0", OfPort(21), "to1")).unwrap();
+    w.m.add_port("br1", PortConfig::device("q1", OfPort(1), PortNo(41))).unwrap();
+    w.flows("br0", "in_port=1 actions=load:7->NXM_NX_REG0[],set_field:02:00:00:00:00:01->eth_dst,20,2");
+    w.flows("br1", "in_port=21,reg0=0 actions=push_vlan:0x8100,set_field:4101->vlan_vid,1");
+    let sent = w.actions(&packet(1, 0xa, 0xb));
+    assert_eq!(sent, "set(eth(dst=02:00:00:00:00:01)),push_vlan(vid=5,pcp=0),41,pop_vlan,2");
+    // Two patches in a circle end.
+    w.flows("br1", "priority=60000 actions=in_port");
+    w.flows("br0", "priority=60000,in_port=20 actions=in_port");
+    assert_eq!(w.send(&packet(1, 0xa, 0xb)).drop, Some(dpif::DropReason::Depth));
+}
+
+#[test]
+fn a_hash_group_comes_back() {
+    let mut w = World::new();
+    w.flows(
+        "br0",
+        "in_port=1 actions=load:3->NXM_NX_REG1[],group:1,load:4->NXM_NX_REG1[],resubmit(,1)\ntable=1,reg1=4 actions=4",
+    );
+    w.group("group_id=1,type=select,bucket=weight=1,actions=2,bucket=weight=1,actions=set_field:02:00:00:00:00:09->eth_dst,3");
+    let mut key = tcp(1);
+    let out = w.send(&key);
+    let id = recirc(&out.actions);
+    assert_eq!(Actions(&out.actions).to_string(), format!("hash(l4(0)),recirc({:#x})", id.0));
+    // Nothing of the five-tuple is in the mask: one megaflow for all.
+    assert_eq!((out.mask.get64(l::NW_SRC), out.mask.get64(l::TP_DST)), (0, 0));
+    assert_eq!(recirc(&w.send(&key).actions), id, "the same state has the same number");
+    key.set(l::RECIRC_ID, id.0.into());
+    let mut seen = std::collections::BTreeSet::new();
+    for hash in 1..64u32 {
+        key.set(l::DP_HASH, hash.into());
+        let out = w.send(&key);
+        assert_eq!(out.mask.get64(l::DP_HASH), 15);
+        seen.insert(Actions(&out.actions).to_string());
+    }
+    let set = "set(eth(dst=02:00:00:00:00:09))";
+    assert!(seen.contains("2,4") && seen.iter().any(|s| s.starts_with(&format!("{set},3,set(eth(dst="))), "{seen:?}");
+    assert_eq!(seen.len(), 2);
+    key.set(l::RECIRC_ID, 0x7777);
+    assert_eq!(w.send(&key).drop, Some(dpif::DropReason::Recirculation));
+}
+
+#[test]
+fn hash_of_fields_looks_at_those_alone() {
+    let mut w = World::new();
+    w.flows("br0", "ip actions=group:1");
+    w.group("group_id=1,type=select,selection_method=hash,fields(ip_src),bucket=weight=1,actions=2,bucket=weight=1,watch_port=3,actions=3");
+    let mut seen = std::collections::BTreeSet::new();
+    for src in 0..64u32 {
+        let mut key = tcp(1);
+        key.set(l::NW_SRC, src.into());
+        let out = w.send(&key);
+        assert_eq!((out.mask.get64(l::NW_SRC), out.mask.get64(l::TP_DST)), (0xffff_ffff, 0));
+        seen.insert(Actions(&out.actions).to_string());
+    }
+    assert_eq!(seen.into_iter().collect::<Vec<_>>(), ["2", "3"]);
+    w.m.modify_port("br0", "p3", |p| p.up = false).unwrap();
+    for src in 0..64u32 {
+        let mut key = tcp(1);
+        key.set(l::NW_SRC, src.into());
+        assert_eq!(w.actions(&key), "2", "the bucket that watches a port without link is not taken");
+    }
+}
+
+#[test]
+fn what_is_behind_labels_is_parsed_again() {
+    let mut w = World::new();
+    w.flows("br0", "mpls actions=pop_mpls:0x0800,dec_ttl,2\nip actions=push_mpls:0x8847,3,pop_mpls:0x0800,4");
+    let mut mpls = packet(1, 0xa, 0xb);
+    mpls.set(l::ETH_TYPE, 0x8847);
+    mpls.set(l::MPLS0, 0x0000_a140);
+    let out = w.send(&mpls);
+    let id = recirc(&out.actions);
+    assert_eq!(Actions(&out.actions).to_string(), format!("pop_mpls(eth_type=0x800),recirc({:#x})", id.0));
+    assert_eq!(out.mask.get64(l::MPLS0), 0x100);
+    let mut ip = tcp(1);
+    ip.set(l::RECIRC_ID, id.0.into());
+    assert_eq!(w.actions(&ip), "set(ipv4(ttl=63)),2");
+    assert_eq!(w.actions(&tcp(1)), "push_mpls(label=0,tc=0,ttl=64,bos=1,eth_type=0x8847),3,pop_mpls(eth_type=0x800),4");
+    // What a clone does to labels it does to a copy.
+    w.flows("br0", "priority=60000,ip actions=clone(push_mpls:0x8847,3),dec_ttl,4");
+    let clone = "clone(push_mpls(label=0,tc=0,ttl=64,bos=1,eth_type=0x8847),3)";
+    assert_eq!(w.actions(&tcp(1)), format!("{clone},set(ipv4(ttl=63)),4"));
+}
+
+#[test]
+fn connections_go_round_and_the_packet_goes_on() {
+    let mut w = World::new();
+    w.flows(
+        "br0",
+        "ip,ct_state=-trk actions=load:9->NXM_NX_REG2[],ct(table=5,zone=7),3\ntable=5,reg2=9,ct_state=+trk actions=2",
+    );
+    let out = w.send(&tcp(1));
+    let id = recirc(&out.actions);
+    assert_eq!(Actions(&out.actions).to_string(), format!("ct(zone=7),clone(recirc({:#x})),3", id.0));
+    let mut back = tcp(1);
+    back.set(l::RECIRC_ID, id.0.into());
+    back.set(l::CT_STATE, 0x21);
+    assert_eq!(w.actions(&back), "2");
+    // No output follows: the packet itself goes round.
+    w.flows("br0", "ip,ct_state=-trk actions=load:9->NXM_NX_REG2[],ct(table=5,zone=7)");
+    assert_eq!(w.actions(&tcp(1)), format!("ct(zone=7),recirc({:#x})", id.0));
+}
+
+#[test]
+fn endless_tables_end() {
+    let mut w = World::new();
+    w.flows("br0", "actions=2,resubmit(,0)");
+    let out = w.send(&packet(1, 0xa, 0xb));
+    assert_eq!((out.drop, Actions(&out.actions).to_string()), (Some(dpif::DropReason::Depth), "drop".into()));
+    // 2^40 lookups if nothing counted them
+    let doubling: String =
+        (0..40).map(|t| format!("table={t} actions=resubmit(,{0}),resubmit(,{0})\n", t + 1)).collect();
+    w.flows("br0", &doubling);
+    assert_eq!(w.send(&packet(1, 0xa, 0xb)).drop, Some(dpif::DropReason::Depth));
+    // A long way forward is none of that.
+    let chain: String = (0..254).map(|t| format!("table={t} actions=resubmit(,{}),\n", t + 1)).collect();
+    w.flows("br0", &chain.replace(",\n", "\n").replace("resubmit(,254)", "goto_table:254"));
+    w.flows("br0", "table=254 actions=3");
+    assert_eq!(w.actions(&packet(1, 0xa, 0xb)), "3");
+}

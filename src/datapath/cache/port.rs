@@ -93,6 +93,12 @@ impl Space {
         if tiers == 0 { h } else { hash::higher(h, key, &self.union_full, tiers) }
     }
 
+    /// The same for a packet that has nothing beyond the first tier.
+    #[inline(always)]
+    pub(crate) fn hash_of(&self, base: &Base, seed: u64) -> u64 {
+        if self.narrow { hash::narrow(base, &self.union, seed) } else { masked(base, &self.union, seed) }
+    }
+
     /// The megaflow of a class of the simple match.
     #[inline]
     pub(crate) fn class(&self, ethertype: u16, slab: &Slab) -> u32 {

@@ -7,6 +7,7 @@ use packet::burst::BURST;
 use packet::{Burst, Frame};
 
 use super::Core;
+use super::plain::plain;
 use crate::cache::NONE;
 use crate::cache::slab::OUTPUT;
 use crate::meta::{Meta, Waiting};
@@ -136,6 +137,10 @@ impl Core {
         let Batch { burst, keys, hashes, found, layers, .. } = batch;
         let frames = burst.as_slice();
         let n = frames.len();
+        let (Some(keys), Some(hashes), Some(found)) = (keys.get_mut(..n), hashes.get_mut(..n), found.get_mut(..n))
+        else {
+            return;
+        };
         for (i, (((frame, key), hash), found)) in
             frames.iter().zip(keys.iter_mut()).zip(hashes.iter_mut()).zip(found.iter_mut()).enumerate()
         {
@@ -146,6 +151,12 @@ impl Core {
                     settled |= 1 << i;
                     continue;
                 }
+            }
+            if !SIMPLE && let Some(base) = plain(frame, u64::from(id)) {
+                *hash = space.hash_of(&base, seed);
+                key.start(base);
+                self.flows.signatures.prefetch(*hash);
+                continue;
             }
             let rest = if frame.is_linear() { 0 } else { frame.len() - frame.seg_len() };
             if extract_chained(frame.data(), rest, depth, id, &md, key, layers).is_err() {
@@ -161,18 +172,18 @@ impl Core {
         settled |= runts;
         let mut missed = 0u32;
         if settled == 0 {
-            for (hash, found) in hashes.iter().zip(found.iter_mut()).take(n) {
+            for (hash, found) in hashes.iter().zip(found.iter_mut()) {
                 *found = self.flows.signatures.find(*hash);
                 self.flows.slab.prefetch(*found);
             }
-            for (i, (key, found)) in keys.iter().zip(found.iter_mut()).take(n).enumerate() {
+            for (i, (key, found)) in keys.iter().zip(found.iter_mut()).enumerate() {
                 if !self.flows.verify(port, *found, key.base(), key) {
                     *found = NONE;
                     missed |= 1 << i;
                 }
             }
         } else {
-            for (i, ((key, hash), found)) in keys.iter().zip(hashes.iter()).zip(found.iter_mut()).take(n).enumerate() {
+            for (i, ((key, hash), found)) in keys.iter().zip(hashes.iter()).zip(found.iter_mut()).enumerate() {
                 if settled >> i & 1 != 0 {
                     continue;
                 }

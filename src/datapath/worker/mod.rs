@@ -6,6 +6,7 @@
 mod batch;
 mod command;
 mod lookup;
+mod plain;
 mod stale;
 mod sweep;
 #[cfg(test)]

@@ -85,13 +85,14 @@ impl Flows {
         self.ports.iter().flatten().find(|p| p.port == port).map(|p| p.slot)
     }
 
-    /// Whether the packet belongs to megaflow `index`, which a hint named.
+    /// Whether the packet belongs to megaflow `index`, which a hint named. Its whole key is asked for where a mask looks
+    /// beyond the first tier.
     #[inline(always)]
-    pub(crate) fn verify(&self, port: &PortCache, index: u32, base: &Base, key: &Key) -> bool {
+    pub(crate) fn verify<'k>(&self, port: &PortCache, index: u32, base: &Base, key: impl FnOnce() -> &'k Key) -> bool {
         let Some(hot) = self.slab.get(index) else { return false };
         let Some(mask) = port.bases.get(hot.line[0] as usize & 0xffff) else { return false };
         slab::agrees(hot, base, mask)
-            && (!hot.higher || self.slab.cold(index).is_some_and(|cold| slab::agrees_higher(cold, key)))
+            && (!hot.higher || self.slab.cold(index).is_some_and(|cold| slab::agrees_higher(cold, key())))
     }
 
     /// The megaflow of the packet by the tuple space; remembered in the signature cache.

@@ -79,10 +79,10 @@ impl SignatureCache {
     /// megaflows. Entries are lost when it grows. Called now and then.
     pub(crate) fn fit(&mut self, megaflows: usize) {
         let entries = self.sets.len() * WAYS;
-        let wanted = if self.pushed_out > entries { entries * 4 } else { (megaflows * 2).next_power_of_two() };
-        if wanted > entries && entries < MAX {
-            // by four at least, so that a growing number of megaflows does not empty the cache again and again
-            let entries = wanted.max(entries * 4).min(MAX);
+        let thrashed = self.pushed_out > entries;
+        let wanted = if thrashed { entries * 2 } else { (megaflows + megaflows / 2).next_power_of_two() }.min(MAX);
+        if wanted > entries {
+            let entries = wanted;
             self.pushed_out = 0;
             if let Ok(sets) = HugeVec::new(entries / WAYS) {
                 self.sets = sets;

@@ -9,6 +9,7 @@ use packet::{Burst, Frame};
 use super::Core;
 use super::plain::plain;
 use crate::cache::NONE;
+use crate::cache::hash::Base;
 use crate::cache::slab::OUTPUT;
 use crate::meta::{Meta, Waiting};
 use crate::tx::Shape;
@@ -18,30 +19,48 @@ const RUNT: u32 = NONE - 1;
 /// In place of an action: the packet has no megaflow.
 const MISSED: u32 = OUTPUT | 0x7fff_ffff;
 
+/// What the stages find out about a packet.
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+struct Item {
+    /// First tier of its key.
+    base: Base,
+    hash: u64,
+    /// Hint, then the megaflow, [`NONE`] or [`RUNT`].
+    found: u32,
+    length: u32,
+    action: u32,
+    /// Its whole key was extracted; else there is nothing beyond `base`.
+    whole: bool,
+}
+
 /// A burst and what the stages find out about it, by position.
 pub(crate) struct Batch {
     pub(crate) burst: Burst,
-    keys: [Key; BURST],
-    hashes: [u64; BURST],
-    /// Hint, then the megaflow, [`NONE`] or [`RUNT`].
-    found: [u32; BURST],
-    lengths: [u32; BURST],
-    actions: [u32; BURST],
+    items: [Item; BURST],
+    keys: Box<[Key; BURST]>,
     layers: Layers,
 }
 
 impl Batch {
     pub(crate) fn new() -> Box<Batch> {
+        let item = Item { base: [0; 8], hash: 0, found: NONE, length: 0, action: MISSED, whole: false };
         Box::new(Batch {
             burst: Burst::new(),
-            keys: std::array::from_fn(|_| Key::default()),
-            hashes: [0; BURST],
-            found: [NONE; BURST],
-            lengths: [0; BURST],
-            actions: [0; BURST],
+            items: [item; BURST],
+            keys: Box::new(std::array::from_fn(|_| Key::default())),
             layers: Layers::default(),
         })
     }
+}
+
+/// The whole key of a packet, made now if it was not.
+#[inline(always)]
+fn whole<'a>(base: &Base, done: &mut bool, key: &'a mut Key) -> &'a Key {
+    if !std::mem::replace(done, true) {
+        key.start(*base);
+    }
+    key
 }
 
 /// The ethertype of a frame that is certainly in the class of untagged, unfragmented packets of it. Others return 0 and
@@ -80,8 +99,8 @@ impl Core {
             let frames = batch.burst.as_slice();
             let class = frames.first().map_or(0, quick_class);
             let mut other = 0;
-            for (frame, length) in frames.iter().zip(&mut batch.lengths) {
-                *length = shape.add(frame);
+            for (frame, item) in frames.iter().zip(&mut batch.items) {
+                item.length = shape.add(frame);
                 other |= class ^ quick_class(frame);
             }
             self.out.tx.fates.received(slot, n as u64, shape.bytes);
@@ -99,16 +118,16 @@ impl Core {
                         hot.count(n as u64, shape.bytes, now, number);
                         self.out.tx.output_burst(hot.action & !OUTPUT, &mut batch.burst, slot, shape);
                     } else {
-                        batch.found.get_mut(..n).unwrap_or_default().fill(index);
+                        batch.items.iter_mut().for_each(|item| item.found = index);
                         self.execute(batch, slot, n, shape);
                     }
                     return;
                 }
             }
         } else {
-            for (frame, length) in batch.burst.as_slice().iter().zip(&mut batch.lengths) {
+            for (frame, item) in batch.burst.as_slice().iter().zip(&mut batch.items) {
                 frame.prefetch_data();
-                *length = shape.add(frame);
+                item.length = shape.add(frame);
             }
             self.out.tx.fates.received(slot, n as u64, shape.bytes);
             self.out.tx.fates.worker.bursts.add(1);
@@ -125,73 +144,70 @@ impl Core {
     fn look_up<const SIMPLE: bool>(&mut self, batch: &mut Batch, slot: u16) {
         let Some(port) = self.flows.port(slot) else { return };
         if !self.flows.limits.caches {
-            batch.found.fill(NONE);
+            batch.items.iter_mut().for_each(|item| item.found = NONE);
             return;
         }
         let space = &port.spaces[0];
         let md = Metadata { vlan_limit: self.out.vlan_limit, ..Metadata::default() };
-        let (id, depth, seed) = (port.id() as u32, space.depth, self.flows.seed);
+        let (id, depth, seed) = (port.id(), space.depth, self.flows.seed);
         // positions that need no lookup
         let mut settled = 0u32;
         let mut runts = 0u32;
-        let Batch { burst, keys, hashes, found, layers, .. } = batch;
+        let Batch { burst, items, keys, layers } = batch;
         let frames = burst.as_slice();
         let n = frames.len();
-        let (Some(keys), Some(hashes), Some(found)) = (keys.get_mut(..n), hashes.get_mut(..n), found.get_mut(..n))
-        else {
-            return;
-        };
-        for (i, (((frame, key), hash), found)) in
-            frames.iter().zip(keys.iter_mut()).zip(hashes.iter_mut()).zip(found.iter_mut()).enumerate()
-        {
+        let Some(items) = items.get_mut(..n) else { return };
+        for (i, (frame, item)) in frames.iter().zip(items.iter_mut()).enumerate() {
             if SIMPLE {
                 let class = quick_class(frame);
-                *found = if class != 0 { space.class(class, &self.flows.slab) } else { NONE };
-                if *found != NONE {
+                item.found = if class != 0 { space.class(class, &self.flows.slab) } else { NONE };
+                if item.found != NONE {
                     settled |= 1 << i;
                     continue;
                 }
-            }
-            if !SIMPLE && let Some(base) = plain(frame, u64::from(id)) {
-                *hash = space.hash_of(&base, seed);
-                key.start(base);
-                self.flows.signatures.prefetch(*hash);
+            } else if let Some(base) = plain(frame, id) {
+                item.base = base;
+                item.whole = false;
+                item.hash = space.hash_of(&base, seed);
+                self.flows.signatures.prefetch(item.hash);
                 continue;
             }
+            let key = &mut keys[i % BURST];
             let rest = if frame.is_linear() { 0 } else { frame.len() - frame.seg_len() };
-            if extract_chained(frame.data(), rest, depth, id, &md, key, layers).is_err() {
+            if extract_chained(frame.data(), rest, depth, id as u32, &md, key, layers).is_err() {
                 runts |= 1 << i;
-                *found = RUNT;
+                item.found = RUNT;
                 continue;
             }
-            *hash = space.hash(key.base(), key, seed);
-            self.flows.signatures.prefetch(*hash);
+            item.base = *key.base();
+            item.whole = true;
+            item.hash = space.hash(&item.base, key, seed);
+            self.flows.signatures.prefetch(item.hash);
         }
         let worker = &self.out.tx.fates.worker;
         worker.hit_simple.add(u64::from(settled.count_ones()));
         settled |= runts;
         let mut missed = 0u32;
-        if settled == 0 {
-            for (hash, found) in hashes.iter().zip(found.iter_mut()) {
-                *found = self.flows.signatures.find(*hash);
-                self.flows.slab.prefetch(*found);
+        for item in items.iter_mut() {
+            // a hint for a settled packet would be of its place's last packet
+            let hint = self.flows.signatures.find(item.hash);
+            if settled == 0 {
+                item.found = hint;
+                self.flows.slab.prefetch(hint);
             }
-            for (i, (key, found)) in keys.iter().zip(found.iter_mut()).enumerate() {
-                if !self.flows.verify(port, *found, key.base(), key) {
-                    *found = NONE;
-                    missed |= 1 << i;
-                }
-            }
-        } else {
-            for (i, ((key, hash), found)) in keys.iter().zip(hashes.iter()).zip(found.iter_mut()).enumerate() {
+        }
+        for (i, item) in items.iter_mut().enumerate() {
+            if settled != 0 {
                 if settled >> i & 1 != 0 {
                     continue;
                 }
-                *found = self.flows.signatures.find(*hash);
-                if !self.flows.verify(port, *found, key.base(), key) {
-                    *found = NONE;
-                    missed |= 1 << i;
-                }
+                item.found = self.flows.signatures.find(item.hash);
+            }
+            let key = &mut keys[i % BURST];
+            let (base, done) = (&item.base, &mut item.whole);
+            if !self.flows.verify(port, item.found, base, || whole(base, done, key)) {
+                item.found = NONE;
+                missed |= 1 << i;
             }
         }
         worker.hit_signature.add(n as u64 - u64::from((settled | missed).count_ones()));
@@ -207,17 +223,18 @@ impl Core {
     #[cold]
     fn look_up_tuples(&mut self, batch: &mut Batch, slot: u16, positions: u32) {
         let worker = self.out.tx.fates.worker.clone();
-        let Batch { burst, keys, found, .. } = batch;
-        for (i, ((frame, key), found)) in burst.iter().zip(keys.iter()).zip(found.iter_mut()).enumerate() {
+        let Batch { burst, items, keys, .. } = batch;
+        for (i, ((frame, item), key)) in burst.iter().zip(items.iter_mut()).zip(keys.iter_mut()).enumerate() {
             if positions >> i & 1 == 0 {
                 continue;
             }
-            if *found == NONE {
-                *found = self.flows.find(slot, key.base(), key, &worker);
-                worker.hit_tuple.add(u64::from(*found != NONE));
+            if item.found == NONE {
+                let key = whole(&item.base, &mut item.whole, key);
+                item.found = self.flows.find(slot, &item.base, key, &worker);
+                worker.hit_tuple.add(u64::from(item.found != NONE));
             }
-            if *found != NONE {
-                self.learn_class(slot, Some(frame), *found);
+            if item.found != NONE {
+                self.learn_class(slot, Some(frame), item.found);
             }
         }
     }
@@ -239,40 +256,41 @@ impl Core {
     fn execute(&mut self, batch: &mut Batch, slot: u16, n: usize, shape: Shape) {
         let Some(port) = self.flows.port(slot) else { return };
         let (stamp, now, number) = (port.pending.now(), self.now.as_nanos(), self.flows.burst);
-        let mut i = 0;
+        let Batch { burst, items, .. } = batch;
         let mut only = None;
         let mut uniform = true;
-        while i < n.min(BURST) {
-            let index = batch.found[i];
-            let mut bytes = u64::from(batch.lengths[i]);
-            let mut j = i + 1;
-            while j < n.min(BURST) && batch.found[j] == index {
-                bytes += u64::from(batch.lengths[j]);
-                j += 1;
+        let mut rest = items.get_mut(..n).unwrap_or_default();
+        while let Some(first) = rest.first() {
+            let index = first.found;
+            let mut bytes = 0;
+            let mut run = 0;
+            for item in rest.iter().take_while(|item| item.found == index) {
+                bytes += u64::from(item.length);
+                run += 1;
             }
+            let Some((these, others)) = rest.split_at_mut_checked(run) else { break };
             let mut hot = self.flows.slab.get_mut(index);
             if hot.as_ref().is_some_and(|hot| hot.stamp != stamp) {
                 hot = if self.is_current(slot, index) { self.flows.slab.get_mut(index) } else { None };
                 if hot.is_none() {
-                    batch.found.get_mut(i..j).unwrap_or_default().fill(NONE);
+                    these.iter_mut().for_each(|item| item.found = NONE);
                 }
             }
             let mut action = MISSED;
             if let Some(hot) = hot {
-                hot.count((j - i) as u64, bytes, now, number);
+                hot.count(run as u64, bytes, now, number);
                 action = hot.action;
             }
-            batch.actions.get_mut(i..j).unwrap_or_default().fill(action);
+            these.iter_mut().for_each(|item| item.action = action);
             uniform &= *only.get_or_insert(action) == action;
-            i = j;
+            rest = others;
         }
         let only = only.unwrap_or(MISSED);
         if uniform && only & OUTPUT != 0 && only != MISSED {
-            self.out.tx.output_burst(only & !OUTPUT, &mut batch.burst, slot, shape);
+            self.out.tx.output_burst(only & !OUTPUT, burst, slot, shape);
             return;
         }
-        let Batch { burst, actions, found, .. } = batch;
-        for ((frame, action), index) in burst.drain().zip(actions.iter()).zip(found.iter()) {
+        for (frame, Item { action, found: index, .. }) in burst.drain().zip(items.iter()) {
             if *action == MISSED {
                 if *index == RUNT {
                     self.out.tx.fates.dropped(slot, DropReason::Runt, 1);

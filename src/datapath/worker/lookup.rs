@@ -113,7 +113,7 @@ impl Core {
         let base = self.key.base();
         let space = &port.spaces[usize::from(base[0] >> 32 != 0)];
         let mut index = self.flows.signatures.find(space.hash(base, &self.key, self.flows.seed));
-        if self.flows.verify(port, index, base, &self.key) {
+        if self.flows.verify(port, index, base, || &self.key) {
             worker.hit_signature.add(1);
         } else {
             index = self.flows.find(slot, base, &self.key, &worker);

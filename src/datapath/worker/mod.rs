@@ -145,6 +145,8 @@ impl Worker {
         self.link.counters.steps.add(1);
         if !self.link.commands.is_empty() || !self.outbox.is_empty() || self.dump.is_some() {
             work.commands = self.commands(now);
+            // what brought a port was preceded by the tables that know it
+            self.core.version = self.core.out.reader.refresh();
             work.more |= self.dump.is_some() || !self.outbox.is_empty();
         }
         self.core.budget.fill(self.core.flows.limits.translations);

@@ -1,12 +1,14 @@
 //! Replays every saved input of every fuzz target, whole, cut short and spoilt: what a fuzzer once reached, on stable Rust.
 //!
-//! Inputs are in `fuzz/corpus/TARGET/`. Those with a name of their own were crashes.
+//! Inputs are in `fuzz/corpus/TARGET/`. Those with a name of their own were found by hand or as crashes.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
 
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 #[path = "../fuzz/src/targets.rs"]
+#[allow(unreachable_pub, reason = "a library's module")]
 mod targets;
 
 /// What a target said when it panicked.

@@ -1,4 +1,4 @@
 //! The fuzz target `config`.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| ironbridge_fuzz::targets::run("config", bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| ironbridge_fuzz::run("config", bytes));

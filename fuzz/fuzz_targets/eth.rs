@@ -1,4 +1,4 @@
 //! The fuzz target `eth`.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| ironbridge_fuzz::targets::run("eth", bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| ironbridge_fuzz::run("eth", bytes));

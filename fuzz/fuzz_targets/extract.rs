@@ -1,4 +1,4 @@
 //! The fuzz target `extract`.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| ironbridge_fuzz::targets::run("extract", bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| ironbridge_fuzz::run("extract", bytes));

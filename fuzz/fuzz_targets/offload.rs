@@ -1,4 +1,4 @@
 //! The fuzz target `offload`.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| ironbridge_fuzz::targets::run("offload", bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| ironbridge_fuzz::run("offload", bytes));

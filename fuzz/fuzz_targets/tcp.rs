@@ -1,4 +1,4 @@
 //! The fuzz target `tcp`.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| ironbridge_fuzz::targets::run("tcp", bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| ironbridge_fuzz::run("tcp", bytes));

@@ -2,6 +2,15 @@
 
 pub mod targets;
 
+/// Runs the target called `name` on `bytes`.
+///
+/// # Panics
+/// There is none, or it finds something.
+pub fn run(name: &str, bytes: &[u8]) {
+    let (_, target) = targets::all().find(|(n, _)| *n == name).unwrap_or_else(|| panic!("no target {name}"));
+    target(bytes);
+}
+
 /// A decoder with a mistake: it trusts a length that the sender wrote. `scripts/fuzz --self-check` sees the fuzzer find it.
 #[cfg(feature = "planted-bug")]
 pub fn planted(bytes: &[u8]) {

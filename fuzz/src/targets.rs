@@ -43,15 +43,6 @@ pub fn all() -> impl Iterator<Item = Target> {
     packet::fuzz::TARGETS.iter().chain(OTHERS).copied()
 }
 
-/// Runs the target called `name` on `bytes`.
-///
-/// # Panics
-/// There is none, or it finds something.
-pub fn run(name: &str, bytes: &[u8]) {
-    let (_, target) = all().find(|(n, _)| *n == name).unwrap_or_else(|| panic!("no target {name}"));
-    target(bytes);
-}
-
 /// Flows as a user writes them: what is read is printed so that it reads the same.
 fn flow_text(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };

@@ -93,3 +93,9 @@ round, the least of the rounds.
 ![Mpps on one core](performance.svg)
 """
     (top / "docs" / "performance.md").write_text(text)
+    readme = top / "README.md"
+    start, end = "<!-- performance -->", "<!-- /performance -->"
+    before, _, rest = readme.read_text().partition(start)
+    _, found, after = rest.partition(end)
+    if found:
+        readme.write_text(f"{before}{start}\n{table(results)}\n{end}{after}")

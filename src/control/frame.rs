@@ -23,11 +23,16 @@ impl Request {
     }
 }
 
-/// Bytes received and not used yet.
+/// Bytes received and not used yet, and how far the search for the end of a request has come in them.
 #[derive(Default)]
 pub(super) struct Framer {
     bytes: Vec<u8>,
     used: usize,
+    /// Bytes behind `used` that were looked at, and what is open there.
+    seen: usize,
+    depth: usize,
+    in_string: bool,
+    escaped: bool,
 }
 
 impl Framer {
@@ -48,18 +53,42 @@ impl Framer {
     /// # Errors
     /// What follows is no JSON-RPC request or is longer than [`REQUEST_MAX`].
     pub(super) fn next(&mut self) -> Result<Option<Request>, String> {
-        let rest = self.bytes.get(self.used..).unwrap_or_default();
-        let mut stream = serde_json::Deserializer::from_slice(rest).into_iter::<Request>();
-        match stream.next() {
-            None => Ok(None),
-            Some(Ok(request)) => {
-                self.used += stream.byte_offset();
-                Ok(Some(request))
-            }
-            Some(Err(e)) if e.is_eof() && rest.len() < REQUEST_MAX => Ok(None),
-            Some(Err(e)) if e.is_eof() => Err(format!("request is longer than {REQUEST_MAX} bytes")),
-            Some(Err(e)) => Err(format!("not a JSON-RPC request: {e}")),
+        if !self.find_end()? {
+            return match self.seen < REQUEST_MAX {
+                true => Ok(None),
+                false => Err(format!("request is longer than {REQUEST_MAX} bytes")),
+            };
         }
+        let end = self.used + self.seen;
+        let request = serde_json::from_slice(self.bytes.get(self.used..end).unwrap_or_default());
+        (self.used, self.seen) = (end, 0);
+        request.map(Some).map_err(|e| format!("not a JSON-RPC request: {e}"))
+    }
+
+    /// Looks on from where it stopped for the brace that ends the object. Each byte is looked at once, however the
+    /// stream is cut, even inside a number, which a JSON reader would call wrong where it is only unfinished.
+    fn find_end(&mut self) -> Result<bool, String> {
+        for byte in self.bytes.get(self.used + self.seen..).unwrap_or_default() {
+            self.seen += 1;
+            match byte {
+                _ if self.escaped => self.escaped = false,
+                b'\\' if self.in_string => self.escaped = true,
+                b'"' if self.depth > 0 => self.in_string = !self.in_string,
+                _ if self.in_string => {}
+                b'{' => self.depth += 1,
+                b'[' if self.depth > 0 => self.depth += 1,
+                b'}' | b']' if self.depth > 0 => {
+                    self.depth -= 1;
+                    if self.depth == 0 {
+                        return Ok(true);
+                    }
+                }
+                b' ' | b'\t' | b'\r' | b'\n' => {}
+                _ if self.depth == 0 => return Err("not a JSON-RPC request: expected an object".into()),
+                _ => {}
+            }
+        }
+        Ok(false)
     }
 }
 

@@ -77,6 +77,7 @@ pub(super) struct Opened {
 /// Opens devices of every kind. Holds DPDK, started when first needed or at start.
 pub(super) struct Opener {
     slow: WorkerId,
+    #[cfg(feature = "dpdk")]
     fast: usize,
     #[cfg(feature = "dpdk")]
     dpdk: dpdk_side::Side,
@@ -85,9 +86,10 @@ pub(super) struct Opener {
 impl Opener {
     /// Nothing is started yet. `fast` is the number of polling workers.
     pub(super) fn new(config: &Dpdk, main_cpu: Option<usize>, slow: WorkerId, fast: usize) -> Opener {
-        let _ = (config, main_cpu);
+        let _ = (config, main_cpu, fast);
         Opener {
             slow,
+            #[cfg(feature = "dpdk")]
             fast,
             #[cfg(feature = "dpdk")]
             dpdk: dpdk_side::Side::new(config.clone(), main_cpu),

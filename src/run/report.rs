@@ -295,7 +295,11 @@ fn worker_metrics(switch: &Switch, s: &mut Scrape) {
             ("ironbridge_worker_uncached_total", "Translations not cached.", c.uncached.get()),
             ("ironbridge_worker_stale_total", "Megaflows removed by a change.", c.stale.get()),
             ("ironbridge_worker_evicted_total", "Megaflows evicted at the limit.", c.evicted.get()),
-            ("ironbridge_worker_masks_capped_total", "Megaflows widened by the cap on masks.", c.masks_capped.get()),
+            (
+                "ironbridge_worker_masks_capped_total",
+                "Megaflows made narrower by the cap on masks.",
+                c.masks_capped.get(),
+            ),
             ("ironbridge_worker_effects_lost_total", "Effects that found no room.", c.lost.get()),
             ("ironbridge_worker_panics_total", "Panics caught.", c.panics.get()),
             ("ironbridge_worker_loops_total", "Loops run.", c.steps.get()),

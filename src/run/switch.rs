@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use base::clock::{Clock, Instant};
-use datapath::{Control, Happened, Limits, Queues, Ticket, WorkerId};
+use datapath::{Control, Happened, Limits, Queues, Serve, Ticket, WorkerId};
 use dpif::PortNo;
 use openflow::OfPort;
 use pipeline::{BridgeConfig, Manager, PortConfig, Settings, VlanConfig};
@@ -24,6 +24,9 @@ pub(super) struct PortEntry {
     pub(super) kind: InterfaceType,
     pub(super) device: Device,
 }
+
+/// A port that is not there: bridge, name, type, and why.
+type Failed = (String, String, InterfaceType, String);
 
 /// An answer that waits for something.
 pub(super) enum Later {
@@ -44,11 +47,13 @@ pub(super) struct Switch {
     pub(super) opener: Opener,
     pub(super) ports: BTreeMap<PortNo, PortEntry>,
     /// Ports that could not be opened: (bridge, name, kind, why).
-    pub(super) failed: Vec<(String, String, InterfaceType, String)>,
+    pub(super) failed: Vec<Failed>,
     pub(super) threads: Vec<Thread>,
     pub(super) started: Instant,
     /// Workers made and not started yet.
     waiting: Vec<datapath::Worker>,
+    /// Queues of ports that are in the tables; for workers as soon as those are published.
+    attaching: Vec<(PortNo, Queues, Serve)>,
     /// Calls answered when what they changed is published.
     pub(super) published: Vec<(Call, Result<String, String>)>,
     /// Barriers, with the version that every worker must pass.
@@ -100,6 +105,7 @@ impl Switch {
             threads: Vec::new(),
             started,
             waiting,
+            attaching: Vec::new(),
             published: Vec::new(),
             barriers: Vec::new(),
             tickets: HashMap::new(),
@@ -123,15 +129,22 @@ impl Switch {
                 self.add_local(&bridge.name);
             }
             for port in &bridge.ports {
-                if let Err(e) = self.add_port(&bridge.name, port) {
-                    log::error!(target: "bridge", "bridge {}: no port {}: {e}", bridge.name, port.name);
-                    self.failed.push((bridge.name.clone(), port.name.clone(), port.interface_type, e));
+                if let Err(e) = self.add_numbered(&bridge.name, port, None) {
+                    self.no_port((bridge.name.clone(), port.name.clone(), port.interface_type, e));
                 }
             }
             self.load(&bridge)?;
         }
-        self.manager.publish();
+        for failed in self.attach() {
+            self.no_port(failed);
+        }
         Ok(())
+    }
+
+    /// Says, and keeps for display, why a port of the configuration is not there.
+    fn no_port(&mut self, failed: Failed) {
+        log::error!(target: "bridge", "bridge {}: no port {}: {}", failed.0, failed.1, failed.3);
+        self.failed.push(failed);
     }
 
     /// The configuration's bridges and ports in the tables alone: nothing is opened.
@@ -238,9 +251,28 @@ impl Switch {
         Ok((no, number))
     }
 
-    /// Opens a port's device, gives its queues to workers and puts it into the tables.
+    /// Opens a port's device, puts it into the tables and gives its queues to workers.
     pub(super) fn add_port(&mut self, bridge: &str, port: &Port) -> Result<(), String> {
-        self.add_numbered(bridge, port, None)
+        self.add_numbered(bridge, port, None)?;
+        self.attach().into_iter().find(|f| f.1 == port.name).map_or(Ok(()), |(.., e)| Err(e))
+    }
+
+    /// Gives the queues of new ports to workers, with the tables that know those ports: their first packets find rules.
+    /// Returns the ports that no worker took, which are gone again.
+    fn attach(&mut self) -> Vec<Failed> {
+        self.manager.publish();
+        let mut failed = Vec::new();
+        for (no, queues, serve) in std::mem::take(&mut self.attaching) {
+            let Err((e, queues)) = self.control.add_port(no, queues, serve) else { continue };
+            let Some(entry) = self.ports.remove(&no) else { continue };
+            if let Err(e) = self.manager.del_port(&entry.bridge, &entry.name) {
+                log::error!(target: "bridge", "{}: {e}", entry.bridge);
+            }
+            self.opener.close(entry.device, queues);
+            let why = format!("{}: {e}", entry.name);
+            failed.push((entry.bridge, entry.name, entry.kind, why));
+        }
+        failed
     }
 
     fn add_numbered(&mut self, bridge: &str, port: &Port, number: Option<OfPort>) -> Result<(), String> {
@@ -258,14 +290,8 @@ impl Switch {
                 return Err(e);
             }
         };
-        if port.interface_type != InterfaceType::Patch
-            && let Err((e, queues)) = self.control.add_port(no, queues, serve)
-        {
-            if let Err(e) = self.manager.del_port(bridge, &port.name) {
-                log::error!(target: "bridge", "{bridge}: {e}");
-            }
-            self.opener.close(device, queues);
-            return Err(format!("{}: {e}", port.name));
+        if port.interface_type != InterfaceType::Patch {
+            self.attaching.push((no, queues, serve));
         }
         log::info!(target: "bridge", "bridge {bridge}: added interface {} on port {number}", port.name);
         let entry =
@@ -364,7 +390,7 @@ impl Switch {
 }
 
 fn vlan(port: &Port) -> VlanConfig {
-    let access = matches!(port.vlan_mode, None | Some(VlanMode::Access)) && port.trunks.is_empty();
+    let access = matches!(port.vlan_mode, None | Some(VlanMode::Access));
     let mode = match (port.vlan_mode, port.tag) {
         (_, Some(tag)) if access => return VlanConfig::access(tag),
         (Some(VlanMode::NativeTagged), Some(tag)) => pipeline::VlanMode::NativeTagged(tag),

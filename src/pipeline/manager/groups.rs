@@ -1,4 +1,4 @@
-//! Group-mods.
+//! Group-mods: adding, changing and removing groups and their buckets.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -109,7 +109,7 @@ fn what_is_wrong_is_refused() {
 fn bundles_are_all_or_nothing() {
     let (mut m, mut reader) = world();
     m.flow_mod("br0", &flow("priority=5,ip actions=1"), NOW).unwrap();
-    let version = m.publish();
+    m.publish();
     let before = listed(&m);
     let items = [
         BundleItem::Flow(with("actions=drop", Command::Delete)),

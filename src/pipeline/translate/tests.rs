@@ -103,12 +103,12 @@ impl World {
 }
 
 fn recirc(actions: &[dpif::Action]) -> dpif::RecircId {
-    let ids = actions.iter().filter_map(|a| match a {
+    let mut ids = actions.iter().filter_map(|a| match a {
         dpif::Action::Recirc(id) => Some(*id),
         dpif::Action::Clone(steps) => Some(recirc(steps)),
         _ => None,
     });
-    ids.last().unwrap()
+    ids.next_back().unwrap()
 }
 
 fn tcp(in_port: u32) -> Flow {

@@ -39,8 +39,15 @@ impl Rewrite {
     }
 }
 
-/// Words in which headers are that can be rewritten.
-const HEADERS: [usize; 20] = [1, 2, 3, 4, 6, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 20, 29, 30, 31];
+/// A map of the words in which there is something that can be rewritten.
+const HEADERS: u128 = {
+    let (words, mut map, mut i) = ([1, 2, 3, 4, 5, 6, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 20, 29, 30, 31], 0, 0);
+    while i < words.len() {
+        map |= 1 << words[i];
+        i += 1;
+    }
+    map
+};
 
 /// The parts of the outer tag, which are rewritten each by itself.
 const VID: Slot = Slot::new(l::VLAN_TCI.word as usize, 0, 12);
@@ -49,17 +56,17 @@ const PCP: Slot = Slot::new(l::VLAN_TCI.word as usize, 13, 3);
 impl<S: Sink> Walk<'_, S> {
     /// Emits what makes the packet what tables see.
     pub(crate) fn commit(&mut self) {
-        let (now, base) = (&self.st.now.written.w, &self.st.base.written.w);
-        if HEADERS.iter().any(|i| now[*i] | base[*i] != 0) {
-            self.commit_eth();
-            match self.st.now.flow.get64(l::ETH_TYPE) as u16 {
-                eth_type::IPV4 => self.commit_ipv4(),
-                eth_type::IPV6 => self.commit_ipv6(),
-                eth_type::ARP | eth_type::RARP => self.commit_arp(),
-                eth_type::MPLS | eth_type::MPLS_MULTICAST => self.commit_mpls(),
-                eth_type::NSH => self.commit_nsh(),
-                _ => {}
-            }
+        if (self.st.now.touched | self.st.base.touched) & HEADERS == 0 {
+            return;
+        }
+        self.commit_eth();
+        match self.st.now.flow.get64(l::ETH_TYPE) as u16 {
+            eth_type::IPV4 => self.commit_ipv4(),
+            eth_type::IPV6 => self.commit_ipv6(),
+            eth_type::ARP | eth_type::RARP => self.commit_arp(),
+            eth_type::MPLS | eth_type::MPLS_MULTICAST => self.commit_mpls(),
+            eth_type::NSH => self.commit_nsh(),
+            _ => {}
         }
         if !self.commit_tags() {
             let [vid, pcp] = [VID, PCP].map(|slot| self.rewrite(slot));
@@ -94,6 +101,7 @@ impl<S: Sink> Walk<'_, S> {
         let mask = if differs { written | exact } else { 0 };
         base.flow.set(slot, value);
         base.written.set(slot, written);
+        base.touched |= now.touched;
         Rewrite { value: value & mask, mask }
     }
 

@@ -70,6 +70,7 @@ impl<S: Sink> Walk<'_, S> {
         for (word, saved) in self.st.now.flow.w[KEY_WORDS..].iter_mut().zip(&frozen.registers) {
             *word = *saved;
         }
+        self.st.now.touch_registers();
         self.st.stack.clone_from(&frozen.stack);
         self.st.stack_bytes = self.st.stack.iter().map(|(_, bits)| usize::from(*bits).div_ceil(8)).sum();
         self.st.action_set.clone_from(&frozen.action_set);

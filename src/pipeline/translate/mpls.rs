@@ -87,10 +87,7 @@ impl<S: Sink> Walk<'_, S> {
                 lse = label << 12 | (dscp & 7) << 9 | BOS | ttl;
             }
             self.commit();
-            for word in INNER {
-                self.st.now.flow.w[word] = 0;
-                self.st.now.written.w[word] = u64::MAX;
-            }
+            self.st.now.zero(&INNER);
             self.st.put(l::TCP_FLAGS, 0);
             lse
         };

@@ -107,13 +107,13 @@ impl<S: Sink> Walk<'_, S> {
         if tag == tci {
             return self.output_to(port);
         }
-        let before = self.st.now.clone();
+        let before = self.st.now.tagging();
         match (tci != 0, tag != 0) {
             (true, true) => self.set_vlan(tag, 0xefff, false),
             (false, _) => self.push_vlan(0x8100, tag),
             (true, false) => self.pop_vlan(),
         }
         self.output_to(port);
-        self.st.now = before;
+        self.st.now.retag(before);
     }
 }

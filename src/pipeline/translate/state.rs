@@ -40,7 +40,19 @@ pub(crate) struct State {
 pub(crate) struct View {
     pub(crate) flow: Flow,
     pub(crate) written: Mask,
+    /// Words that may have a bit in `written`, and registers that may be other than 0.
+    pub(crate) touched: u128,
     pub(crate) tags: Option<Tags>,
+}
+
+/// Words that hold VLAN tags.
+const TAG_WORDS: [usize; 2] = [l::VLAN_TCI.word as usize, l::VLAN_TPID.word as usize];
+
+/// A view's tags at some time.
+pub(crate) struct Tagging {
+    words: [(u64, u64); 2],
+    touched: u128,
+    tags: Option<Tags>,
 }
 
 impl State {
@@ -68,12 +80,14 @@ impl State {
         self.now.flow.set(slot, old & !mask | value & mask);
         let written = self.now.written.get(slot);
         self.now.written.set(slot, written | mask);
+        self.now.touch(slot);
     }
 
     /// Writes all of `slot`.
     pub(crate) fn put(&mut self, slot: Slot, value: u128) {
         self.now.flow.set(slot, value);
         self.now.written.exact(slot);
+        self.now.touch(slot);
     }
 
     /// The port that the packet came from, as tables see it. Always exact in the mask.
@@ -99,7 +113,48 @@ impl View {
         // Registers and metadata are never the packet's.
         self.flow.w[KEY_WORDS..].fill(0);
         self.written.w[KEY_WORDS..WORDS].fill(u64::MAX);
+        self.touched = 0;
         self.tags = None;
+    }
+
+    /// The words of `slot` are no longer as they came.
+    fn touch(&mut self, slot: Slot) {
+        self.touched |= ((1 << slot.words()) - 1) << slot.word;
+    }
+
+    /// Nor are any registers.
+    pub(crate) fn touch_registers(&mut self) {
+        self.touched |= u128::MAX << KEY_WORDS & ((1 << WORDS) - 1);
+    }
+
+    /// What a change of tags changes.
+    pub(crate) fn tagging(&self) -> Tagging {
+        let words = TAG_WORDS.map(|i| (self.flow.w[i], self.written.w[i]));
+        Tagging { words, touched: self.touched, tags: self.tags }
+    }
+
+    /// Takes a change of tags back.
+    pub(crate) fn retag(&mut self, before: Tagging) {
+        for (i, (flow, written)) in TAG_WORDS.into_iter().zip(before.words) {
+            (self.flow.w[i], self.written.w[i]) = (flow, written);
+        }
+        (self.touched, self.tags) = (before.touched, before.tags);
+    }
+
+    /// Stores the bits of one of the packet's own fields that were written, where it has its own place.
+    pub(crate) fn put_own(&mut self, slot: Slot, value: u16, written: u16) {
+        self.flow.set(slot, value.into());
+        self.written.set(slot, written.into());
+        self.touch(slot);
+    }
+
+    /// Makes words zero whatever they were.
+    pub(crate) fn zero(&mut self, words: &[usize]) {
+        for word in words {
+            self.flow.w[*word] = 0;
+            self.written.w[*word] = u64::MAX;
+            self.touched |= 1 << word;
+        }
     }
 }
 

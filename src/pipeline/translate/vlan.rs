@@ -114,10 +114,8 @@ impl<S: Sink> Walk<'_, S> {
                 self.st.put(*tpid, tag.tpid.into());
             } else {
                 // Its own place: only what was written is known.
-                self.st.now.flow.set(*tci, tag.tci.into());
-                self.st.now.written.set(*tci, tag.written.into());
-                self.st.now.flow.set(*tpid, tag.tpid.into());
-                self.st.now.written.set(*tpid, 0);
+                self.st.now.put_own(*tci, tag.tci, tag.written);
+                self.st.now.put_own(*tpid, tag.tpid, 0);
             }
         }
     }

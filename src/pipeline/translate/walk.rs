@@ -8,6 +8,7 @@ use flow::layout::{self as l, KEY_WORDS, Slot};
 use flow::{Mask, matching};
 use openflow::action::Resubmit;
 use openflow::{Action, OfPort, TableId};
+use smallvec::SmallVec;
 
 use super::state::View;
 use super::{Kind, MAX_DEPTH, MAX_LOOKUPS, MAX_NEST, Sink, State};
@@ -23,8 +24,13 @@ pub(crate) struct Walk<'a, S> {
     pub(crate) bridge: &'a Bridge,
     pub(crate) st: &'a mut State,
     pub(crate) out: &'a mut Translation,
+    /// Words of the mask before a lookup.
+    pub(crate) scratch: SmallVec<[(usize, u64); 16]>,
     pub(crate) sink: S,
 }
+
+/// The words of the datapath's key.
+const KEY_MAP: u128 = (1 << KEY_WORDS) - 1;
 
 /// How an action list ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,7 +72,7 @@ pub(crate) fn run<'a, S: Sink>(
             return sink;
         }
     };
-    let mut walk = Walk { snap, shared, input, bridge, st, out, sink };
+    let mut walk = Walk { snap, shared, input, bridge, st, out, scratch: SmallVec::new(), sink };
     match (port, frozen) {
         (Some(port), _) => walk.enter(port),
         (None, Some(frozen)) => walk.resume(&frozen),
@@ -263,9 +269,15 @@ impl<'a, S: Sink> Walk<'a, S> {
         }
         let bridge = self.bridge;
         let table = bridge.table(number);
-        let mut looked = Mask::default();
-        let rule = table.and_then(|t| t.rules.lookup(&self.st.now.flow, &mut looked));
-        self.looked(&looked);
+        let View { flow, written, touched, .. } = &self.st.now;
+        // The classifier marks what it looks at in the result's mask; what translation wrote is taken out again.
+        let mask = &mut self.out.mask;
+        self.scratch.clear();
+        self.scratch.extend(matching::bits(touched & KEY_MAP).map(|i| (i, mask.w[i])));
+        let rule = table.and_then(|t| t.rules.lookup(flow, mask));
+        for (i, before) in self.scratch.drain(..) {
+            mask.w[i] = before | mask.w[i] & !written.w[i];
+        }
         self.out.deps.tables.push(TableDep {
             table: TableKey { bridge: bridge.index, table: number },
             rule: rule.map(|r| r.id),
@@ -289,10 +301,10 @@ impl<'a, S: Sink> Walk<'a, S> {
 
     /// What translation has written so far, for [`TableDep`].
     fn rewritten(&self) -> Box<[(u8, u64, u64)]> {
-        let View { flow, written, .. } = &self.st.now;
-        let key = matching::bits(written.map() & ((1 << KEY_WORDS) - 1));
-        let registers = matching::bits(flow.map() >> KEY_WORDS << KEY_WORDS);
-        key.chain(registers).map(|i| (i as u8, written.w[i], flow.w[i] & written.w[i])).collect()
+        let View { flow, written, touched, .. } = &self.st.now;
+        let tells = |i: &usize| if *i < KEY_WORDS { written.w[*i] != 0 } else { flow.w[*i] != 0 };
+        let words = matching::bits(*touched).filter(tells);
+        words.map(|i| (i as u8, written.w[i], flow.w[i] & written.w[i])).collect()
     }
 
     /// Runs a list. What is left of it when the packet is frozen goes with it.

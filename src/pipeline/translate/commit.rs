@@ -56,7 +56,8 @@ const PCP: Slot = Slot::new(l::VLAN_TCI.word as usize, 13, 3);
 impl<S: Sink> Walk<'_, S> {
     /// Emits what makes the packet what tables see.
     pub(crate) fn commit(&mut self) {
-        if (self.st.now.touched | self.st.base.touched) & HEADERS == 0 {
+        let (now, base) = (&self.st.now, &self.st.base);
+        if (now.touched | base.touched) & HEADERS == 0 && base.tags.is_none() {
             return;
         }
         self.commit_eth();

@@ -27,7 +27,7 @@ def until(what, condition, seconds=15):
 
 def run(*command, check=True, **more):
     """A finished command; its output on failure."""
-    done = subprocess.run([str(c) for c in command], capture_output=True, text=True, **more)
+    done = subprocess.run([str(c) for c in command], capture_output=True, text=True, **{"timeout": 60, **more})
     if check and done.returncode:
         raise AssertionError(f"{' '.join(map(str, command))}: {done.returncode}: {done.stdout}{done.stderr}")
     return done

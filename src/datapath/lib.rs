@@ -1,7 +1,7 @@
 //! Workers: poll, extract, look up, act, transmit; caches, counters, drop reasons. Level 4.
 //!
 //! Bottom up: [`stats`] are the counters; `fate` settles what became of each packet; [`tx`] buffers and sends; `cache` holds
-//! the megaflows; `program` and `action` run what translation said; [`worker`] is the loop; [`control`] is management's
+//! the megaflows; `program`, `quick` and `action` run what translation said; [`worker`] is the loop; [`control`] is management's
 //! side; [`dummy`] are ports in memory.
 #![forbid(unsafe_code)]
 
@@ -12,6 +12,7 @@ pub mod dummy;
 mod fate;
 mod meta;
 mod program;
+mod quick;
 pub mod stats;
 #[cfg(test)]
 mod testkit;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use dpif::{Action, DropReason};
 
 use crate::cache::slab::OUTPUT;
+use crate::quick::Quick;
 use crate::tx::MAX_PORTS;
 
 /// Steps in execution order. The last step that does anything is the last of the list.
@@ -59,6 +60,8 @@ fn is_sink(action: &Action) -> bool {
 
 struct Entry {
     program: Arc<Program>,
+    /// The same without interpretation, where its shape allows.
+    quick: Option<Quick>,
     users: u32,
 }
 
@@ -84,7 +87,7 @@ impl Programs {
             return at;
         }
         let program = Arc::new(program.clone());
-        let entry = Some(Entry { program: program.clone(), users: 1 });
+        let entry = Some(Entry { quick: Quick::new(&program), program: program.clone(), users: 1 });
         let at = match self.free.pop() {
             Some(at) => at,
             None => {
@@ -103,6 +106,12 @@ impl Programs {
     #[inline]
     pub(crate) fn get(&self, at: u32) -> Option<&Program> {
         Some(&self.entries.get(at as usize)?.as_ref()?.program)
+    }
+
+    /// The quick form of a program, if it has one.
+    #[inline(always)]
+    pub(crate) fn quick(&self, at: u32) -> Option<&Quick> {
+        self.entries.get(at as usize)?.as_ref()?.quick.as_ref()
     }
 
     /// One user less.

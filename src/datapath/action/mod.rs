@@ -259,3 +259,16 @@ fn apply(set: &Set, frame: &mut Frame, meta: &mut Meta) -> Done {
         }
     }
 }
+
+/// What rewriting steps make of a frame that a program then sends; None when a step fails.
+#[cfg(test)]
+pub(crate) fn rewritten(program: &crate::program::Program, mut frame: Frame) -> Option<Vec<u8>> {
+    for step in &program.0 {
+        match step {
+            Action::Set(set) => apply(set, &mut frame, &mut Meta::default()).ok()?,
+            Action::PushVlan { tpid, tci } => l2::push_vlan(&mut frame, *tpid, *tci).ok()?,
+            _ => return Some(frame.to_vec()),
+        }
+    }
+    None
+}

@@ -40,6 +40,10 @@ pub(crate) struct Batch {
     items: [Item; BURST],
     keys: Box<[Key; BURST]>,
     layers: Layers,
+    /// Packets that are only sent, and the others; empty between bursts.
+    kinds: [Burst; 2],
+    /// Where in `items` these are.
+    places: [[u8; BURST]; 2],
 }
 
 impl Batch {
@@ -50,7 +54,15 @@ impl Batch {
             items: [item; BURST],
             keys: Box::new(std::array::from_fn(|_| Key::default())),
             layers: Layers::default(),
+            kinds: [Burst::new(), Burst::new()],
+            places: [[0; BURST]; 2],
         })
+    }
+
+    /// Drops whatever frames are in it.
+    pub(crate) fn clear(&mut self) {
+        self.burst.clear();
+        self.kinds.iter_mut().for_each(Burst::clear);
     }
 }
 
@@ -153,7 +165,7 @@ impl Core {
         // positions that need no lookup
         let mut settled = 0u32;
         let mut runts = 0u32;
-        let Batch { burst, items, keys, layers } = batch;
+        let Batch { burst, items, keys, layers, .. } = batch;
         let frames = burst.as_slice();
         let n = frames.len();
         let Some(items) = items.get_mut(..n) else { return };
@@ -252,56 +264,85 @@ impl Core {
         }
     }
 
-    /// Counts each run of one megaflow once and does what it says: all at once when all packets go to one port.
+    /// Counts each packet for its megaflow and does what that says: packets that are only sent first, then the others,
+    /// each kind in order. Packets of one flow are of one kind.
+    ///
+    /// Which megaflow a packet has, and of which kind it is, is as random as the traffic: no branch depends on it.
     fn execute(&mut self, batch: &mut Batch, slot: u16, n: usize, shape: Shape) {
         let Some(port) = self.flows.port(slot) else { return };
         let (stamp, now, number) = (port.pending.now(), self.now.as_nanos(), self.flows.burst);
-        let Batch { burst, items, .. } = batch;
-        let mut only = None;
-        let mut uniform = true;
-        let mut rest = items.get_mut(..n).unwrap_or_default();
-        while let Some(first) = rest.first() {
-            let index = first.found;
-            let mut bytes = 0;
-            let mut run = 0;
-            for item in rest.iter().take_while(|item| item.found == index) {
-                bytes += u64::from(item.length);
-                run += 1;
-            }
-            let Some((these, others)) = rest.split_at_mut_checked(run) else { break };
-            let mut hot = self.flows.slab.get_mut(index);
+        let Batch { burst, items, kinds, places, .. } = batch;
+        let Some(these) = items.get_mut(..n) else { return };
+        // the first packet's action, what others' differ in, and whether some is not only sent
+        let (mut only, mut differ, mut bytes) = (None, 0, 0);
+        for item in these.iter_mut() {
+            let mut action = MISSED;
+            let mut hot = self.flows.slab.get_mut(item.found);
             if hot.as_ref().is_some_and(|hot| hot.stamp != stamp) {
-                hot = if self.is_current(slot, index) { self.flows.slab.get_mut(index) } else { None };
+                hot = if self.is_current(slot, item.found) { self.flows.slab.get_mut(item.found) } else { None };
                 if hot.is_none() {
-                    these.iter_mut().for_each(|item| item.found = NONE);
+                    item.found = NONE;
                 }
             }
-            let mut action = MISSED;
             if let Some(hot) = hot {
-                hot.count(run as u64, bytes, now, number);
+                hot.count(1, u64::from(item.length), now, number);
                 action = hot.action;
             }
-            these.iter_mut().for_each(|item| item.action = action);
-            uniform &= *only.get_or_insert(action) == action;
-            rest = others;
+            item.action = action;
+            differ |= *only.get_or_insert(action) ^ action;
+            bytes += u64::from(item.length) & 0u64.wrapping_sub(u64::from(action >> 31));
         }
         let only = only.unwrap_or(MISSED);
-        if uniform && only & OUTPUT != 0 && only != MISSED {
+        if differ == 0 && only & OUTPUT != 0 && only != MISSED {
             self.out.tx.output_burst(only & !OUTPUT, burst, slot, shape);
             return;
         }
-        for (frame, Item { action, found: index, .. }) in burst.drain().zip(items.iter()) {
+        if differ != 0 || only == MISSED {
+            let (mut port, mut ports) = (None, 0);
+            for (at, (frame, item)) in burst.drain().zip(these.iter()).enumerate() {
+                let kind = usize::from(item.action & OUTPUT == 0) | usize::from(item.action == MISSED);
+                let Some(to) = kinds.get_mut(kind) else { continue };
+                if let Some(place) = places.get_mut(kind).and_then(|p| p.get_mut(to.len())) {
+                    *place = at as u8;
+                }
+                to.extend([frame]);
+                let sent = 0u32.wrapping_sub(1 - kind as u32);
+                // the first sent packet's action is what the others are compared with
+                port = port.or((kind == 0).then_some(item.action));
+                ports |= (port.unwrap_or(0) ^ item.action) & sent;
+            }
+            let [sent, others] = kinds;
+            if let Some(port) = port
+                && ports == 0
+            {
+                self.out.tx.output_burst(port & !OUTPUT, sent, slot, Shape { bytes, ..shape });
+            } else {
+                for (frame, at) in sent.drain().zip(places[0].iter()) {
+                    let action = these.get(usize::from(*at)).map_or(0, |item| item.action);
+                    self.out.tx.output(action & !OUTPUT, frame, slot);
+                }
+            }
+            std::mem::swap(burst, others);
+        } else {
+            places[1] = std::array::from_fn(|i| i as u8);
+        }
+        for (mut frame, at) in burst.drain().zip(places[1].iter()) {
+            let Some(Item { action, found, .. }) = these.get(usize::from(*at)) else { continue };
             if *action == MISSED {
-                if *index == RUNT {
+                if *found == RUNT {
                     self.out.tx.fates.dropped(slot, DropReason::Runt, 1);
                 } else {
                     self.single(Waiting { frame, slot, primary: true, meta: Meta::default() }, false);
                 }
-            } else if action & OUTPUT != 0 {
-                self.out.tx.output(action & !OUTPUT, frame, slot);
-            } else {
-                self.program(*action, Waiting { frame, slot, primary: true, meta: Meta::default() });
+                continue;
             }
+            if let Some(quick) = self.flows.programs.quick(*action)
+                && quick.rewrite(&mut frame)
+            {
+                self.out.tx.output(quick.port, frame, slot);
+                continue;
+            }
+            self.program(*action, Waiting { frame, slot, primary: true, meta: Meta::default() });
         }
     }
 }

@@ -185,7 +185,7 @@ impl Worker {
     /// After a panic: every packet that is neither settled nor somewhere in a queue is gone.
     #[cold]
     fn recover(&mut self) {
-        self.batch.burst.clear();
+        self.batch.clear();
         self.core.out.work.clear();
         self.link.counters.panics.add(1);
         let slots = self.core.out.tx.fates.ports.len();

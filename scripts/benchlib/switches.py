@@ -154,6 +154,7 @@ class Peer:
                 self.app("fdb/add", "br0", port, vlan, mac)
             flows = self.folder / "flows.txt"
             flows.write_text("\n".join(case.rules()) + "\n")
+            until("the peer's bridge", lambda: (self.folder / "br0.mgmt").exists())
             self.ofctl("del-flows", "br0")
             self.ofctl("add-flows", "br0", flows)
             return rate(self.sent, seconds, 4 if case.flows > 20_000 else 2)

@@ -95,6 +95,14 @@ impl Flows {
             && (!hot.higher || self.slab.cold(index).is_some_and(|cold| slab::agrees_higher(cold, key())))
     }
 
+    /// The same for a plain packet by its words 3 and 4.
+    #[inline(always)]
+    pub(crate) fn verify_plain(&self, port: &PortCache, index: u32, id: u64, words: (u64, u64)) -> bool {
+        let Some(hot) = self.slab.get(index) else { return false };
+        let Some(mask) = port.bases.get(hot.line[0] as usize & 0xffff) else { return false };
+        slab::agrees_plain(hot, id, words, mask)
+    }
+
     /// The megaflow of the packet by the tuple space; remembered in the signature cache.
     pub(crate) fn find(&mut self, slot: u16, base: &Base, key: &Key, counters: &WorkerCounters) -> u32 {
         let Some(Some(port)) = self.ports.get_mut(usize::from(slot)) else { return NONE };
@@ -155,6 +163,7 @@ impl Flows {
             burst: self.burst,
             generation: 0,
             higher: hash::tiers(&mask) != 0,
+            plain: hash::tiers(&mask) == 0 && slab::is_plain(&line, &std::array::from_fn(|i| mask.w[i])),
             live: true,
             referenced: true,
         };

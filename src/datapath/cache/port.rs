@@ -39,6 +39,8 @@ pub(crate) struct Space {
     pub(crate) simple: bool,
     /// Only words 1 to 4 of the first tier have bits that can be other than 0, beside the id.
     narrow: bool,
+    /// Of plain packets only words 3 and 4 matter.
+    pub(crate) plain: bool,
     /// Mask numbers, busiest first.
     order: Vec<u16>,
     lookups: u32,
@@ -54,6 +56,7 @@ impl Space {
             depth: Depth::Simple,
             simple: true,
             narrow: true,
+            plain: true,
             order: Vec::new(),
             lookups: 0,
             classes: [Class::default(); CLASSES],
@@ -76,6 +79,8 @@ impl Space {
         // the ports there are carry Ethernet: PACKET_TYPE is 0 and need not be hashed
         let rest = self.union[5] | self.union[6] & !PACKET_TYPE.bits() | self.union[7];
         self.narrow = self.tiers == 0 && rest == 0;
+        let macs = self.union[1] & !ETH_TYPE.bits() | self.union[2] & !VLAN_TCI.bits();
+        self.plain = self.narrow && macs == 0;
         self.union_full = union;
     }
 
@@ -83,7 +88,7 @@ impl Space {
     #[inline(always)]
     pub(crate) fn hash(&self, base: &Base, key: &Key, seed: u64) -> u64 {
         if self.narrow {
-            return hash::narrow(base, &self.union, seed);
+            return self.hash_of(base, seed);
         }
         let h = masked(base, &self.union, seed);
         if self.tiers == 0 {
@@ -96,7 +101,11 @@ impl Space {
     /// The same for a packet that has nothing beyond the first tier.
     #[inline(always)]
     pub(crate) fn hash_of(&self, base: &Base, seed: u64) -> u64 {
-        if self.narrow { hash::narrow(base, &self.union, seed) } else { masked(base, &self.union, seed) }
+        match (self.plain, self.narrow) {
+            (true, _) => hash::plain(base, &self.union, seed),
+            (_, true) => hash::narrow(base, &self.union, seed),
+            _ => masked(base, &self.union, seed),
+        }
     }
 
     /// The megaflow of a class of the simple match.

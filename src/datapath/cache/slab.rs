@@ -31,6 +31,8 @@ pub(crate) struct Hot {
     pub(crate) generation: u32,
     /// Its mask looks beyond the first tier.
     pub(crate) higher: bool,
+    /// Of a plain packet (untagged, whole IPv4, TCP or UDP, as received) only words 0, 3 and 4 decide.
+    pub(crate) plain: bool,
     pub(crate) live: bool,
     /// Hit since the eviction hand passed.
     pub(crate) referenced: bool,
@@ -190,6 +192,22 @@ pub(crate) fn agrees(hot: &Hot, base: &Base, mask: &Base) -> bool {
         difference |= (hot.line[i] ^ base[i]) & mask[i];
     }
     difference == 0
+}
+
+/// The same for a plain packet by its words 3 and 4.
+#[inline(always)]
+pub(crate) fn agrees_plain(hot: &Hot, id: u64, words: (u64, u64), mask: &Base) -> bool {
+    let difference =
+        (hot.line[0] ^ id) & ID_BITS | (hot.line[3] ^ words.0) & mask[3] | (hot.line[4] ^ words.1) & mask[4];
+    (difference == 0) & hot.plain
+}
+
+/// Whether plain packets agree with `line` under `mask` in all words but 0, 3 and 4.
+pub(crate) fn is_plain(line: &Base, mask: &Base) -> bool {
+    let plain: Base = [0, 0x0800, 0, 0, 0, 0, 0, 0];
+    // what differs between plain packets: MAC addresses, TCP flags
+    let varies: Base = [0, !0xffff, !0xffff, 0, 0, 0xffff, 0, 0];
+    [1, 2, 5, 6, 7].iter().all(|&i| mask[i] & varies[i] == 0 && (line[i] ^ plain[i]) & mask[i] == 0)
 }
 
 /// The same for the tiers above the first.

@@ -7,9 +7,9 @@ use packet::burst::BURST;
 use packet::{Burst, Frame};
 
 use super::Core;
-use super::plain::plain;
+use super::plain::{plain, plain_words};
 use crate::cache::NONE;
-use crate::cache::hash::Base;
+use crate::cache::hash::{Base, Plain};
 use crate::cache::slab::OUTPUT;
 use crate::meta::{Meta, Waiting};
 use crate::tx::Shape;
@@ -145,9 +145,9 @@ impl Core {
             self.out.tx.fates.worker.bursts.add(1);
         }
         if simple {
-            self.look_up::<true>(batch, slot)
-        } else {
-            self.look_up::<false>(batch, slot)
+            self.look_up::<true>(batch, slot);
+        } else if !port.spaces[0].plain || !self.look_up_plain(batch, slot) {
+            self.look_up::<false>(batch, slot);
         }
         self.execute(batch, slot, n, shape);
     }
@@ -229,6 +229,45 @@ impl Core {
         if missed != 0 {
             self.look_up_tuples(batch, slot, missed);
         }
+    }
+
+    /// The same for a burst of plain packets on a port where nothing but their words 3 and 4 matters; false for others.
+    fn look_up_plain(&mut self, batch: &mut Batch, slot: u16) -> bool {
+        let Some(port) = self.flows.port(slot).filter(|_| self.flows.limits.caches) else { return false };
+        let id = port.id();
+        let hash = Plain::new(&[id, 0x0800, 0, 0, 0, 0, 0, 0], &port.spaces[0].union, self.flows.seed);
+        let n = batch.burst.len();
+        let Some(items) = batch.items.get_mut(..n) else { return false };
+        for (frame, item) in batch.burst.iter().zip(items.iter_mut()) {
+            let Some(words) = plain_words(frame) else { return false };
+            (item.base[3], item.base[4]) = words;
+            item.hash = hash.of(words);
+            self.flows.signatures.prefetch(item.hash);
+        }
+        for item in items.iter_mut() {
+            item.found = self.flows.signatures.find(item.hash);
+            self.flows.slab.prefetch(item.found);
+        }
+        let mut missed = 0u32;
+        for (i, item) in items.iter_mut().enumerate() {
+            if !self.flows.verify_plain(port, item.found, id, (item.base[3], item.base[4])) {
+                item.found = NONE;
+                missed |= 1 << i;
+            }
+        }
+        self.out.tx.fates.worker.hit_signature.add(n as u64 - u64::from(missed.count_ones()));
+        if missed != 0 {
+            for (i, (frame, item)) in batch.burst.iter().zip(items.iter_mut()).enumerate() {
+                if missed >> i & 1 != 0
+                    && let Some(base) = plain(frame, id)
+                {
+                    item.base = base;
+                    item.whole = false;
+                }
+            }
+            self.look_up_tuples(batch, slot, missed);
+        }
+        true
     }
 
     /// What the signature cache did not know; `positions` is a bit map.

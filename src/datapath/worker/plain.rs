@@ -18,33 +18,49 @@ fn be64(head: &[u8; HEAD], at: usize) -> u64 {
     head.get(at..).and_then(|b| b.first_chunk()).map_or(0, |b| u64::from_be_bytes(*b))
 }
 
-/// The first tier of a packet of that kind, `id` in word 0 and no other tier; None for other packets.
+/// What is read of such a packet: version to fragment offset; TTL to source; destination and ports.
+struct Head {
+    a: u64,
+    b: u64,
+    c: u64,
+}
+
 #[inline(always)]
-pub(super) fn plain(frame: &Frame, id: u64) -> Option<Base> {
+fn head(frame: &Frame) -> Option<(&[u8; HEAD], Head)> {
     let head = frame.data().first_chunk::<HEAD>()?;
-    let (dst, src) = (be64(head, 0), be64(head, 6));
-    // version to fragment offset; TTL to source; destination and ports
     let (a, b, c) = (be64(head, 14), be64(head, 22), be64(head, 30));
     let proto = b >> 48 & 0xff;
     let len = a >> 32 & 0xffff;
-    let tcp = proto == TCP;
-    let kind = a & 0xff00_0000_0000_3fff == 0x4500_0000_0000_0000 && src & 0xffff == 0x0800 && (tcp || proto == UDP);
-    let need = if tcp { 40 } else { 28 };
-    if !kind || len < need || len + 14 > frame.len() as u64 {
-        return None;
+    let ip = head.get(12..14).is_some_and(|t| t == [8, 0]);
+    let kind = a & 0xff00_0000_0000_3fff == 0x4500_0000_0000_0000 && ip && (proto == TCP || proto == UDP);
+    let need = if proto == TCP { 40 } else { 28 };
+    (kind && len >= need && len + 14 <= frame.len() as u64).then_some((head, Head { a, b, c }))
+}
+
+impl Head {
+    /// Words 3 and 4 of the first tier: addresses; ports, protocol, TOS, TTL.
+    #[inline(always)]
+    fn words(&self) -> (u64, u64) {
+        let Head { a, b, c } = *self;
+        (b << 32 | c >> 32, c << 32 | (b >> 48 & 0xff) << 24 | (a >> 48 & 0xff) << 16 | b >> 56 << 8)
     }
+}
+
+/// The first tier of a packet of that kind, `id` in word 0 and no other tier; None for other packets.
+#[inline(always)]
+pub(super) fn plain(frame: &Frame, id: u64) -> Option<Base> {
+    let (bytes, head) = head(frame)?;
+    let (dst, src) = (be64(bytes, 0), be64(bytes, 6));
+    let (w3, w4) = head.words();
     // data offset and flags are the last two bytes of these eight
-    let flags = if tcp { be64(head, 40) & 0x0fff } else { 0 };
-    Some([
-        id,
-        dst & !0xffff | 0x0800,
-        src & !0xffff,
-        b << 32 | c >> 32,
-        c << 32 | proto << 24 | (a >> 48 & 0xff) << 16 | b >> 56 << 8,
-        flags,
-        0,
-        0,
-    ])
+    let flags = if w4 >> 24 & 0xff == TCP { be64(bytes, 40) & 0x0fff } else { 0 };
+    Some([id, dst & !0xffff | 0x0800, src & !0xffff, w3, w4, flags, 0, 0])
+}
+
+/// Words 3 and 4 of it alone.
+#[inline(always)]
+pub(super) fn plain_words(frame: &Frame) -> Option<(u64, u64)> {
+    head(frame).map(|(_, head)| head.words())
 }
 
 #[cfg(test)]
@@ -79,6 +95,9 @@ mod tests {
                 extract(&bytes, Default::default(), 7, &Metadata::default(), &mut key, &mut layers).unwrap();
                 prop_assert_eq!(key.base(), &base);
                 prop_assert_eq!(key.tiers(), 0);
+                prop_assert_eq!(plain_words(&frame), Some((base[3], base[4])));
+            } else {
+                prop_assert_eq!(plain_words(&frame), None);
             }
         }
     }

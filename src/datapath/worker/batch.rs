@@ -312,8 +312,8 @@ impl Core {
         let (stamp, now, number) = (port.pending.now(), self.now.as_nanos(), self.flows.burst);
         let Batch { burst, items, kinds, places, .. } = batch;
         let Some(these) = items.get_mut(..n) else { return };
-        // the first packet's action, what others' differ in, and whether some is not only sent
-        let (mut only, mut differ, mut bytes) = (None, 0, 0);
+        // the first packet's action, and in what others' differ
+        let (mut only, mut differ) = (None, 0);
         for item in these.iter_mut() {
             let mut action = MISSED;
             let mut hot = self.flows.slab.get_mut(item.found);
@@ -329,7 +329,6 @@ impl Core {
             }
             item.action = action;
             differ |= *only.get_or_insert(action) ^ action;
-            bytes += u64::from(item.length) & 0u64.wrapping_sub(u64::from(action >> 31));
         }
         let only = only.unwrap_or(MISSED);
         if differ == 0 && only & OUTPUT != 0 && only != MISSED {
@@ -337,7 +336,8 @@ impl Core {
             return;
         }
         if differ != 0 || only == MISSED {
-            let (mut port, mut ports) = (None, 0);
+            // of those that are only sent: the first one's action, in what others' differ, their bytes
+            let (mut port, mut ports, mut bytes) = (None, 0, 0);
             for (at, (frame, item)) in burst.drain().zip(these.iter()).enumerate() {
                 let kind = usize::from(item.action & OUTPUT == 0) | usize::from(item.action == MISSED);
                 let Some(to) = kinds.get_mut(kind) else { continue };
@@ -346,9 +346,9 @@ impl Core {
                 }
                 to.extend([frame]);
                 let sent = 0u32.wrapping_sub(1 - kind as u32);
-                // the first sent packet's action is what the others are compared with
                 port = port.or((kind == 0).then_some(item.action));
                 ports |= (port.unwrap_or(0) ^ item.action) & sent;
+                bytes += u64::from(item.length & sent);
             }
             let [sent, others] = kinds;
             if let Some(port) = port

@@ -2,7 +2,7 @@
 
 use dpif::{Action, DropReason, PortNo};
 use flow::Match;
-use flow::layout::{IN_PORT, NW_DST, NW_SRC, TP_DST};
+use flow::layout::{IN_PORT, NW_DST, TP_DST};
 
 use crate::Limits;
 use crate::testkit::{Rig, matching, udp};
@@ -53,7 +53,6 @@ fn flows_of_different_rules_are_told_apart() {
     }
     rig.check_fates();
     assert_eq!(rig.control.workers().next().unwrap().2.translations.get(), 3);
-    let _ = NW_SRC;
 }
 
 fn forward(rig: &Rig, to: u32) {
@@ -355,4 +354,26 @@ fn an_added_rule_touches_only_the_flows_it_may_match() {
     assert_eq!(rig.port(3).take_all().len(), 1);
     assert_eq!(rig.control.workers().next().unwrap().2.translations.get(), before + 1);
     assert_eq!(rig.control.workers().next().unwrap().2.stale.get(), 1);
+}
+
+#[test]
+fn bytes_sent_are_counted_once_in_bursts_of_known_and_new_flows() {
+    let mut rig = Rig::new(3, Limits::default());
+    rig.script.add(2, matching(&[(TP_DST, 80, 0xffff)]), vec![Action::Output(PortNo(2))]);
+    rig.script.add(1, matching(&[(TP_DST, 81, 0xffff)]), vec![Action::Output(PortNo(2))]);
+    rig.script.add(1, matching(&[(TP_DST, 82, 0xffff)]), vec![Action::Output(PortNo(3))]);
+    rig.steps(2);
+    rig.port(1).inject(udp(1, 2, 1, 80));
+    rig.drain();
+    // one burst: known and sent, new and sent, new and sent elsewhere, unknown for good
+    for dst in [80, 81, 80, 82, 83, 80, 83] {
+        rig.port(1).inject(udp(1, 2, 1, dst));
+    }
+    rig.drain();
+    for (no, packets) in [(2, 5), (3, 1)] {
+        let sent: usize = rig.port(no).take_all().iter().map(|f| f.len()).sum();
+        let figures = rig.control.port_figures(PortNo(no)).unwrap();
+        assert_eq!((figures.tx_packets, figures.tx_bytes), (packets, sent as u64), "port {no}");
+    }
+    rig.check_fates();
 }

@@ -2,7 +2,7 @@
 
 use dpif::{Action, DropReason, PortNo};
 use flow::Match;
-use flow::layout::{IN_PORT, NW_DST, TP_DST};
+use flow::layout::{IN_PORT, NW_DST, NW_SRC, TP_DST};
 
 use crate::Limits;
 use crate::testkit::{Rig, matching, udp};

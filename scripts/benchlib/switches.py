@@ -53,31 +53,34 @@ def rate(count, seconds, settle):
 
 
 class Generator:
-    """testpmd's flowgen behind a memif socket, on the other core."""
+    """testpmd's flowgen behind a memif socket, on the other core. The switch is memif's server, and the generator comes
+    when the switch's port is there: a client asks once when it starts, and a switch may start a port several times."""
 
     def __init__(self, case, folder):
-        self.process = None
-        if case.generator != "flowgen":
+        self.case, self.socket, self.process = case, folder / "memif.sock", None
+
+    def start(self):
+        """Does nothing for the cases that read a capture."""
+        if self.case.generator != "flowgen":
             return
-        self.socket = folder / "memif.sock"
+        until("the memif socket", self.socket.exists)
         self.process = subprocess.Popen(
             ["dpdk-testpmd", "--lcores", "0@0,1@0", "--main-lcore", "0", "-n", "1", "--no-pci", "--in-memory", "--vdev",
-             f"net_memif0,role=server,socket={self.socket},socket-abstract=no,bsize=2048,rsize=11", "--", "--nb-cores=1",
-             "--forward-mode=flowgen", f"--flowgen-flows={case.flows}", "--total-num-mbufs=20000", "--no-lsc-interrupt",
-             "--stats-period", "3600"],
+             f"net_memif0,role=client,socket={self.socket},socket-abstract=no,bsize=2048,rsize=11", "--", "--nb-cores=1",
+             "--forward-mode=flowgen", f"--flowgen-flows={self.case.flows}", "--total-num-mbufs=20000",
+             "--no-lsc-interrupt", "--stats-period", "3600"],
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
-        until("the generator's socket", lambda: self.socket.exists())
 
     def close(self):
         if self.process:
             stop(self.process)
-            self.socket.unlink(missing_ok=True)
+        self.socket.unlink(missing_ok=True)
 
 
 def source(case, capture, folder):
     """The receiving device of a case."""
     if case.generator == "flowgen":
-        return f"net_memif0,role=client,socket={folder}/memif.sock,socket-abstract=no,bsize=2048,rsize=11"
+        return f"net_memif0,role=server,socket={folder}/memif.sock,socket-abstract=no,bsize=2048,rsize=11"
     return f"net_pcap0,rx_pcap={capture},infinite_rx=1"
 
 
@@ -87,7 +90,7 @@ class Testpmd:
     def __init__(self, folder):
         self.folder = folder
 
-    def measure(self, case, capture, seconds):
+    def measure(self, case, capture, seconds, generator):
         # the count of packets sent, second by second, is what it prints
         process = subprocess.Popen(
             ["dpdk-testpmd", "-l", f"0,{CORE}", "--main-lcore", "0", "-n", "1", "--no-pci", "--in-memory", "--vdev",
@@ -96,6 +99,9 @@ class Testpmd:
             stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL, text=True)
         rates, end = [], time.monotonic() + seconds + 20
         for line in process.stdout:
+            # the first statistics say that its ports are started
+            if "Port statistics" in line and not generator.process:
+                generator.start()
             found = re.search(r"Tx-pps:\s+([1-9]\d*)", line)
             if found:
                 rates.append(int(found[1]))
@@ -141,7 +147,7 @@ class Peer:
     def app(self, *arguments):
         return run("ovs-appctl", "-t", self.folder / f"ovs-vswitchd-dpdk.{self.pids[0]}.ctl", *arguments, env=self.env)
 
-    def measure(self, case, capture, seconds):
+    def measure(self, case, capture, seconds, generator):
         self.vsctl("--if-exists", "del-br", "br0")
         self.vsctl("add-br", "br0", "--", "set", "bridge", "br0", "datapath_type=netdev", "fail_mode=secure",
                    "other-config:mac-table-size=50000")
@@ -157,7 +163,13 @@ class Peer:
             until("the peer's bridge", lambda: (self.folder / "br0.mgmt").exists())
             self.ofctl("del-flows", "br0")
             self.ofctl("add-flows", "br0", flows)
-            return rate(self.sent, seconds, 4 if case.flows > 20_000 else 2)
+            if case.flow_limit > 200_000:
+                # the peer's limit begins low and grows by a thousand each half second otherwise
+                self.app("upcall/set-flow-limit", str(case.flow_limit))
+            generator.start()
+            result = rate(self.sent, seconds, case.settle)
+            self.held = int(re.search(r"current (\d+)", self.app("upcall/show"))[1])
+            return result
         finally:
             self.vsctl("del-br", "br0")
 
@@ -272,7 +284,7 @@ class Ironbridge:
         self.folder, self.binary = folder / "ironbridge", binary
         self.folder.mkdir()
 
-    def measure(self, case, capture, seconds):
+    def measure(self, case, capture, seconds, generator):
         (self.folder / "flows.txt").write_text("\n".join(case.rules()) + "\n")
         config = self.folder / "bench.toml"
         config.write_text(CONFIG.format(folder=self.folder, core=CORE, flow_limit=case.flow_limit,
@@ -287,13 +299,16 @@ class Ironbridge:
             if process.poll() is not None:
                 raise RuntimeError((self.folder / "log").read_text()[-2000:])
             control = Control(path)
+            generator.start()
             for port, vlan, mac in case.statics:
                 control.call("fdb/add", "br0", port, str(vlan), mac)
             if case.churn:
                 churn = Churn(path, case.churn)
                 churn.start()
             before, t0 = churn.count if churn else 0, time.monotonic()
-            result = rate(lambda: self.sent(control), seconds, 4 if case.flows > 20_000 else 2)
+            result = rate(lambda: self.sent(control), seconds, case.settle)
+            text = control.call("metrics/show")
+            self.held = sum(map(int, re.findall(r"^ironbridge_megaflows\{[^}]*\} (\d+)", text, re.M)))
             if churn:
                 if churn.failed:
                     raise churn.failed

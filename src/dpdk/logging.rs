@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::ffi::c_int;
 use std::sync::{Mutex, PoisonError};
+use std::thread::{self, ThreadId};
 
 /// How many complaints are kept for quoting.
 const KEPT: usize = 16;
@@ -11,7 +12,8 @@ const KEPT: usize = 16;
 struct State {
     /// A line whose end has not come yet. Bounded by `LINE_MAX`.
     partial: String,
-    recent: VecDeque<String>,
+    /// With the thread that logged it.
+    recent: VecDeque<(ThreadId, String)>,
     /// Complaints ever seen.
     seen: u64,
 }
@@ -45,7 +47,7 @@ fn take(level: c_int, text: &str) {
                 if state.recent.len() == KEPT {
                     state.recent.pop_front();
                 }
-                state.recent.push_back(line.clone());
+                state.recent.push_back((thread::current().id(), line.clone()));
             }
             lines.push(line);
         }
@@ -59,19 +61,28 @@ fn take(level: c_int, text: &str) {
 /// Quotes what DPDK complained about since it was made.
 pub(crate) struct Complaints {
     since: u64,
+    /// Only what this thread did is meant: devices are started side by side.
+    thread: Option<ThreadId>,
 }
 
 impl Complaints {
+    /// About what the calling thread is about to do.
     pub(crate) fn begin() -> Complaints {
-        Complaints { since: STATE.lock().unwrap_or_else(PoisonError::into_inner).seen }
+        Complaints { thread: Some(thread::current().id()), ..Complaints::begin_anywhere() }
+    }
+
+    /// Whichever thread it is that does it.
+    pub(crate) fn begin_anywhere() -> Complaints {
+        Complaints { since: STATE.lock().unwrap_or_else(PoisonError::into_inner).seen, thread: None }
     }
 
     /// `reason`, followed by the complaints (at most three, the first ones: they are nearest to the cause).
     pub(crate) fn explain(&self, reason: impl std::fmt::Display) -> String {
         let state = STATE.lock().unwrap_or_else(PoisonError::into_inner);
         let new = usize::try_from(state.seen - self.since).unwrap_or(usize::MAX).min(state.recent.len());
-        let quoted: Vec<&str> =
-            state.recent.iter().skip(state.recent.len() - new).take(3).map(|line| line.trim()).collect();
+        let mine = |thread: &ThreadId| self.thread.is_none_or(|t| t == *thread);
+        let recent = state.recent.iter().skip(state.recent.len() - new).filter(|(thread, _)| mine(thread));
+        let quoted: Vec<&str> = recent.take(3).map(|(_, line)| line.trim()).collect();
         if quoted.is_empty() { reason.to_string() } else { format!("{reason} (DPDK: {})", quoted.join("; ")) }
     }
 }
@@ -117,6 +128,10 @@ mod tests {
         take(5, "\n");
         let later = Complaints::begin();
         assert_eq!(later.explain("x"), "x");
+        let anybodys = Complaints::begin_anywhere();
+        thread::spawn(|| take(4, "of another device\n")).join().unwrap();
+        assert_eq!(later.explain("x"), "x");
+        assert_eq!(anybodys.explain("x"), "x (DPDK: of another device)");
         for i in 0..2 * KEPT {
             take(4, &format!("line {i}\n"));
         }

@@ -17,6 +17,7 @@ use pipeline::{BundleItem, FlowFilter};
 
 use super::devices::Device;
 use super::names::{FlowNames, Names};
+use super::ports::Way;
 use super::report;
 use super::switch::{Later, Switch};
 use crate::config::{Bridge, FailMode, Port};
@@ -84,7 +85,7 @@ static COMMANDS: &[Row] = &[
     row("ofctl/mod-flows", "bridge flow", 2, 2, Run::Published(|s, a| flow_mod(s, a, Verb::Modify))),
     row("ofproto/list", "", 0, 0, Run::Now(|s, _| Ok(bridges(s)))),
     row("ofproto/trace", "bridge flow [packet]", 2, 3, Run::Now(trace)),
-    row("port/add", "bridge name type [key=value...]", 3, MANY, Run::Published(port_add)),
+    row("port/add", "bridge name type [key=value...]", 3, MANY, Run::Later(port_add)),
     row("port/del", "name", 1, 1, Run::Later(port_del)),
     row("revalidator/purge", "", 0, 0, Run::Later(purge)),
     row("version", "", 0, 0, Run::Now(version)),
@@ -203,11 +204,23 @@ fn bridge_del(switch: &mut Switch, call: Call) {
         let text = format!("bridge {name} still has port {}", port.name);
         return call.answer(Err(text));
     }
+    if let Some(port) = switch.moving.values().find(|m| m.way == Way::In && m.bridge == name) {
+        let text = format!("bridge {name}: port {} is being added", port.name);
+        return call.answer(Err(text));
+    }
     let result = switch.manager.del_bridge(name).map(|()| String::new()).map_err(|e| e.to_string());
     switch.published.push((call, result));
 }
 
-fn port_add(switch: &mut Switch, arguments: &[String]) -> Answer {
+fn port_add(switch: &mut Switch, call: Call) {
+    let bridge = arg(&call.arguments, 0).to_owned();
+    match port_of(&call.arguments) {
+        Ok(port) => switch.add_port(&bridge, port, call),
+        Err(e) => call.answer(Err(e)),
+    }
+}
+
+fn port_of(arguments: &[String]) -> Result<Port, String> {
     let mut table = toml::Table::new();
     table.insert("name".into(), arg(arguments, 1).into());
     table.insert("type".into(), arg(arguments, 2).into());
@@ -228,7 +241,7 @@ fn port_add(switch: &mut Switch, arguments: &[String]) -> Answer {
     table.insert("options".into(), options.into());
     let port: Port = table.try_into().map_err(|e: toml::de::Error| e.message().to_owned())?;
     crate::config::check_port(&port)?;
-    switch.add_port(arg(arguments, 0), &port).map(|()| String::new())
+    Ok(port)
 }
 
 fn port_del(switch: &mut Switch, call: Call) {

@@ -1,6 +1,11 @@
 //! Opens what is behind a port and keeps it: queues go to workers, the rest stays here until the queues come back.
+//!
+//! Opening and closing take their time (probing, system calls that wait for the kernel's locks): they are work for
+//! [`super::jobs`], in the line that [`line`] names. What is asked of an open device answers at once.
 
 use std::collections::HashMap;
+#[cfg(feature = "dpdk")]
+use std::sync::Arc;
 
 use datapath::dummy::DummyPort;
 use datapath::{Queues, Serve, WorkerId};
@@ -67,6 +72,16 @@ impl Device {
     }
 }
 
+/// What stands for the device behind a port: one thing at a time is done to it. None where nothing has to wait.
+pub(super) fn line(port: &Port) -> Option<String> {
+    let dpdk = || port.options.get("dpdk-devargs").and_then(|d| d.split(',').next()).unwrap_or_default();
+    match port.interface_type {
+        InterfaceType::Dpdk => Some(format!("dpdk {}", dpdk())),
+        InterfaceType::Afpacket | InterfaceType::Tap => Some(format!("interface {}", port.name)),
+        InterfaceType::Dummy | InterfaceType::Patch => None,
+    }
+}
+
 /// An open port: its queues for the workers that serve it.
 pub(super) struct Opened {
     pub(super) device: Device,
@@ -74,13 +89,14 @@ pub(super) struct Opened {
     pub(super) serve: Serve,
 }
 
-/// Opens devices of every kind. Holds DPDK, started when first needed or at start.
+/// Opens devices of every kind, on any thread. Clones share DPDK, started when first needed or at start.
+#[derive(Clone)]
 pub(super) struct Opener {
     slow: WorkerId,
     #[cfg(feature = "dpdk")]
     fast: usize,
     #[cfg(feature = "dpdk")]
-    dpdk: dpdk_side::Side,
+    dpdk: Arc<dpdk_side::Side>,
 }
 
 impl Opener {
@@ -92,7 +108,7 @@ impl Opener {
             #[cfg(feature = "dpdk")]
             fast,
             #[cfg(feature = "dpdk")]
-            dpdk: dpdk_side::Side::new(config.clone(), main_cpu),
+            dpdk: Arc::new(dpdk_side::Side::new(config.clone(), main_cpu)),
         }
     }
 
@@ -100,7 +116,7 @@ impl Opener {
     ///
     /// # Errors
     /// DPDK's reason.
-    pub(super) fn start(&mut self, config: &Dpdk, wanted: bool) -> Result<(), String> {
+    pub(super) fn start(&self, config: &Dpdk, wanted: bool) -> Result<(), String> {
         if config.enable == Enable::No || !wanted {
             return Ok(());
         }
@@ -130,7 +146,7 @@ impl Opener {
     ///
     /// # Errors
     /// What failed, in words that name the device.
-    pub(super) fn open(&mut self, port: &Port) -> Result<Opened, String> {
+    pub(super) fn open(&self, port: &Port) -> Result<Opened, String> {
         match port.interface_type {
             InterfaceType::Dpdk => self.open_dpdk(port),
             InterfaceType::Afpacket => {
@@ -172,12 +188,12 @@ impl Opener {
     }
 
     #[cfg(not(feature = "dpdk"))]
-    fn open_dpdk(&mut self, port: &Port) -> Result<Opened, String> {
+    fn open_dpdk(&self, port: &Port) -> Result<Opened, String> {
         Err(format!("{}: this program was built without DPDK", port.name))
     }
 
     #[cfg(feature = "dpdk")]
-    fn open_dpdk(&mut self, port: &Port) -> Result<Opened, String> {
+    fn open_dpdk(&self, port: &Port) -> Result<Opened, String> {
         let devargs = port.options.get("dpdk-devargs").map(String::as_str).unwrap_or_default();
         let (device, queues) = self.dpdk.open(port, devargs, self.fast.max(1))?;
         let serve = if self.fast == 0 { Serve::Only(self.slow) } else { Serve::Fast };
@@ -185,7 +201,7 @@ impl Opener {
     }
 
     /// Closes what is left when the queues are back.
-    pub(super) fn close(&mut self, device: Device, queues: Queues) {
+    pub(super) fn close(&self, device: Device, queues: Queues) {
         drop(queues);
         #[cfg(feature = "dpdk")]
         if let Device::Dpdk(port) = device {

@@ -1,14 +1,16 @@
 //! Makes a running switch of a configuration, and takes it down again.
 //!
-//! [`instance`] guards the run folder, [`threads`] runs workers, [`devices`] opens ports, [`switch`] owns tables and ports,
-//! [`commands`] is what the control socket can ask, [`report`] puts figures into words and metrics, [`owner`] is the loop
-//! that everything but forwarding happens in.
+//! [`instance`] guards the run folder, [`threads`] runs workers, [`devices`] opens ports, [`jobs`] does on threads what takes
+//! time, [`switch`] owns tables and ports, [`ports`] makes ports come and go, [`commands`] is what the control socket can
+//! ask, [`report`] puts figures into words and metrics, [`owner`] is the loop that everything but forwarding happens in.
 
 mod commands;
 mod devices;
 mod instance;
+mod jobs;
 mod names;
 mod owner;
+mod ports;
 mod report;
 mod switch;
 mod threads;

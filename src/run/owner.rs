@@ -79,6 +79,7 @@ async fn serve_async(switch: &mut Switch, instance: &Instance) -> Result<(), Run
             }
             ready = datapath.readable() => if let Ok(mut ready) = ready { ready.clear_ready() },
             ready = pipeline.readable() => if let Ok(mut ready) = ready { ready.clear_ready() },
+            outcome = switch.jobs.outcome() => if let Some(then) = outcome { then(switch) },
             () = pause(if idle { wait } else { Duration::ZERO }) => {}
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,

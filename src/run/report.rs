@@ -110,6 +110,9 @@ pub(super) fn ports(switch: &Switch) -> String {
         for (_, name, kind, why) in switch.failed.iter().filter(|(b, ..)| *b == *bridge.name) {
             let _ = writeln!(out, "    {name}: ({}: error: {why})", kind.name());
         }
+        for m in switch.moving.values().filter(|m| m.bridge == *bridge.name) {
+            let _ = writeln!(out, "    {}: ({}: {})", m.name, m.kind.name(), m.way.words());
+        }
     }
     out
 }
@@ -236,6 +239,8 @@ pub(super) fn metrics(switch: &Switch) -> Result<String, String> {
         s.gauge("ironbridge_flows", "OpenFlow flows.", &labels, rules);
     }
     let (readers, kept) = switch.manager.readers();
+    let jobs = switch.jobs.waiting() as f64;
+    s.gauge("ironbridge_device_jobs", "Openings and closings of devices under way or waiting.", &[], jobs);
     s.gauge("ironbridge_table_version", "Newest version of the tables.", &[], switch.manager.snapshot().version as f64);
     s.gauge("ironbridge_table_versions_kept", "Old versions that a worker may still read.", &[], kept as f64);
     s.gauge("ironbridge_table_readers", "Threads that read tables.", &[], readers.len() as f64);

@@ -11,7 +11,9 @@ use openflow::OfPort;
 use pipeline::{BridgeConfig, Manager, PortConfig, Settings, VlanConfig};
 
 use super::RunError;
-use super::devices::{Device, Opened, Opener};
+use super::devices::{Device, Opener};
+use super::jobs::Jobs;
+use super::ports::{Moving, Released};
 use super::threads::Thread;
 use crate::config::{self, Config, FailMode, InterfaceType, Port, VlanMode};
 use crate::control::Call;
@@ -23,10 +25,12 @@ pub(super) struct PortEntry {
     pub(super) number: OfPort,
     pub(super) kind: InterfaceType,
     pub(super) device: Device,
+    /// The line of its device in [`Jobs`].
+    pub(super) line: Option<String>,
 }
 
 /// A port that is not there: bridge, name, type, and why.
-type Failed = (String, String, InterfaceType, String);
+pub(super) type Failed = (String, String, InterfaceType, String);
 
 /// An answer that waits for something.
 pub(super) enum Later {
@@ -53,14 +57,19 @@ pub(super) struct Switch {
     /// Workers made and not started yet.
     waiting: Vec<datapath::Worker>,
     /// Queues of ports that are in the tables; for workers as soon as those are published.
-    attaching: Vec<(PortNo, Queues, Serve)>,
+    pub(super) attaching: Vec<(PortNo, Queues, Serve)>,
     /// Calls answered when what they changed is published.
     pub(super) published: Vec<(Call, Result<String, String>)>,
     /// Barriers, with the version that every worker must pass.
     pub(super) barriers: Vec<(u64, Call)>,
     pub(super) tickets: HashMap<Ticket, Later>,
-    /// Ports on their way out: what to close when their queues are back, and whom to tell.
-    closing: HashMap<PortNo, (Device, Option<Call>)>,
+    /// Work on devices that is under way.
+    pub(super) jobs: Jobs,
+    /// Ports on their way in or out, by the number of the move.
+    pub(super) moving: BTreeMap<u64, Moving>,
+    pub(super) moves: u64,
+    /// Ports that workers are asked to give back: what follows when they have.
+    pub(super) released: HashMap<PortNo, Released>,
     /// The command `exit` was given.
     pub(super) exit: Option<Call>,
 }
@@ -109,7 +118,10 @@ impl Switch {
             published: Vec::new(),
             barriers: Vec::new(),
             tickets: HashMap::new(),
-            closing: HashMap::new(),
+            jobs: Jobs::new(),
+            moving: BTreeMap::new(),
+            moves: 0,
+            released: HashMap::new(),
             exit: None,
         })
     }
@@ -129,7 +141,7 @@ impl Switch {
                 self.add_local(&bridge.name);
             }
             for port in &bridge.ports {
-                if let Err(e) = self.add_numbered(&bridge.name, port, None) {
+                if let Err(e) = self.add_now(&bridge.name, port, None) {
                     self.no_port((bridge.name.clone(), port.name.clone(), port.interface_type, e));
                 }
             }
@@ -215,114 +227,8 @@ impl Switch {
             n_rxq_desc: None,
             n_txq_desc: None,
         };
-        if let Err(e) = self.add_numbered(bridge, &port, Some(OfPort::LOCAL)) {
+        if let Err(e) = self.add_now(bridge, &port, Some(OfPort::LOCAL)) {
             log::warn!(target: "bridge", "{bridge}: no LOCAL port: {e}");
-        }
-    }
-
-    /// The lowest datapath port number that nobody has.
-    fn free_number(&self) -> PortNo {
-        let taken =
-            |n: &u32| self.manager.snapshot().port(PortNo(*n)).is_some() || self.closing.contains_key(&PortNo(*n));
-        PortNo((1..).find(|n| !taken(n)).unwrap_or(u32::MAX))
-    }
-
-    fn of_number(&self, bridge: &str, port: &Port) -> Result<OfPort, String> {
-        let snapshot = self.manager.snapshot();
-        let bridge = snapshot.bridge_named(bridge).ok_or_else(|| format!("no bridge named {bridge}"))?;
-        let free = |n: &u32| !bridge.ports.contains_key(&OfPort(*n));
-        let wanted = port.ofport_request.map(u32::from).filter(free);
-        wanted.or_else(|| (1..65280).find(free)).map(OfPort).ok_or_else(|| "no OpenFlow port number is free".into())
-    }
-
-    /// Puts a port into the tables.
-    fn describe(&mut self, bridge: &str, port: &Port, number: Option<OfPort>) -> Result<(PortNo, OfPort), String> {
-        let number = match number {
-            Some(n) => n,
-            None => self.of_number(bridge, port)?,
-        };
-        let no = self.free_number();
-        let mut wanted = match (port.interface_type, port.options.get("peer")) {
-            (InterfaceType::Patch, Some(peer)) => PortConfig::patch(&port.name, number, peer),
-            _ => PortConfig::device(&port.name, number, no),
-        };
-        wanted.vlan = vlan(port);
-        self.manager.add_port(bridge, wanted).map_err(|e| e.to_string())?;
-        Ok((no, number))
-    }
-
-    /// Opens a port's device, puts it into the tables and gives its queues to workers.
-    pub(super) fn add_port(&mut self, bridge: &str, port: &Port) -> Result<(), String> {
-        self.add_numbered(bridge, port, None)?;
-        self.attach().into_iter().find(|f| f.1 == port.name).map_or(Ok(()), |(.., e)| Err(e))
-    }
-
-    /// Gives the queues of new ports to workers, with the tables that know those ports: their first packets find rules.
-    /// Returns the ports that no worker took, which are gone again.
-    fn attach(&mut self) -> Vec<Failed> {
-        self.manager.publish();
-        let mut failed = Vec::new();
-        for (no, queues, serve) in std::mem::take(&mut self.attaching) {
-            let Err((e, queues)) = self.control.add_port(no, queues, serve) else { continue };
-            let Some(entry) = self.ports.remove(&no) else { continue };
-            if let Err(e) = self.manager.del_port(&entry.bridge, &entry.name) {
-                log::error!(target: "bridge", "{}: {e}", entry.bridge);
-            }
-            self.opener.close(entry.device, queues);
-            let why = format!("{}: {e}", entry.name);
-            failed.push((entry.bridge, entry.name, entry.kind, why));
-        }
-        failed
-    }
-
-    fn add_numbered(&mut self, bridge: &str, port: &Port, number: Option<OfPort>) -> Result<(), String> {
-        if self.manager.snapshot().bridge_named(bridge).is_none() {
-            return Err(format!("no bridge named {bridge}"));
-        }
-        if self.ports.values().any(|p| p.name == port.name) {
-            return Err(format!("a port named {} exists", port.name));
-        }
-        let Opened { device, queues, serve } = self.opener.open(port)?;
-        let (no, number) = match self.describe(bridge, port, number) {
-            Ok(numbers) => numbers,
-            Err(e) => {
-                self.opener.close(device, queues);
-                return Err(e);
-            }
-        };
-        if port.interface_type != InterfaceType::Patch {
-            self.attaching.push((no, queues, serve));
-        }
-        log::info!(target: "bridge", "bridge {bridge}: added interface {} on port {number}", port.name);
-        let entry =
-            PortEntry { name: port.name.clone(), bridge: bridge.to_owned(), number, kind: port.interface_type, device };
-        // a patch has no datapath port; it is kept under its free number all the same
-        let key = if port.interface_type == InterfaceType::Patch { self.patch_key() } else { no };
-        self.ports.insert(key, entry);
-        Ok(())
-    }
-
-    /// A key above all datapath ports.
-    fn patch_key(&self) -> PortNo {
-        let last = self.ports.keys().next_back().map_or(0, |k| k.0);
-        PortNo(last.max(1 << 24) + 1)
-    }
-
-    /// Takes a port out; `call` is answered when its device is closed.
-    pub(super) fn del_port(&mut self, name: &str, call: Call) {
-        let Some((&no, entry)) = self.ports.iter().find(|(_, p)| p.name == name) else {
-            return call.answer(Err(format!("no port named {name}")));
-        };
-        if let Err(e) = self.manager.del_port(&entry.bridge, name) {
-            return call.answer(Err(e.to_string()));
-        }
-        let Some(entry) = self.ports.remove(&no) else { return };
-        log::info!(target: "bridge", "bridge {}: deleted interface {name} on port {}", entry.bridge, entry.number);
-        if self.control.remove_port(no) {
-            self.closing.insert(no, (entry.device, Some(call)));
-        } else {
-            self.opener.close(entry.device, Queues::default());
-            self.published.push((call, Ok(String::new())));
         }
     }
 
@@ -332,11 +238,8 @@ impl Switch {
         for happened in self.control.poll() {
             match happened {
                 Happened::Removed { port, queues } => {
-                    if let Some((device, call)) = self.closing.remove(&port) {
-                        self.opener.close(device, queues);
-                        if let Some(call) = call {
-                            call.answer(Ok(String::new()));
-                        }
+                    if let Some(next) = self.released.remove(&port) {
+                        next(self, queues);
                     }
                 }
                 Happened::Done(ticket) => {
@@ -380,16 +283,15 @@ impl Switch {
             thread.stop();
         }
         // Workers are gone, and with them the queues that they had; devices may be closed.
+        self.jobs.stop();
+        self.released.clear();
         for (_, entry) in std::mem::take(&mut self.ports) {
             self.opener.close(entry.device, Queues::default());
-        }
-        for (_, (device, _)) in std::mem::take(&mut self.closing) {
-            self.opener.close(device, Queues::default());
         }
     }
 }
 
-fn vlan(port: &Port) -> VlanConfig {
+pub(super) fn vlan(port: &Port) -> VlanConfig {
     let access = matches!(port.vlan_mode, None | Some(VlanMode::Access));
     let mode = match (port.vlan_mode, port.tag) {
         (_, Some(tag)) if access => return VlanConfig::access(tag),

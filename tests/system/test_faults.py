@@ -258,3 +258,102 @@ class Ports(Case):
         self.assertEqual(fds(), before)
         self.assertEqual(switch.ctl("dpif/show").count("dummy"), 2)
         self.assertNotIn("panic", switch.log())
+
+
+class SlowDevices(Case):
+    """A device that takes its time: a capture that is a FIFO, whose opening waits until somebody writes it."""
+
+    def setUp(self):
+        super().setUp()
+        body = NO_WORKERS + '[dpdk]\nenable = "yes"\nhugepages = "no"\nsocket-mem = 128\nfile-prefix = ""\n' + dummy_ports("br0", 2)
+        self.switch = self.start(body).ready()
+        self.fifo = self.folder / "fifo"
+        os.mkfifo(self.fifo)
+        self.other = Control(self.switch.socket)
+        self.addCleanup(self.other.close)
+        # whatever comes of the test, nothing waits for the FIFO afterwards
+        self.addCleanup(lambda: self.open_fifo().close())
+
+    def open_fifo(self):
+        return os.fdopen(os.open(self.fifo, os.O_RDWR | os.O_NONBLOCK), "wb", 0)
+
+    def add_slow(self):
+        self.other.send("port/add", "br0", "late", "dpdk", f"options:dpdk-devargs=net_pcap7,rx_pcap={self.fifo}")
+        until("the port to be shown", lambda: "late: (dpdk: being added)" in self.switch.ctl("dpif/show"))
+
+    def shown(self, text):
+        return text in self.switch.ctl("dpif/show")
+
+    def feed(self):
+        """The capture's header: then libpcap goes on."""
+        header = self.folder / "header"
+        packets.write_pcap(header, [])
+        fifo = self.open_fifo()
+        self.addCleanup(fifo.close)
+        fifo.write(header.read_bytes())
+        return fifo
+
+    def test_management_goes_on(self):
+        """While one is opened, commands are answered, packets forwarded, other ports come and go, and names are taken."""
+        self.add_slow()
+        switch = self.switch
+        switch.ctl("ofctl/add-flow", "br0", "in_port=1,actions=2")
+        switch.ctl("ofctl/barrier")
+        switch.ctl("netdev-dummy/receive", "p1", udp4().hex())
+        until("forwarding", lambda: switch.ctl("netdev-dummy/sent", "p2"))
+        host = Host(self, A)
+        switch.ctl("port/add", "br0", host.port, "afpacket")
+        switch.ctl("port/del", host.port)
+        with self.assertRaises(Refused) as refused:
+            switch.ctl("port/add", "br0", "late", "dummy")
+        self.assertIn("late is being added", str(refused.exception))
+        with self.assertRaises(Refused) as refused:
+            switch.ctl("bridge/del", "br0")
+        self.assertEqual(switch.metrics()["ironbridge_device_jobs", ()], 1)
+        self.assertTrue(self.shown("late: (dpdk: being added)"))
+        self.feed()
+        self.assertEqual(self.other.answer(), "")
+        self.assertRegex(switch.ctl("dpif/show"), r"late 3/\d+: \(dpdk: up")
+        until("no work on devices", lambda: switch.metrics()["ironbridge_device_jobs", ()] == 0)
+
+    def test_removed_while_it_is_added(self):
+        self.add_slow()
+        third = Control(self.switch.socket)
+        self.addCleanup(third.close)
+        third.send("port/del", "late")
+        # the device is still taken: who asks for it now waits, and gets it in the end
+        fourth = Control(self.switch.socket)
+        self.addCleanup(fourth.close)
+        good = self.folder / "good.pcap"
+        packets.write_pcap(good, [])
+        fourth.send("port/add", "br0", "next", "dpdk", f"options:dpdk-devargs=net_pcap7,rx_pcap={good}")
+        until("both to wait", lambda: self.shown("next: (dpdk: being added)"))
+        self.feed()
+        self.assertEqual(self.other.answer(), "")
+        self.assertEqual(third.answer(), "")
+        self.assertEqual(fourth.answer(), "")
+        self.assertRegex(self.switch.ctl("dpif/show"), r"next 3/\d+: \(dpdk: up")
+        self.assertNotIn("late", self.switch.ctl("dpif/show"))
+
+    def test_a_device_asked_for_at_once_again(self):
+        """Removal and addition of one device by requests sent ahead: in order, 20 times."""
+        switch, ask = self.switch, self.other
+        file = self.folder / "f.pcap"
+        packets.write_pcap(file, [udp4()])
+        add = lambda name: ask.send("port/add", "br0", name, "dpdk", f"options:dpdk-devargs=net_pcap1,rx_pcap={file}")
+        add("n0")
+        for n in range(20):
+            ask.send("port/del", f"n{n}")
+            add(f"n{n + 1}")
+        for n in range(41):
+            self.assertEqual(ask.answer(), "", n)
+        self.assertRegex(switch.ctl("dpif/show"), r"n20 3/\d+: \(dpdk: up")
+
+    def test_exit_while_a_device_is_opened(self):
+        """It waits for the device as long as it takes up to ten seconds, and leaves nothing."""
+        self.add_slow()
+        self.switch.process.terminate()
+        until("it to stop", lambda: "stopping" in self.switch.log())
+        self.feed()
+        self.assertEqual(self.switch.process.wait(15), 0, self.switch.log())
+        self.assertEqual(list(self.switch.run_dir.iterdir()), [])

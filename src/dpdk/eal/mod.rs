@@ -80,7 +80,7 @@ impl Eal {
         let arguments = argv[1..].join(" ");
         log::info!(target: "dpdk", "{} starts with {arguments}", crate::version());
         logging::open(config.dpdk_log_level());
-        let complaints = logging::Complaints::begin();
+        let complaints = logging::Complaints::begin_anywhere();
 
         let (end, ended) = mpsc::channel();
         let (report, reported) = mpsc::channel();

@@ -1,6 +1,9 @@
 //! DPDK as management holds it: the EAL, pools shared by ports of the same MTU, ports.
+//!
+//! Ports are opened and closed by several threads at a time; what only looks never waits for them.
 
 use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use datapath::Queues;
 use dpdk::{Eal, EalConfig, Huge, Pool, PoolConfig, PoolDemand, PortConfig};
@@ -14,22 +17,35 @@ const SHARED: u32 = 1 << 18;
 pub(super) struct Side {
     config: Dpdk,
     main_cpu: Option<usize>,
+    /// Held while the EAL starts or a pool is made: by those who open ports.
+    making: Mutex<()>,
+    /// Held to look only.
+    made: Mutex<Made>,
+}
+
+#[derive(Default)]
+struct Made {
     eal: Option<Eal>,
     pools: Vec<Pool>,
 }
 
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Side {
     pub(super) fn new(config: Dpdk, main_cpu: Option<usize>) -> Side {
-        Side { config, main_cpu, eal: None, pools: Vec::new() }
+        Side { config, main_cpu, making: Mutex::default(), made: Mutex::default() }
     }
 
     pub(super) fn running(&self) -> Option<Eal> {
-        self.eal.clone()
+        locked(&self.made).eal.clone()
     }
 
-    pub(super) fn start(&mut self) -> Result<Eal, String> {
-        if let Some(eal) = &self.eal {
-            return Ok(eal.clone());
+    pub(super) fn start(&self) -> Result<Eal, String> {
+        let _one = locked(&self.making);
+        if let Some(eal) = self.running() {
+            return Ok(eal);
         }
         if self.config.enable == Enable::No {
             return Err("DPDK is switched off (dpdk.enable = \"no\")".into());
@@ -51,11 +67,11 @@ impl Side {
         };
         let eal = Eal::start(&config).map_err(|e| e.to_string())?;
         log::info!(target: "dpdk", "{} runs: {}", dpdk::version(), eal.arguments());
-        self.eal = Some(eal.clone());
+        locked(&self.made).eal = Some(eal.clone());
         Ok(eal)
     }
 
-    pub(super) fn open(&mut self, port: &Port, devargs: &str, workers: usize) -> Result<(dpdk::Port, Queues), String> {
+    pub(super) fn open(&self, port: &Port, devargs: &str, workers: usize) -> Result<(dpdk::Port, Queues), String> {
         let eal = self.start()?;
         let fail = |e: &dyn std::fmt::Display| format!("{}: {e}", port.name);
         let workers = u16::try_from(workers).unwrap_or(u16::MAX);
@@ -86,7 +102,7 @@ impl Side {
     }
 
     /// The pool for ports of this MTU, made when there is none.
-    fn pool(&mut self, eal: &Eal, config: &PortConfig, workers: u32) -> Result<Pool, String> {
+    fn pool(&self, eal: &Eal, config: &PortConfig, workers: u32) -> Result<Pool, String> {
         let demand = PoolDemand {
             rx_queues: u32::from(config.rx_queues),
             rx_descriptors: u32::from(config.rx_descriptors),
@@ -96,7 +112,8 @@ impl Side {
             parked: 4096,
         };
         let mut wanted = PoolConfig::for_demand(&demand, config.mtu, None);
-        if let Some(pool) = self.pools.iter().find(|p| p.data_room() == wanted.data_room()) {
+        let _one = locked(&self.making);
+        if let Some(pool) = locked(&self.made).pools.iter().find(|p| p.data_room() == wanted.data_room()) {
             return Ok(pool.clone());
         }
         // as many as fit into half of the memory, at most SHARED: a pool serves all ports of its MTU
@@ -104,17 +121,17 @@ impl Side {
         let fit = u32::try_from(bytes / 2 / (u64::from(wanted.data_room()) + 192)).unwrap_or(SHARED);
         wanted.frames = wanted.frames.max(fit.min(SHARED));
         let pool = Pool::create(eal, &wanted).map_err(|e| e.to_string())?;
-        self.pools.push(pool.clone());
+        locked(&self.made).pools.push(pool.clone());
         Ok(pool)
     }
 
     pub(super) fn pools(&self) -> HashMap<String, (u32, u32)> {
-        self.pools.iter().map(|p| (p.name().to_owned(), (p.in_use(), p.frames()))).collect()
+        locked(&self.made).pools.iter().map(|p| (p.name().to_owned(), (p.in_use(), p.frames()))).collect()
     }
 
     /// Frees what could not be freed while frames were out.
-    pub(super) fn sweep(&mut self) {
-        if let Some(eal) = &self.eal {
+    pub(super) fn sweep(&self) {
+        if let Some(eal) = self.running() {
             eal.sweep();
         }
     }

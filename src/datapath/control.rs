@@ -11,10 +11,10 @@ use dpif::{DropReason, PortNo, Translate};
 use packet::device::{RxQueue, TxQueue};
 
 use crate::cache::flows::Limits;
-use crate::stats::{Fates, PortCounters, TxCounters, WorkerCounters, add_drops};
+use crate::stats::{Fates, PortCounters, QueueCounters, TxCounters, WorkerCounters, add_drops};
 use crate::tx::{MAX_PORTS, Sink};
-pub use crate::worker::Megaflow;
 use crate::worker::{Answer, Command, Event, Link, Worker};
+pub use crate::worker::{Megaflow, Order, Wanted};
 
 /// Commands and events that fit in a ring.
 const RING: usize = 1024;
@@ -74,13 +74,15 @@ pub enum Happened {
     Removed { port: PortNo, queues: Queues },
     /// A flush, a collection or a synchronisation is done on all workers.
     Done(Ticket),
-    /// All megaflows of all workers.
+    /// The megaflows of all workers that were asked for.
     Megaflows(Ticket, Vec<Megaflow>),
 }
 
 struct Port {
     serve: Serve,
     rx: BTreeMap<usize, Arc<PortCounters>>,
+    /// Receive queues by number: their worker and what came from them.
+    queues: Vec<(usize, Arc<QueueCounters>)>,
     tx: BTreeMap<usize, Arc<TxCounters>>,
     /// Workers that own a sink of it rather than reach it by ring.
     owners: Vec<usize>,
@@ -230,7 +232,14 @@ impl Control {
         }
         self.ports.insert(
             port,
-            Port { serve, rx: BTreeMap::new(), tx: BTreeMap::new(), owners: Vec::new(), removing: false },
+            Port {
+                serve,
+                rx: BTreeMap::new(),
+                queues: Vec::new(),
+                tx: BTreeMap::new(),
+                owners: Vec::new(),
+                removing: false,
+            },
         );
         self.add_sinks(port, queues.tx, &servers);
         for (number, queue) in queues.rx.into_iter().enumerate() {
@@ -238,7 +247,9 @@ impl Control {
             self.next_queue += 1;
             let Some(p) = self.ports.get_mut(&port) else { continue };
             let counters = p.rx.entry(worker).or_default().clone();
-            self.send(worker, Command::AddRx { port, number: number as u32, queue, counters });
+            let received = Arc::new(QueueCounters::default());
+            p.queues.push((worker, received.clone()));
+            self.send(worker, Command::AddRx { port, number: number as u32, queue, counters, received });
         }
         Ok(())
     }
@@ -310,9 +321,10 @@ impl Control {
         self.ask_all(Kind::Done, |ticket| Command::Sync { ticket })
     }
 
-    /// Asks for all megaflows.
-    pub fn dump(&mut self) -> Ticket {
-        self.ask_all(Kind::Dump(Vec::new()), |ticket| Command::Dump { ticket })
+    /// Asks for megaflows. Those of a worker that wants the best come in no order.
+    pub fn dump(&mut self, wanted: Wanted) -> Ticket {
+        let wanted = Arc::new(wanted);
+        self.ask_all(Kind::Dump(Vec::new()), |ticket| Command::Dump { ticket, wanted: wanted.clone() })
     }
 
     /// The limits in force.
@@ -418,6 +430,24 @@ impl Control {
             sum.tx_errors += c.errors.get();
         }
         Some(sum)
+    }
+
+    /// A port's receive queues by number: the worker of each and what came from it.
+    pub fn queues(&self, port: PortNo) -> impl Iterator<Item = (WorkerId, &QueueCounters)> {
+        let queues = self.ports.get(&port).map_or(&[][..], |p| &p.queues);
+        queues.iter().map(|(worker, counters)| (WorkerId(*worker), &**counters))
+    }
+
+    /// Who sends to whom: packets from one port to another, copies included, all workers together. A packet that goes by
+    /// the ring of another worker counts when the ring takes it.
+    pub fn matrix(&self) -> BTreeMap<(PortNo, PortNo), u64> {
+        let mut sum = BTreeMap::new();
+        for (from, port) in &self.ports {
+            for (to, packets) in port.rx.values().flat_map(|c| c.sent_to.iter()) {
+                *sum.entry((*from, PortNo(to))).or_default() += packets;
+            }
+        }
+        sum
     }
 
     /// All workers' fates together.

@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
-use dpif::DropReason;
+use dpif::{DropReason, PortNo};
 
 use crate::stats::{PortCounters, WorkerCounters};
 
-/// In place of a slot: a copy, which has no fate of its own.
-pub(crate) const COPY: u16 = u16::MAX;
+/// Bit in a slot: a copy of a packet from there, which has no fate of its own. Slots are below it.
+pub(crate) const COPY: u16 = 0x8000;
+/// In place of a slot: a frame from another worker, where its fate was settled.
+pub(crate) const ELSEWHERE: u16 = u16::MAX;
 
 /// The counters of a worker and of its in_ports, by slot.
 pub(crate) struct Fates {
@@ -30,20 +32,25 @@ impl Fates {
         }
     }
 
+    /// A device or a ring accepted packets for port `to`.
     #[inline]
-    pub(crate) fn forwarded(&self, slot: u16, packets: u64) {
-        if slot == COPY {
-            return;
+    pub(crate) fn sent(&self, slot: u16, to: PortNo, packets: u64) {
+        let primaries = if slot & COPY == 0 { packets } else { 0 };
+        self.worker.forwarded.add(primaries);
+        if let Some(port) = self.port(slot & !COPY) {
+            port.forwarded.add(primaries);
+            port.sent_to.add(to.0, packets);
         }
-        self.worker.forwarded.add(packets);
-        if let Some(port) = self.port(slot) {
-            port.forwarded.add(packets);
-        }
+    }
+
+    /// Forgets what was sent to a port that goes: another may get its number.
+    pub(crate) fn forget(&self, to: PortNo) {
+        self.ports.iter().flatten().for_each(|port| port.sent_to.clear(to.0));
     }
 
     #[inline]
     pub(crate) fn consumed(&self, slot: u16) {
-        if slot == COPY {
+        if slot & COPY != 0 {
             return;
         }
         self.worker.consumed.add(1);
@@ -54,7 +61,7 @@ impl Fates {
 
     #[inline]
     pub(crate) fn dropped(&self, slot: u16, reason: DropReason, packets: u64) {
-        if slot == COPY {
+        if slot & COPY != 0 {
             return;
         }
         let i = reason as usize;

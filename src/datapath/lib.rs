@@ -20,7 +20,7 @@ pub mod tx;
 pub mod worker;
 
 pub use cache::flows::Limits;
-pub use control::{Control, Happened, PortFigures, Queues, Serve, Ticket, WorkerId};
+pub use control::{Control, Happened, Order, PortFigures, Queues, Serve, Ticket, Wanted, WorkerId};
 pub use worker::{Work, Worker};
 
 /// Brings the line of `at` near.

@@ -1,5 +1,7 @@
 //! Counters of a worker and of the ports on it: each has one writer, the worker, and any number of readers.
 
+use std::sync::OnceLock;
+
 pub use base::counter::Counter;
 use dpif::DropReason;
 
@@ -20,6 +22,71 @@ pub struct PortCounters {
     pub dropped: [Counter; REASONS],
     /// Packets that wait for translation now.
     pub parked: Counter,
+    /// What went to each port, by its number, copies included.
+    pub sent_to: Row,
+}
+
+/// What one worker received from one queue.
+#[derive(Debug, Default)]
+#[repr(align(64))]
+pub struct QueueCounters {
+    pub packets: Counter,
+    pub bytes: Counter,
+    pub bursts: Counter,
+}
+
+impl QueueCounters {
+    /// A burst came.
+    #[inline]
+    pub(crate) fn count(&self, packets: u64, bytes: u64) {
+        self.packets.add(packets);
+        self.bytes.add(bytes);
+        self.bursts.add(1);
+    }
+}
+
+/// Numbers in the first part of a [`Row`]; each further part has twice as many.
+const FIRST: usize = 32;
+
+/// Counters by port number, made as numbers come up. The writer is one thread.
+#[derive(Debug, Default)]
+pub struct Row([OnceLock<Box<[Counter]>>; 11]);
+
+impl Row {
+    /// The part that has number `n`, and where in it.
+    #[inline]
+    fn place(n: u32) -> (usize, usize) {
+        let at = n as usize + FIRST;
+        let part = (at.ilog2() - FIRST.ilog2()) as usize;
+        (part, at - (FIRST << part))
+    }
+
+    /// Counts for number `n`; those beyond the last part are not counted.
+    #[inline]
+    pub fn add(&self, n: u32, packets: u64) {
+        let (part, at) = Row::place(n);
+        let Some(cell) = self.0.get(part) else { return };
+        let counters = cell.get_or_init(|| (0..FIRST << part).map(|_| Counter::new()).collect());
+        if let Some(counter) = counters.get(at) {
+            counter.add(packets);
+        }
+    }
+
+    /// Sets number `n` to 0.
+    pub fn clear(&self, n: u32) {
+        let (part, at) = Row::place(n);
+        if let Some(counter) = self.0.get(part).and_then(|p| p.get()?.get(at)) {
+            counter.set(0);
+        }
+    }
+
+    /// The numbers that counted something, each with its count.
+    pub fn iter(&self) -> impl Iterator<Item = (u32, u64)> + '_ {
+        let parts = self.0.iter().enumerate().filter_map(|(part, cell)| Some((part, cell.get()?)));
+        let all =
+            parts.flat_map(|(part, c)| c.iter().enumerate().map(move |(at, c)| ((FIRST << part) + at - FIRST, c)));
+        all.map(|(n, c)| (n as u32, c.get())).filter(|(_, count)| *count != 0)
+    }
 }
 
 /// What one worker sent to one port, copies included.
@@ -77,6 +144,16 @@ pub struct WorkerCounters {
     pub version: Counter,
 }
 
+impl WorkerCounters {
+    /// What became of the worker's packets; bytes and waiting packets are the ports' to count.
+    pub fn fates(&self) -> Fates {
+        let mut dropped = Vec::new();
+        add_drops(&mut dropped, &self.dropped);
+        let (received, forwarded, consumed) = (self.received.get(), self.forwarded.get(), self.consumed.get());
+        Fates { received, forwarded, consumed, dropped, ..Fates::default() }
+    }
+}
+
 /// A copy of [`PortCounters`], or the sum of several.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Fates {
@@ -121,5 +198,27 @@ pub fn add_drops(sum: &mut Vec<(DropReason, u64)>, counters: &[Counter; REASONS]
             Some((_, have)) => *have += n,
             None => sum.push((*reason, n)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_counts_each_number_apart() {
+        let row = Row::default();
+        let numbers = [0, 1, 31, 32, 95, 96, 4000, 32_766];
+        for (i, n) in numbers.iter().enumerate() {
+            row.add(*n, i as u64 + 1);
+        }
+        row.add(31, 5);
+        row.add(u32::MAX, 1);
+        let want: Vec<_> = (1..).zip(numbers).map(|(i, n)| (n, if n == 31 { 8 } else { i })).collect();
+        assert_eq!(row.iter().collect::<Vec<_>>(), want);
+        row.clear(31);
+        row.clear(30_000);
+        assert!(row.iter().all(|(n, _)| n != 31));
+        assert_eq!(row.iter().count(), numbers.len() - 1);
     }
 }

@@ -306,7 +306,7 @@ impl Rig {
     }
 
     pub(crate) fn megaflows(&mut self) -> Vec<crate::control::Megaflow> {
-        let ticket = self.control.dump();
+        let ticket = self.control.dump(crate::Wanted::default());
         self.wait(ticket)
     }
 
@@ -314,6 +314,19 @@ impl Rig {
     pub(crate) fn check_fates_of_totals(&self) {
         let t = self.control.totals();
         assert_eq!(t.received, t.forwarded + t.consumed + t.drops() + t.parked, "{t:?}");
+    }
+
+    /// Everything sent came from somewhere, and everything received came from a queue.
+    fn check_matrix(&self) {
+        let matrix = self.control.matrix();
+        for (no, _) in self.control.ports() {
+            let figures = self.control.port_figures(no).unwrap();
+            let sent: u64 = matrix.iter().filter(|((_, to), _)| *to == no).map(|(_, n)| n).sum();
+            assert!(sent <= figures.tx_packets + figures.tx_dropped, "port {no}: {matrix:?}");
+            let queues = self.control.queues(no).map(|(_, q)| (q.packets.get(), q.bytes.get()));
+            let queues = queues.fold((0, 0), |a, q| (a.0 + q.0, a.1 + q.1));
+            assert_eq!(queues, (figures.fates.received, figures.fates.received_bytes), "port {no}");
+        }
     }
 
     /// Every packet has one fate.
@@ -327,6 +340,7 @@ impl Rig {
             sum += f.received;
         }
         assert!(sum <= t.received);
+        self.check_matrix();
     }
 }
 

@@ -10,7 +10,7 @@ use packet::device::{TxCaps, TxQueue};
 use packet::offload::{Failure, Resolved, ready, resolve};
 use packet::{Burst, Frame};
 
-use crate::fate::{COPY, Fates};
+use crate::fate::{COPY, ELSEWHERE, Fates};
 use crate::stats::TxCounters;
 
 /// A frame on its way to another worker's port.
@@ -71,7 +71,7 @@ pub(crate) struct TxPort {
     sink: Sink,
     caps: TxCaps,
     burst: Burst,
-    /// Slot of the in_port of each frame in `burst`, or [`COPY`].
+    /// Slot of the in_port of each frame in `burst`, with [`COPY`] for copies.
     from: [u16; BURST],
     bytes: u64,
     pub(crate) counters: Arc<TxCounters>,
@@ -87,7 +87,7 @@ pub(crate) struct Tx {
 }
 
 /// Port numbers are below this.
-pub const MAX_PORTS: u32 = 65_536;
+pub const MAX_PORTS: u32 = 32_767;
 
 impl Tx {
     pub(crate) fn new(fates: Fates) -> Tx {
@@ -105,7 +105,7 @@ impl Tx {
             self.ports.resize_with(at + 1, || None);
         }
         let caps = sink.capabilities();
-        let new = TxPort { port, sink, caps, burst: Burst::new(), from: [COPY; BURST], bytes: 0, counters };
+        let new = TxPort { port, sink, caps, burst: Burst::new(), from: [ELSEWHERE; BURST], bytes: 0, counters };
         if let Some(p) = self.ports.get_mut(at) {
             *p = Some(Box::new(new));
         }
@@ -116,6 +116,7 @@ impl Tx {
     pub(crate) fn remove(&mut self, port: PortNo) -> Option<Sink> {
         let mut gone = self.ports.get_mut(port.0 as usize)?.take()?;
         flush(&mut gone, &self.fates);
+        self.fates.forget(port);
         self.dirty.retain(|d| *d != port.0);
         Some(gone.sink)
     }
@@ -148,7 +149,7 @@ impl Tx {
         p.burst.append(frames);
     }
 
-    /// Sends one frame, received on `slot` or a [`COPY`], to a port.
+    /// Sends one frame, received on `slot` or a [`COPY`] of one, to a port.
     #[inline]
     pub(crate) fn output(&mut self, port: u32, frame: Frame, slot: u16) {
         let shape = Shape::of(&frame);
@@ -179,7 +180,7 @@ impl Tx {
                     match segment {
                         Ok(segment) => {
                             if let Some(frame) = before.replace(segment) {
-                                self.buffer(port, frame, COPY);
+                                self.buffer(port, frame, slot | COPY);
                             }
                         }
                         Err(failure) => {
@@ -284,12 +285,12 @@ fn flush(p: &mut TxPort, fates: &Fates) {
         left_over(p, fates, sent, n);
     }
     let from = p.from.get(..n).unwrap_or(&[]);
-    let first = from.first().copied().unwrap_or(COPY);
+    let first = from.first().copied().unwrap_or(ELSEWHERE);
     let (taken, refused) = from.split_at_checked(sent).unwrap_or((from, &[]));
     if taken.iter().fold(0, |d, s| d | (s ^ first)) == 0 {
-        fates.forwarded(first, taken.len() as u64);
+        fates.sent(first, p.port, taken.len() as u64);
     } else {
-        taken.iter().for_each(|slot| fates.forwarded(*slot, 1));
+        taken.chunk_by(|a, b| a == b).for_each(|run| fates.sent(run[0], p.port, run.len() as u64));
     }
     let reason = if matches!(p.sink, Sink::Remote(..)) { DropReason::Rings } else { DropReason::TxFull };
     refused.iter().for_each(|slot| fates.dropped(*slot, reason, 1));

@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use flow::layout::VLAN_PRESENT;
 
+use crate::PortNo;
 use crate::action::{Action, Ct, HashAlgorithm, Ports, Set, Userspace};
 
 /// A list of actions as text; `drop` when nothing comes out.
@@ -20,6 +21,28 @@ impl Display for Actions<'_> {
                 f.write_char(',')?;
             }
             action.fmt(f)?;
+        }
+        Ok(())
+    }
+}
+
+/// The same with names in place of ports' numbers.
+pub struct Named<'a>(pub &'a [Action], pub &'a dyn Fn(PortNo) -> String);
+
+impl Display for Named<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return f.write_str("drop");
+        }
+        for (i, action) in self.0.iter().enumerate() {
+            if i > 0 {
+                f.write_char(',')?;
+            }
+            match action {
+                Action::Output(port) => f.write_str(&self.1(*port))?,
+                Action::Clone(steps) => write!(f, "clone({})", Named(steps, self.1))?,
+                other => other.fmt(f)?,
+            }
         }
         Ok(())
     }

@@ -5,6 +5,7 @@
 
 use base::log::logger;
 use datapath::worker::Megaflow;
+use datapath::{Order, Wanted};
 use flow::text::parse::parse_match;
 use openflow::flow_mod::Command as Verb;
 use openflow::group_mod::GroupCommand;
@@ -19,6 +20,7 @@ use super::devices::Device;
 use super::names::{FlowNames, Names};
 use super::ports::Way;
 use super::report;
+use super::snapshot;
 use super::switch::{Later, Switch};
 use crate::config::{Bridge, FailMode, Port};
 use crate::control::Call;
@@ -62,6 +64,14 @@ static COMMANDS: &[Row] = &[
     row("fdb/add", "bridge port vlan mac", 4, 4, Run::Published(fdb_add)),
     row("fdb/flush", "[bridge]", 0, 1, Run::Published(fdb_flush)),
     row("fdb/show", "bridge", 1, 1, Run::Now(fdb_show)),
+    row(
+        "ironbridge/flows",
+        "[bridge=name] [match=...] [sort=packets|bytes|rate|age] [top=n]",
+        0,
+        4,
+        Run::Later(flows_json),
+    ),
+    row("ironbridge/snapshot", "[hottest]", 0, 1, Run::Later(snapshot)),
     row("list-commands", "", 0, 0, Run::Now(|_, _| Ok(list()))),
     row("metrics/show", "", 0, 0, Run::Now(|s, _| report::metrics(s))),
     row("netdev-dummy/receive", "name hex...", 2, MANY, Run::Now(dummy_receive)),
@@ -132,6 +142,16 @@ pub(super) fn finish(switch: &mut Switch, later: Later, megaflows: Vec<Megaflow>
         Later::Megaflows { call } => {
             let text = report::megaflows(switch, megaflows);
             call.answer(Ok(text));
+        }
+        Later::MegaflowsJson { call, order, top } => {
+            let mut flows = snapshot::megaflows(switch, megaflows, Some(order));
+            flows.truncate(top.unwrap_or(usize::MAX));
+            call.answer(to_json(&flows));
+        }
+        Later::Snapshot { call, top } => {
+            let mut shown = snapshot::snapshot(switch, megaflows);
+            shown.hottest.truncate(top);
+            call.answer(to_json(&shown));
         }
         Later::Flows { call, bridge, rules } => {
             let text = report::flows(switch, &bridge, &rules);
@@ -415,8 +435,38 @@ fn dump_flows(switch: &mut Switch, call: Call) {
 }
 
 fn dump_megaflows(switch: &mut Switch, call: Call) {
-    let ticket = switch.control.dump();
+    let ticket = switch.control.dump(Wanted::default());
     switch.tickets.insert(ticket, Later::Megaflows { call });
+}
+
+/// Megaflows as JSON.
+fn flows_json(switch: &mut Switch, call: Call) {
+    match snapshot::wanted(switch, &call.arguments) {
+        Ok((wanted, order)) => {
+            let top = wanted.best.map(|b| b.0);
+            let ticket = switch.control.dump(wanted);
+            switch.tickets.insert(ticket, Later::MegaflowsJson { call, order, top });
+        }
+        Err(e) => call.answer(Err(e)),
+    }
+}
+
+/// The switch as JSON, with so many of the hottest megaflows.
+fn snapshot(switch: &mut Switch, call: Call) {
+    let Ok(hottest) = call.arguments.first().map_or(Ok(10), |n| n.parse::<usize>()) else {
+        return call.answer(Err("hottest: expected a number".into()));
+    };
+    let top = hottest.min(1000);
+    if top == 0 {
+        let json = to_json(&snapshot::snapshot(switch, Vec::new()));
+        return call.answer(json);
+    }
+    let ticket = switch.control.dump(Wanted { best: Some((top, Order::Rate)), ..Wanted::default() });
+    switch.tickets.insert(ticket, Later::Snapshot { call, top });
+}
+
+fn to_json(value: &impl serde::Serialize) -> Answer {
+    serde_json::to_string(value).map_err(|e| e.to_string())
 }
 
 fn purge(switch: &mut Switch, call: Call) {

@@ -2,7 +2,8 @@
 //!
 //! [`instance`] guards the run folder, [`threads`] runs workers, [`devices`] opens ports, [`jobs`] does on threads what takes
 //! time, [`switch`] owns tables and ports, [`ports`] makes ports come and go, [`commands`] is what the control socket can
-//! ask, [`report`] puts figures into words and metrics, [`owner`] is the loop that everything but forwarding happens in.
+//! ask, [`report`] puts figures into words and metrics, [`snapshot`] into one value, [`owner`] is the loop that everything but
+//! forwarding happens in.
 
 mod commands;
 mod devices;
@@ -12,6 +13,7 @@ mod names;
 mod owner;
 mod ports;
 mod report;
+mod snapshot;
 mod switch;
 mod threads;
 

@@ -212,6 +212,11 @@ pub(super) fn metrics(switch: &Switch) -> Result<String, String> {
     s.gauge("ironbridge_uptime_seconds", "Seconds since the switch started.", &[], up);
     port_metrics(switch, &mut s);
     worker_metrics(switch, &mut s);
+    for talk in super::snapshot::matrix(switch) {
+        let labels = [("from", talk.from.as_str()), ("to", talk.to.as_str())];
+        let help = "Packets from one port to another, copies included.";
+        s.counter("ironbridge_matrix_packets_total", help, &labels, talk.packets);
+    }
     let total = switch.control.totals();
     for (fate, n) in [
         ("received", total.received),
@@ -269,6 +274,12 @@ fn port_metrics(switch: &Switch, s: &mut Scrape) {
             ("ironbridge_port_tx_errors_total", "Packets that failed to be sent.", f.tx_errors + d.tx_errors),
         ] {
             s.counter(name, help, &labels, n);
+        }
+        for q in super::snapshot::queues(switch, *no) {
+            let number = q.number.to_string();
+            let labels = [labels[0], labels[1], ("queue", number.as_str()), ("worker", q.worker.as_str())];
+            s.counter("ironbridge_queue_rx_packets_total", "Packets received from a queue.", &labels, q.packets);
+            s.counter("ironbridge_queue_rx_bytes_total", "Bytes received from a queue.", &labels, q.bytes);
         }
         let up = f64::from(u8::from(entry.device.state() == "up"));
         s.gauge("ironbridge_port_up", "Whether the port's link is up.", &labels, up);

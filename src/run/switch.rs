@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use base::clock::{Clock, Instant};
-use datapath::{Control, Happened, Limits, Queues, Serve, Ticket, WorkerId};
+use datapath::{Control, Happened, Limits, Order, Queues, Serve, Ticket, WorkerId};
 use dpif::PortNo;
 use openflow::OfPort;
 use pipeline::{BridgeConfig, Manager, PortConfig, Settings, VlanConfig};
@@ -38,6 +38,10 @@ pub(super) enum Later {
     Flows { call: Call, bridge: String, rules: Vec<(openflow::TableId, Arc<pipeline::Rule>)> },
     /// Megaflows.
     Megaflows { call: Call },
+    /// Megaflows in an order, as JSON, at most so many.
+    MegaflowsJson { call: Call, order: Order, top: Option<usize> },
+    /// Everything, as JSON, with so many megaflows.
+    Snapshot { call: Call, top: usize },
     /// A plain confirmation.
     Done { call: Call },
 }

@@ -58,7 +58,7 @@ impl Packet {
 
     /// The slot whose counters its fate goes to.
     fn fate(&self) -> u16 {
-        if self.primary { self.slot } else { COPY }
+        if self.primary { self.slot } else { self.slot | COPY }
     }
 }
 
@@ -168,12 +168,12 @@ impl Out {
         if let Some(n) = p.trunc.take() {
             copy.trim(n as usize);
         }
-        self.tx.output(port.0, copy, COPY);
+        self.tx.output(port.0, copy, p.slot | COPY);
     }
 
     fn recirculate(&mut self, frame: Frame, id: u32, p: &Packet, primary: bool) {
         if p.meta.depth >= MAX_RECIRCULATIONS || self.work.len() >= MAX_WORK {
-            self.tx.fates.dropped(if primary { p.slot } else { COPY }, DropReason::Recirculation, 1);
+            self.tx.fates.dropped(if primary { p.slot } else { p.slot | COPY }, DropReason::Recirculation, 1);
             return;
         }
         let meta = Meta { recirc_id: id, depth: p.meta.depth + 1, ..p.meta };

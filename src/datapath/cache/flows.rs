@@ -12,7 +12,7 @@ use super::hash::{self, Base};
 use super::index::rewrites;
 use super::port::PortCache;
 use super::signature::SignatureCache;
-use super::slab::{self, Cold, Hot, Slab};
+use super::slab::{self, Cold, Hot, Rate, Slab};
 use crate::program::{Program, Programs};
 use crate::stats::WorkerCounters;
 
@@ -179,6 +179,7 @@ impl Flows {
             bytes: 0,
             created: now.as_nanos(),
             folded: now.as_nanos(),
+            rate: Rate::new(now.as_nanos()),
         };
         let index = self.slab.insert(hot, Box::new(cold));
         table.insert(hash, index, &self.slab);
@@ -213,9 +214,7 @@ impl Flows {
             return false;
         }
         let (packets, bytes) = (std::mem::take(&mut hot.packets), std::mem::take(&mut hot.bytes));
-        cold.packets += packets;
-        cold.bytes += bytes;
-        cold.folded = hot.used;
+        cold.fold(packets, bytes, hot.used);
         for stats in &cold.stats {
             stats.add(packets, bytes, Instant::from_nanos(hot.used));
         }

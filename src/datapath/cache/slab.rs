@@ -73,9 +73,60 @@ pub(crate) struct Cold {
     /// Totals, without what `Hot` has counted since the last fold.
     pub(crate) packets: u64,
     pub(crate) bytes: u64,
-    /// When it was made and when its counters were last folded, nanoseconds.
+    /// When it was made, and its last packet before the last fold, nanoseconds.
     pub(crate) created: u64,
     pub(crate) folded: u64,
+    pub(crate) rate: Rate,
+}
+
+/// A megaflow's rate over the last window of time, and what the one at hand has so far.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Rate {
+    /// Packets and bytes per second.
+    last: (u64, u64),
+    from: u64,
+    packets: u64,
+    bytes: u64,
+}
+
+impl Rate {
+    /// A window is at least so long, nanoseconds.
+    const WINDOW: u64 = 250_000_000;
+
+    pub(crate) fn new(now: u64) -> Rate {
+        Rate { from: now, ..Rate::default() }
+    }
+
+    /// Packets came, the last of them at `used`.
+    fn count(&mut self, packets: u64, bytes: u64, used: u64) {
+        self.packets += packets;
+        self.bytes += bytes;
+        if used.saturating_sub(self.from) >= Rate::WINDOW {
+            *self = Rate { last: self.over(used), from: used, packets: 0, bytes: 0 };
+        }
+    }
+
+    fn over(&self, to: u64) -> (u64, u64) {
+        let passed = u128::from(to.saturating_sub(self.from).max(Rate::WINDOW));
+        let per_second = |n: u64| (u128::from(n) * 1_000_000_000 / passed) as u64;
+        (per_second(self.packets), per_second(self.bytes))
+    }
+
+    /// Packets and bytes per second; `hot` is what was not folded yet.
+    pub(crate) fn get(mut self, hot: &Hot) -> (u64, u64) {
+        self.count(hot.packets, hot.bytes, hot.used);
+        if self.last.0 == 0 { self.over(hot.used) } else { self.last }
+    }
+}
+
+impl Cold {
+    /// Adds what was counted since the last fold, the last packet at `used`.
+    pub(crate) fn fold(&mut self, packets: u64, bytes: u64, used: u64) {
+        self.packets += packets;
+        self.bytes += bytes;
+        self.folded = used;
+        self.rate.count(packets, bytes, used);
+    }
 }
 
 /// Megaflows by index. Indexes are used again; [`Hot::generation`] tells.

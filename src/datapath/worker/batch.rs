@@ -12,6 +12,7 @@ use crate::cache::NONE;
 use crate::cache::hash::{Base, Plain};
 use crate::cache::slab::OUTPUT;
 use crate::meta::{Meta, Waiting};
+use crate::stats::QueueCounters;
 use crate::tx::Shape;
 
 /// In place of a megaflow: the frame has no whole Ethernet header.
@@ -94,8 +95,8 @@ pub(super) fn quick_class(frame: &Frame) -> u16 {
 }
 
 impl Core {
-    /// Takes a burst that was received on `slot` all the way to transmit buffers and queues.
-    pub(crate) fn process(&mut self, batch: &mut Batch, slot: u16) {
+    /// Takes a burst that was received from `queue` of `slot` all the way to transmit buffers and queues.
+    pub(crate) fn process(&mut self, batch: &mut Batch, slot: u16, queue: &QueueCounters) {
         self.flows.burst = self.flows.burst.wrapping_add(1);
         let n = batch.burst.len();
         if self.flows.port(slot).is_none_or(|p| p.version != self.version) {
@@ -116,6 +117,7 @@ impl Core {
                 other |= class ^ quick_class(frame);
             }
             self.out.tx.fates.received(slot, n as u64, shape.bytes);
+            queue.count(n as u64, shape.bytes);
             self.out.tx.fates.worker.bursts.add(1);
             if other == 0 && class != 0 {
                 let index = port.spaces[0].class(class, &self.flows.slab);
@@ -142,6 +144,7 @@ impl Core {
                 item.length = shape.add(frame);
             }
             self.out.tx.fates.received(slot, n as u64, shape.bytes);
+            queue.count(n as u64, shape.bytes);
             self.out.tx.fates.worker.bursts.add(1);
         }
         if simple {

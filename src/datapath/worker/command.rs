@@ -8,12 +8,13 @@ use dpif::{Action, DropReason, PortNo};
 use flow::Match;
 use packet::device::RxQueue;
 
+use super::dump::{Best, Wanted};
 use super::{Rx, Worker};
 use crate::cache::flows::Limits;
 use crate::cache::port::PortCache;
 use crate::cache::slab::OUTPUT;
-use crate::fate::COPY;
-use crate::stats::{PortCounters, TxCounters};
+use crate::fate::ELSEWHERE;
+use crate::stats::{PortCounters, QueueCounters, TxCounters};
 use crate::tx::Sink;
 
 /// An order. Those with a ticket are answered.
@@ -23,6 +24,7 @@ pub(crate) enum Command {
         number: u32,
         queue: Box<dyn RxQueue>,
         counters: Arc<PortCounters>,
+        received: Arc<QueueCounters>,
     },
     /// Stop receiving on a port and forget its flows; its queues come back.
     RemoveRx {
@@ -49,9 +51,10 @@ pub(crate) enum Command {
     Collect {
         ticket: u64,
     },
-    /// Report all megaflows, some per loop.
+    /// Report megaflows, some places per loop.
     Dump {
         ticket: u64,
+        wanted: Arc<Wanted>,
     },
     /// Answer when everything before is done.
     Sync {
@@ -87,6 +90,8 @@ pub struct Megaflow {
     /// When its last packet came; equal to `created` without packets.
     pub used: Instant,
     pub created: Instant,
+    /// Packets and bytes a second of late; 0 when it has been idle.
+    pub rate: (u64, u64),
     /// Why it drops, when translation gave a reason.
     pub drop: Option<DropReason>,
 }
@@ -94,6 +99,8 @@ pub struct Megaflow {
 pub(super) struct Dump {
     ticket: u64,
     at: u32,
+    wanted: Arc<Wanted>,
+    best: Best,
 }
 
 /// Megaflows reported per loop.
@@ -130,9 +137,9 @@ impl Worker {
 
     fn command(&mut self, command: Command, now: Instant) {
         match command {
-            Command::AddRx { port, number, queue, counters } => {
+            Command::AddRx { port, number, queue, counters, received } => {
                 let slot = self.core.open(port, counters);
-                self.rx.push(Rx { port, slot, number, queue });
+                self.rx.push(Rx { port, slot, number, queue, received });
             }
             Command::RemoveRx { port, ticket } => {
                 let (gone, rest) = std::mem::take(&mut self.rx).into_iter().partition(|rx| rx.port == port);
@@ -147,7 +154,7 @@ impl Worker {
             }
             Command::RemoveTx { port, ticket } => {
                 while let Some(handoff) = self.link.handoffs.pop() {
-                    self.core.out.tx.output(handoff.port.0, handoff.frame, COPY);
+                    self.core.out.tx.output(handoff.port.0, handoff.frame, ELSEWHERE);
                 }
                 let sink = self.core.out.tx.remove(port);
                 self.answer(ticket, Answer::Tx(sink));
@@ -165,11 +172,8 @@ impl Worker {
                 self.core.fold_all(now);
                 self.answer(ticket, Answer::Done);
             }
-            Command::Dump { ticket } => {
-                // one at a time: the one before ends early
-                if let Some(before) = self.dump.replace(Dump { ticket, at: 0 }) {
-                    self.answer(before.ticket, Answer::Done);
-                }
+            Command::Dump { ticket, wanted } => {
+                self.dumps.push_back(Dump { ticket, at: 0, wanted, best: Best::default() })
             }
             Command::Sync { ticket } => self.answer(ticket, Answer::Done),
         }
@@ -180,17 +184,30 @@ impl Worker {
         if !self.outbox.is_empty() {
             return;
         }
-        let Some(Dump { ticket, at }) = self.dump else { return };
-        let end = at.saturating_add(SLICE).min(self.core.flows.slab.places());
-        let flows: Vec<Megaflow> = (at..end).filter_map(|i| self.core.megaflow(self.link.id, i)).collect();
+        let Some(mut dump) = self.dumps.pop_front() else { return };
+        let (at, places, id) = (dump.at, self.core.flows.slab.places(), self.link.id);
+        dump.at = at.saturating_add(SLICE).min(places);
+        let wanted = (at..dump.at).filter(|i| self.core.is_wanted(*i, &dump.wanted));
+        let mut flows: Vec<Megaflow> = match dump.wanted.best {
+            None => wanted.filter_map(|i| self.core.megaflow(id, i)).collect(),
+            Some((most, order)) => {
+                wanted.for_each(|i| dump.best.offer(self.core.score(i, order), i, most));
+                Vec::new()
+            }
+        };
+        let done = dump.at >= places;
+        if done {
+            // one that went meanwhile is missing, or another is in its place: no harm
+            flows.extend(dump.best.drain().filter_map(|i| self.core.megaflow(id, i)));
+        }
+        let ticket = dump.ticket;
         if !flows.is_empty() {
             self.answer(ticket, Answer::Megaflows(flows));
         }
-        if end >= self.core.flows.slab.places() {
-            self.dump = None;
+        if done {
             self.answer(ticket, Answer::Done);
         } else {
-            self.dump = Some(Dump { ticket, at: end });
+            self.dumps.push_front(dump);
         }
     }
 }
@@ -256,6 +273,7 @@ impl super::Core {
             bytes: cold.bytes + hot.bytes,
             used: Instant::from_nanos(hot.used),
             created: Instant::from_nanos(cold.created),
+            rate: self.rate(hot, cold),
             drop: cold.drop,
         })
     }

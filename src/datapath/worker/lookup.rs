@@ -7,6 +7,7 @@ use super::Core;
 use crate::action::Packet;
 use crate::cache::NONE;
 use crate::cache::slab::OUTPUT;
+use crate::fate::COPY;
 use crate::meta::{Waiting, extract_all};
 use crate::program::Program;
 
@@ -54,7 +55,7 @@ impl Core {
     /// Runs the program of a megaflow on a packet.
     pub(super) fn program(&mut self, action: u32, waiting: Waiting) {
         let Waiting { frame, slot, primary, meta } = waiting;
-        let fate = if primary { slot } else { crate::fate::COPY };
+        let fate = if primary { slot } else { slot | COPY };
         if action & OUTPUT != 0 {
             self.out.tx.output(action & !OUTPUT, frame, fate);
             return;
@@ -70,7 +71,7 @@ impl Core {
     /// A packet on its own, from extraction on. `parked` says that it waited before.
     pub(super) fn single(&mut self, waiting: Waiting, parked: bool) {
         let slot = waiting.slot;
-        let fate = if waiting.primary { slot } else { crate::fate::COPY };
+        let fate = if waiting.primary { slot } else { slot | COPY };
         let Some(port) = self.flows.port(slot) else {
             self.out.tx.fates.dropped(fate, DropReason::PortGone, 1);
             return;
@@ -150,7 +151,7 @@ impl Core {
                 self.count_parked(slot);
             }
             _ => {
-                let fate = if waiting.primary { waiting.slot } else { crate::fate::COPY };
+                let fate = if waiting.primary { waiting.slot } else { waiting.slot | COPY };
                 self.out.tx.fates.dropped(fate, DropReason::Budget, 1);
             }
         }

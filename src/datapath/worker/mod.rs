@@ -5,12 +5,15 @@
 
 mod batch;
 mod command;
+mod dump;
 mod lookup;
 mod plain;
 mod stale;
 mod sweep;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_shown;
 #[cfg(test)]
 mod twin;
 
@@ -31,11 +34,12 @@ use crate::action::Out;
 use crate::cache::flows::{Flows, Limits};
 use crate::fate::Fates;
 use crate::meta::Waiting;
-use crate::stats::{PortCounters, WorkerCounters};
+use crate::stats::{PortCounters, QueueCounters, WorkerCounters};
 use crate::tx::{Handoff, Tx};
 use batch::Batch;
 pub use command::Megaflow;
 pub(crate) use command::{Answer, Command, Event};
+pub use dump::{Order, Wanted};
 
 /// What one step did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -60,6 +64,7 @@ struct Rx {
     slot: u16,
     number: u32,
     queue: Box<dyn RxQueue>,
+    received: Arc<QueueCounters>,
 }
 
 /// What other threads know of a worker.
@@ -81,7 +86,8 @@ pub struct Worker {
     core: Core,
     /// Events that found the ring full.
     outbox: VecDeque<Event>,
-    dump: Option<command::Dump>,
+    /// Dumps under way: one at a time, the others wait.
+    dumps: VecDeque<command::Dump>,
 }
 
 /// All but the receive side: what works on packets.
@@ -121,7 +127,7 @@ impl Worker {
             now: Instant::ZERO,
             sweep: sweep::Sweep::default(),
         };
-        Ok(Worker { link, rx: Vec::new(), batch: Batch::new(), core, outbox: VecDeque::new(), dump: None })
+        Ok(Worker { link, rx: Vec::new(), batch: Batch::new(), core, outbox: VecDeque::new(), dumps: VecDeque::new() })
     }
 
     /// Its name, for threads and logs.
@@ -143,11 +149,11 @@ impl Worker {
         let mut work = Work::default();
         self.core.now = now;
         self.link.counters.steps.add(1);
-        if !self.link.commands.is_empty() || !self.outbox.is_empty() || self.dump.is_some() {
+        if !self.link.commands.is_empty() || !self.outbox.is_empty() || !self.dumps.is_empty() {
             work.commands = self.commands(now);
             // what brought a port was preceded by the tables that know it
             self.core.version = self.core.out.reader.refresh();
-            work.more |= self.dump.is_some() || !self.outbox.is_empty();
+            work.more |= !self.dumps.is_empty() || !self.outbox.is_empty();
         }
         self.core.budget.fill(self.core.flows.limits.translations);
         if self.core.parked != 0 {
@@ -157,7 +163,7 @@ impl Worker {
             let n = rx.queue.receive(&mut self.batch.burst);
             if n != 0 {
                 work.packets += n as u32;
-                self.core.process(&mut self.batch, rx.slot);
+                self.core.process(&mut self.batch, rx.slot, &rx.received);
                 self.core.recirculated();
             }
         }
@@ -176,7 +182,7 @@ impl Worker {
     fn take_handoffs(&mut self) -> u32 {
         let mut n = 0;
         for Handoff { port, frame } in self.link.handoffs.drain(256) {
-            self.core.out.tx.output(port.0, frame, crate::fate::COPY);
+            self.core.out.tx.output(port.0, frame, crate::fate::ELSEWHERE);
             n += 1;
         }
         n

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::config::Config;
 use crate::control::client;
@@ -58,6 +58,9 @@ enum Command {
         #[arg(value_name = "ARGUMENT", trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Prints the manual page, in roff.
+    #[command(hide = true)]
+    Man,
 }
 
 /// Parses the command line and does what it says.
@@ -72,6 +75,7 @@ pub fn main() -> ExitCode {
             load(Some(&file)).and_then(|c| crate::run::trace(&c, &bridge, &flow)).map(|text| print(&text))
         }
         Command::Trace { bridge, flow, run_dir, .. } => ctl(&run_dir, None, "ofproto/trace", &[bridge, flow]),
+        Command::Man => man(),
         Command::Ctl { run_dir, target, command, arguments } => ctl(&run_dir, target.as_deref(), &command, &arguments),
     };
     match result {
@@ -81,6 +85,27 @@ pub fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// The manual page, with each subcommand's options.
+fn man() -> Result<(), String> {
+    let mut command = Arguments::command();
+    command.build();
+    let mut out = Vec::new();
+    let failed = |e: std::io::Error| format!("manual page: {e}");
+    let page = clap_mangen::Man::new(command.clone()).section("8").manual("Ironbridge");
+    page.render(&mut out).map_err(failed)?;
+    for sub in command.get_subcommands().filter(|s| !s.is_hide_set() && s.get_name() != "help") {
+        let mut part = Vec::new();
+        let page = clap_mangen::Man::new(sub.clone());
+        page.render_synopsis_section(&mut part).map_err(failed)?;
+        page.render_options_section(&mut part).map_err(failed)?;
+        let text = String::from_utf8_lossy(&part)
+            .replace(".SH SYNOPSIS", &format!(".SH IRONBRIDGE {}", sub.get_name().to_uppercase()));
+        out.extend_from_slice(text.replace(".SH OPTIONS", ".PP").as_bytes());
+    }
+    print(&String::from_utf8_lossy(&out));
+    Ok(())
 }
 
 fn load(file: Option<&Path>) -> Result<Config, String> {

@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 
 use super::topology::{Bridge, InterfaceType, Port, VlanMode};
-use super::{Config, Workers};
+use super::{Config, Metrics, Workers};
+use crate::http;
 
 /// Something wrong with a value. `index` counts the tables of that name before it.
 #[derive(Debug)]
@@ -28,6 +29,7 @@ pub(super) fn check(config: &Config) -> Result<(), Problem> {
             }
         }
     }
+    metrics_ok(&config.metrics)?;
     if config.limits.flow_limit == 0 {
         return problem("limits.flow-limit", 0, "is 0, expected at least 1");
     }
@@ -61,6 +63,23 @@ pub(super) fn check(config: &Config) -> Result<(), Problem> {
         }
     }
     peers(config)
+}
+
+/// Whoever can reach the endpoint from elsewhere must show something.
+fn metrics_ok(m: &Metrics) -> Result<(), Problem> {
+    match (&m.tls_cert, &m.tls_key, &m.tls_client_ca) {
+        (Some(_), None, _) => return problem("metrics.tls-cert", 0, "expected metrics.tls-key beside it"),
+        (None, Some(_), _) => return problem("metrics.tls-key", 0, "expected metrics.tls-cert beside it"),
+        (None, None, Some(_)) => {
+            return problem("metrics.tls-client-ca", 0, "expected metrics.tls-cert and metrics.tls-key beside it");
+        }
+        _ => {}
+    }
+    if m.enable && http::is_reachable(m.listen) && m.token_file.is_none() && m.tls_client_ca.is_none() {
+        let wanted = "expected metrics.token-file or metrics.tls-client-ca beside it";
+        return problem("metrics.listen", 0, format!("is {}, which others can reach, {wanted}", m.listen));
+    }
+    Ok(())
 }
 
 /// What can be said of a port by itself.

@@ -97,13 +97,20 @@ pub enum Enable {
     No,
 }
 
-/// The Prometheus endpoint.
+/// The HTTP endpoint: the page, its figures and Prometheus's.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 pub struct Metrics {
     /// Address and port; "off" is said by `enable = false`.
     pub listen: SocketAddr,
     pub enable: bool,
+    /// A file with the token that clients must show.
+    pub token_file: Option<PathBuf>,
+    /// Certificate chain and key in PEM: then it is HTTPS.
+    pub tls_cert: Option<PathBuf>,
+    pub tls_key: Option<PathBuf>,
+    /// Certificates of those who sign clients' certificates, in PEM: then a client must have one.
+    pub tls_client_ca: Option<PathBuf>,
 }
 
 /// Log destinations and levels.
@@ -159,7 +166,14 @@ impl Default for Dpdk {
 
 impl Default for Metrics {
     fn default() -> Self {
-        Metrics { listen: SocketAddr::from(([127, 0, 0, 1], 9475)), enable: true }
+        Metrics {
+            listen: SocketAddr::from(([127, 0, 0, 1], 9475)),
+            enable: true,
+            token_file: None,
+            tls_cert: None,
+            tls_key: None,
+            tls_client_ca: None,
+        }
     }
 }
 

@@ -73,6 +73,23 @@ fn values_are_checked_with_their_line() {
 }
 
 #[test]
+fn who_can_reach_it_must_show_something() {
+    let e = error("[metrics]\nlisten = \"0.0.0.0:9475\"\n");
+    let wanted = "expected metrics.token-file or metrics.tls-client-ca beside it";
+    assert_eq!(e, format!("a.toml:2: metrics.listen: is 0.0.0.0:9475, which others can reach, {wanted}"));
+    let parse = |more: &str| Config::parse(&format!("[metrics]\nlisten = \"[::]:1\"\n{more}"), Path::new("a.toml"));
+    for good in ["enable = false", "token-file = \"t\"", "tls-client-ca = \"a\"\ntls-cert = \"c\"\ntls-key = \"k\""] {
+        parse(good).unwrap_or_else(|e| panic!("{good}: {e}"));
+    }
+    // TLS without asking for the client's certificate hides, and keeps nobody out
+    assert!(parse("tls-cert = \"c\"\ntls-key = \"k\"").is_err());
+    for (half, key) in [("tls-cert", "tls-key"), ("tls-key", "tls-cert"), ("tls-client-ca", "tls-cert")] {
+        let e = error(&format!("[metrics]\n{half} = \"x\"\n"));
+        assert!(e.starts_with(&format!("a.toml:2: metrics.{half}: expected metrics.{key}")), "{e}");
+    }
+}
+
+#[test]
 fn topology_is_read() {
     let c = Config::parse(PORTS, Path::new("a.toml")).unwrap();
     assert_eq!(c.bridges[0].ports[1].interface_type, InterfaceType::Dpdk);

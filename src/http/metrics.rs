@@ -2,13 +2,14 @@
 
 use std::collections::HashMap;
 
-use prometheus::{Encoder, GaugeVec, IntCounterVec, Opts, Registry, TextEncoder};
+use prometheus::{CounterVec, Encoder, GaugeVec, IntCounterVec, Opts, Registry, TextEncoder};
 
 /// A scrape being put together. Families appear when first used; all samples of one must name the same labels.
 #[derive(Default)]
 pub struct Scrape {
     registry: Registry,
     counters: HashMap<&'static str, IntCounterVec>,
+    seconds: HashMap<&'static str, CounterVec>,
     gauges: HashMap<&'static str, GaugeVec>,
     problem: Option<prometheus::Error>,
 }
@@ -17,6 +18,13 @@ impl Scrape {
     /// A cumulative count.
     pub fn counter(&mut self, name: &'static str, help: &str, labels: &[(&str, &str)], value: u64) {
         if let Err(e) = self.try_counter(name, help, labels, value) {
+            self.problem.get_or_insert(e);
+        }
+    }
+
+    /// A cumulative time, of nanoseconds; Prometheus wants seconds.
+    pub fn seconds(&mut self, name: &'static str, help: &str, labels: &[(&str, &str)], nanoseconds: u64) {
+        if let Err(e) = self.try_seconds(name, help, labels, nanoseconds) {
             self.problem.get_or_insert(e);
         }
     }
@@ -43,6 +51,25 @@ impl Scrape {
         }
         if let Some(family) = self.counters.get(name) {
             family.get_metric_with_label_values(&values)?.inc_by(value);
+        }
+        Ok(())
+    }
+
+    fn try_seconds(
+        &mut self,
+        name: &'static str,
+        help: &str,
+        labels: &[(&str, &str)],
+        nanoseconds: u64,
+    ) -> prometheus::Result<()> {
+        let (names, values) = split(labels);
+        if !self.seconds.contains_key(name) {
+            let family = CounterVec::new(Opts::new(name, help), &names)?;
+            self.registry.register(Box::new(family.clone()))?;
+            self.seconds.insert(name, family);
+        }
+        if let Some(family) = self.seconds.get(name) {
+            family.get_metric_with_label_values(&values)?.inc_by(nanoseconds as f64 / 1e9);
         }
         Ok(())
     }
@@ -94,10 +121,13 @@ mod tests {
         s.counter("ironbridge_port_rx_packets_total", "Packets received.", &[("port", "a\"b")], 7);
         s.counter("ironbridge_port_rx_packets_total", "Packets received.", &[("port", "c")], 8);
         s.gauge("ironbridge_up", "1.", &[], 1.0);
+        s.seconds("ironbridge_worker_seconds_total", "Time.", &[], 1_500_000_000);
         let text = s.text().unwrap();
         assert!(text.contains("# TYPE ironbridge_port_rx_packets_total counter"));
         assert!(text.contains("ironbridge_port_rx_packets_total{port=\"a\\\"b\"} 7"));
         assert!(text.contains("ironbridge_up 1"));
+        assert!(text.contains("# TYPE ironbridge_worker_seconds_total counter"));
+        assert!(text.contains("ironbridge_worker_seconds_total 1.5"));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! [`instance`] guards the run folder, [`threads`] runs workers, [`devices`] opens ports, [`jobs`] does on threads what takes
 //! time, [`switch`] owns tables and ports, [`ports`] makes ports come and go, [`commands`] is what the control socket can
 //! ask, [`report`] puts figures into words and metrics, [`snapshot`] into one value, [`owner`] is the loop that everything but
-//! forwarding happens in.
+//! forwarding happens in, [`service`] tells a service manager about it.
 
 mod commands;
 mod devices;
@@ -13,6 +13,7 @@ mod names;
 mod owner;
 mod ports;
 mod report;
+mod service;
 mod snapshot;
 mod switch;
 mod threads;
@@ -22,6 +23,7 @@ use std::io;
 use base::clock::Clock;
 
 use crate::config::Config;
+use crate::http;
 use instance::Instance;
 pub use instance::InstanceError;
 use switch::Switch;
@@ -60,12 +62,13 @@ pub fn run(config: Config) -> Result<(), RunError> {
     if let Some(missing) = cores.iter().chain(&config.cpu.management).find(|c| !available.contains(c)) {
         return Err(RunError::Setup(format!("core {missing} is not among the cores that may be used: {available:?}")));
     }
+    let http = http::Settings::load(&config).map_err(RunError::Setup)?;
     let mut switch = Switch::new(config.clone(), clock.clone(), &cores)?;
     if let Some(core) = config.cpu.management {
         core_affinity::set_for_current(core_affinity::CoreId { id: core });
     }
     switch.start(&cores)?;
-    let result = owner::serve(&mut switch, &instance);
+    let result = owner::serve(&mut switch, &instance, http);
     switch.stop();
     log::info!(target: "switch", "stopped");
     drop(instance);
@@ -90,8 +93,9 @@ fn start_log(config: &Config, clock: &Clock) -> Result<(), RunError> {
 /// Loads the files that a configuration names, as `run` would.
 ///
 /// # Errors
-/// A file of flows or groups cannot be read: with file and line.
+/// A file of flows or groups, a token or a certificate cannot be read: with the file, and the line or the key.
 pub fn check(config: &Config) -> Result<(), RunError> {
+    http::Settings::load(config).map_err(RunError::Setup)?;
     tables_only(config).map(drop)
 }
 

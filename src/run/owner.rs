@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use base::ring::Waker;
 use tokio::io::unix::AsyncFd;
-use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
 use super::instance::Instance;
+use super::service::Service;
 use super::switch::Switch;
 use super::{RunError, commands};
 use crate::control::{Call, Server};
@@ -29,36 +29,31 @@ fn registered(waker: Arc<Waker>) -> Result<AsyncFd<Arc<Waker>>, RunError> {
 }
 
 /// Serves until a signal or `exit`.
-pub(super) fn serve(switch: &mut Switch, instance: &Instance) -> Result<(), RunError> {
+pub(super) fn serve(switch: &mut Switch, instance: &Instance, http: Option<http::Settings>) -> Result<(), RunError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(RunError::io("starting management"))?;
-    let result = runtime.block_on(serve_async(switch, instance));
+    let result = runtime.block_on(serve_async(switch, instance, http));
     // connections that are still open must not keep the process
     runtime.shutdown_timeout(Duration::from_millis(200));
     result
 }
 
-async fn serve_async(switch: &mut Switch, instance: &Instance) -> Result<(), RunError> {
+async fn serve_async(switch: &mut Switch, instance: &Instance, http: Option<http::Settings>) -> Result<(), RunError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(RunError::io("SIGTERM"))?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(RunError::io("SIGINT"))?;
     let (calls, mut inbox) = mpsc::channel(CALLS);
-    if switch.config.metrics.enable {
-        let listen = switch.config.metrics.listen;
-        match TcpListener::bind(listen).await {
-            Ok(listener) => {
-                let calls = calls.clone();
-                tokio::spawn(async move {
-                    if let Err(e) = http::serve(listener, calls).await {
-                        log::error!(target: "http", "{listen}: {e}");
-                    }
-                });
-                log::info!(target: "http", "metrics at http://{listen}/metrics");
+    let _http = http.and_then(|settings| {
+        let listen = settings.listen;
+        match http::Server::start(settings, calls.clone()) {
+            Ok(server) => Some(server),
+            Err(e) => {
+                log::error!(target: "http", "{listen}: no page and no metrics: {e}");
+                None
             }
-            Err(e) => log::error!(target: "http", "{listen}: no metrics: {e}"),
         }
-    }
+    });
     let path = instance.control_socket();
     let server = Arc::new(Server::bind(&path).map_err(RunError::io(path.display().to_string()))?);
     let accepting = server.clone();
@@ -67,9 +62,11 @@ async fn serve_async(switch: &mut Switch, instance: &Instance) -> Result<(), Run
     let pipeline = registered(switch.manager.waker().clone())?;
     log::info!(target: "switch", "ironbridge {} runs (process {})", env!("CARGO_PKG_VERSION"), std::process::id());
 
+    let mut service = Service::ready(switch.clock.now(), switch.ports.len(), switch.failed.len());
     while switch.exit.is_none() {
         let now = switch.clock.now();
         switch.turn(now);
+        service.turn(now);
         let idle = switch.control.prepare_sleep() & switch.manager.prepare_sleep();
         let wait = Duration::from_nanos(switch.deadline(now).as_nanos().saturating_sub(now.as_nanos()));
         tokio::select! {
@@ -88,6 +85,7 @@ async fn serve_async(switch: &mut Switch, instance: &Instance) -> Result<(), Run
         switch.manager.waker().awake();
     }
     log::info!(target: "switch", "stopping");
+    service.stopping();
     accept.abort();
     if let Some(call) = switch.exit.take() {
         call.answer(Ok(String::new()));

@@ -211,6 +211,7 @@ pub(super) fn metrics(switch: &Switch) -> Result<String, String> {
     let up = switch.clock.now().as_nanos().saturating_sub(switch.started.as_nanos()) as f64 / 1e9;
     s.gauge("ironbridge_uptime_seconds", "Seconds since the switch started.", &[], up);
     port_metrics(switch, &mut s);
+    failed_metrics(switch, &mut s);
     worker_metrics(switch, &mut s);
     for talk in super::snapshot::matrix(switch) {
         let labels = [("from", talk.from.as_str()), ("to", talk.to.as_str())];
@@ -291,6 +292,14 @@ fn port_metrics(switch: &Switch, s: &mut Scrape) {
     }
 }
 
+/// Ports that are wanted and not there are down, without counters.
+fn failed_metrics(switch: &Switch, s: &mut Scrape) {
+    for (bridge, name, ..) in &switch.failed {
+        let labels = [("bridge", bridge.as_str()), ("port", name.as_str())];
+        s.gauge("ironbridge_port_up", "Whether the port's link is up.", &labels, 0.0);
+    }
+}
+
 fn worker_metrics(switch: &Switch, s: &mut Scrape) {
     for (id, name, c) in switch.control.workers() {
         let labels = [("worker", name)];
@@ -329,8 +338,10 @@ fn worker_metrics(switch: &Switch, s: &mut Scrape) {
         s.counter("ironbridge_ring_refused_total", "Packets that found this ring full.", &labels, refused);
         if let Some(thread) = switch.threads.iter().find(|t| t.name == name) {
             let (busy, total) = thread.load.get();
-            s.counter("ironbridge_worker_busy_nanoseconds_total", "Time in loops that did something.", &labels, busy);
-            s.counter("ironbridge_worker_nanoseconds_total", "Time in loops.", &labels, total);
+            s.seconds("ironbridge_worker_busy_seconds_total", "Time in loops that did something.", &labels, busy);
+            s.seconds("ironbridge_worker_seconds_total", "Time in loops.", &labels, total);
+            let polls = f64::from(u8::from(thread.core.is_some()));
+            s.gauge("ironbridge_worker_polls", "Whether it has a core and polls; else it sleeps.", &labels, polls);
             let ratio = if total == 0 { 0.0 } else { busy as f64 / total as f64 };
             s.gauge("ironbridge_worker_busy_ratio", "Share of the time since the start that was busy.", &labels, ratio);
         }

@@ -1,0 +1,174 @@
+//! Connections: accepted on a thread of their own, bounded in number, size and time, in TLS where it is asked for.
+//!
+//! The thread shares nothing with forwarding and hands questions to the owner loop by a channel, so a client that floods,
+//! dawdles or sends rubbish costs this thread and its connection, nothing else.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::IpAddr;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio_rustls::TlsAcceptor;
+
+use super::settings::{Settings, is_reachable};
+use crate::control::Call;
+
+/// Connections at once; more wait in the kernel.
+const CONNECTIONS: usize = 64;
+/// Of these from one address; more are closed. A browser takes six.
+const OF_ONE_ADDRESS: usize = 24;
+/// For the TLS handshake, and for each request's header (so also the longest pause between two requests).
+const HEADER: Duration = Duration::from_secs(10);
+/// The longest that a connection lives; what a client reads slowly is cut then.
+const LIFE: Duration = Duration::from_secs(120);
+/// For the request that is being answered when the connection's time is over.
+const GRACE: Duration = Duration::from_secs(2);
+/// Octets of a request's header.
+const HEADER_SIZE: usize = 16 * 1024;
+const HEADER_LINES: usize = 64;
+
+/// `future`'s output, or none when it takes longer than `limit`.
+#[expect(clippy::disallowed_methods, reason = "bounds what a client may take; nothing is decided by it but to give up")]
+pub(super) async fn within<T>(limit: Duration, future: impl Future<Output = T>) -> Option<T> {
+    tokio::time::timeout(limit, future).await.ok()
+}
+
+/// The running server; stops when dropped.
+pub struct Server {
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Server {
+    /// Listens, and serves on a new thread until dropped.
+    ///
+    /// # Errors
+    /// The address cannot be listened at, or the thread not made.
+    pub fn start(settings: Settings, calls: mpsc::Sender<Call>) -> io::Result<Server> {
+        let listener = std::net::TcpListener::bind(settings.listen)?;
+        listener.set_nonblocking(true)?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let listener = {
+            let _inside = runtime.enter();
+            TcpListener::from_std(listener)?
+        };
+        let (scheme, listen) = (if settings.tls.is_some() { "https" } else { "http" }, listener.local_addr()?);
+        log::info!(target: "http", "page at {scheme}://{listen}/, metrics at {scheme}://{listen}/metrics");
+        if is_reachable(listen) && settings.tls.is_none() {
+            log::warn!(target: "http", "{listen}: the token can be read on its way (metrics.tls-cert makes it HTTPS)");
+        }
+        let router = super::router(&settings, calls);
+        let (stop, stopped) = oneshot::channel();
+        let thread = std::thread::Builder::new().name("http".to_owned()).spawn(move || {
+            runtime.block_on(async {
+                tokio::select! {
+                    () = accept(listener, router, settings.tls.map(TlsAcceptor::from)) => {}
+                    _ = stopped => {}
+                }
+            });
+            runtime.shutdown_background();
+        })?;
+        Ok(Server { stop: Some(stop), thread: Some(thread) })
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if self.thread.take().is_some_and(|t| t.join().is_err()) {
+            log::error!(target: "http", "ended by a panic");
+        }
+    }
+}
+
+/// Open connections by address.
+type Counts = Arc<Mutex<HashMap<IpAddr, usize>>>;
+
+/// A connection's place among all and among its address's.
+struct Place {
+    counts: Counts,
+    address: IpAddr,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Place {
+    /// None when the address has all that it may have.
+    fn take(counts: &Counts, address: IpAddr, permit: OwnedSemaphorePermit) -> Option<Place> {
+        let mut open = counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let n = open.entry(address).or_default();
+        if *n >= OF_ONE_ADDRESS {
+            return None;
+        }
+        *n += 1;
+        drop(open);
+        Some(Place { counts: counts.clone(), address, _permit: permit })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut open = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(n) = open.get_mut(&self.address) {
+            *n -= 1;
+            if *n == 0 {
+                open.remove(&self.address);
+            }
+        }
+    }
+}
+
+async fn accept(listener: TcpListener, router: Router, tls: Option<TlsAcceptor>) {
+    let (free, counts) = (Arc::new(Semaphore::new(CONNECTIONS)), Counts::default());
+    loop {
+        let Ok(permit) = free.clone().acquire_owned().await else { return };
+        match listener.accept().await {
+            Ok((stream, from)) => {
+                let Some(place) = Place::take(&counts, from.ip().to_canonical(), permit) else { continue };
+                tokio::spawn(connection(stream, tls.clone(), router.clone(), place));
+            }
+            Err(e) => {
+                // out of descriptors, mostly: those that are open end in their time
+                log::debug!(target: "http", "accept failed: {e}");
+                within(Duration::from_millis(50), std::future::pending::<()>()).await;
+            }
+        }
+    }
+}
+
+async fn connection(stream: TcpStream, tls: Option<TlsAcceptor>, router: Router, place: Place) {
+    let _ = stream.set_nodelay(true);
+    match tls {
+        None => serve(stream, router).await,
+        Some(tls) => match within(HEADER, tls.accept(stream)).await {
+            Some(Ok(stream)) => serve(stream, router).await,
+            Some(Err(e)) => log::debug!(target: "http", "{}: TLS: {e}", place.address),
+            None => log::debug!(target: "http", "{}: TLS: no handshake in {HEADER:?}", place.address),
+        },
+    }
+    drop(place);
+}
+
+async fn serve<S: AsyncRead + AsyncWrite + Unpin>(stream: S, router: Router) {
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER)
+        .max_buf_size(HEADER_SIZE)
+        .max_headers(HEADER_LINES)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    let mut connection = pin!(connection);
+    // what a client did wrong it was told, or it is gone
+    if within(LIFE, connection.as_mut()).await.is_none() {
+        connection.as_mut().graceful_shutdown();
+        within(GRACE, connection).await;
+    }
+}

@@ -3,8 +3,7 @@
 use std::collections::HashMap;
 
 use super::topology::{Bridge, InterfaceType, Port, VlanMode};
-use super::{Config, Metrics, Workers};
-use crate::http;
+use super::{Config, Metrics, Workers, is_reachable};
 
 /// Something wrong with a value. `index` counts the tables of that name before it.
 #[derive(Debug)]
@@ -75,7 +74,7 @@ fn metrics_ok(m: &Metrics) -> Result<(), Problem> {
         }
         _ => {}
     }
-    if m.enable && http::is_reachable(m.listen) && m.token_file.is_none() && m.tls_client_ca.is_none() {
+    if m.enable && is_reachable(m.listen) && m.token_file.is_none() && m.tls_client_ca.is_none() {
         let wanted = "expected metrics.token-file or metrics.tls-client-ca beside it";
         return problem("metrics.listen", 0, format!("is {}, which others can reach, {wanted}", m.listen));
     }

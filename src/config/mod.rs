@@ -230,6 +230,11 @@ impl Config {
     }
 }
 
+/// Whether others than this machine can reach an address that is listened at.
+pub fn is_reachable(listen: SocketAddr) -> bool {
+    !listen.ip().to_canonical().is_loopback()
+}
+
 /// Checks a port that is added while running.
 ///
 /// # Errors

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Config, InterfaceType};
+use super::{Config, InterfaceType, is_reachable};
 
 fn error(text: &str) -> String {
     Config::parse(text, Path::new("a.toml")).unwrap_err().to_string()
@@ -86,6 +86,16 @@ fn who_can_reach_it_must_show_something() {
     for (half, key) in [("tls-cert", "tls-key"), ("tls-key", "tls-cert"), ("tls-client-ca", "tls-cert")] {
         let e = error(&format!("[metrics]\n{half} = \"x\"\n"));
         assert!(e.starts_with(&format!("a.toml:2: metrics.{half}: expected metrics.{key}")), "{e}");
+    }
+}
+
+#[test]
+fn loopback_is_ours_alone() {
+    for ours in ["127.0.0.1:1", "127.9.9.9:1", "[::1]:1", "[::ffff:127.0.0.1]:1"] {
+        assert!(!is_reachable(ours.parse().unwrap()), "{ours}");
+    }
+    for others in ["0.0.0.0:1", "[::]:1", "192.0.2.1:1", "[::ffff:192.0.2.1]:1"] {
+        assert!(is_reachable(others.parse().unwrap()), "{others}");
     }
 }
 

@@ -9,7 +9,8 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use subtle::ConstantTimeEq;
 
-use super::settings::{Settings, is_reachable};
+use super::settings::Settings;
+use crate::config::is_reachable;
 
 const COOKIE: &str = "ironbridge_token";
 

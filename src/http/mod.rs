@@ -24,7 +24,7 @@ use tokio::sync::mpsc;
 use crate::control::Call;
 use ask::Ask;
 pub use server::Server;
-pub use settings::{Settings, is_reachable};
+pub use settings::Settings;
 
 /// What requests share.
 struct Shared {

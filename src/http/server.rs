@@ -20,7 +20,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio_rustls::TlsAcceptor;
 
-use super::settings::{Settings, is_reachable};
+use super::settings::Settings;
+use crate::config::is_reachable;
 use crate::control::Call;
 
 /// Connections at once; more wait in the kernel.
@@ -28,7 +29,7 @@ const CONNECTIONS: usize = 64;
 /// Of these from one address; more are closed. A browser takes six.
 const OF_ONE_ADDRESS: usize = 24;
 /// For the TLS handshake, and for each request's header (so also the longest pause between two requests).
-const HEADER: Duration = Duration::from_secs(10);
+const HEADER: Duration = Duration::from_secs(5);
 /// The longest that a connection lives; what a client reads slowly is cut then.
 const LIFE: Duration = Duration::from_secs(120);
 /// For the request that is being answered when the connection's time is over.

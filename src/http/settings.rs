@@ -26,11 +26,6 @@ pub struct Settings {
     pub(super) certificates: bool,
 }
 
-/// Whether others than this machine can reach an address.
-pub fn is_reachable(listen: SocketAddr) -> bool {
-    !listen.ip().to_canonical().is_loopback()
-}
-
 impl Settings {
     /// Reads the files. Nothing when the endpoint is switched off.
     ///
@@ -103,19 +98,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn loopback_is_ours_alone() {
-        for ours in ["127.0.0.1:1", "127.9.9.9:1", "[::1]:1", "[::ffff:127.0.0.1]:1"] {
-            assert!(!is_reachable(ours.parse().unwrap()), "{ours}");
-        }
-        for others in ["0.0.0.0:1", "[::]:1", "192.0.2.1:1", "[::ffff:192.0.2.1]:1"] {
-            assert!(is_reachable(others.parse().unwrap()), "{others}");
-        }
-    }
-
-    #[test]
     fn tokens_are_long_and_plain() {
         let file = std::env::temp_dir().join(format!("ironbridge-token-{}", std::process::id()));
-        let mut read = |text: &str| {
+        let read = |text: &str| {
             std::fs::write(&file, text).unwrap();
             token(&file)
         };

@@ -164,7 +164,7 @@ class Bounds(Http):
                     said = s.recv(1000)
                     while said and s.recv(1000):
                         pass
-            self.assertLess(time.monotonic() - began, 16)
+            self.assertLess(time.monotonic() - began, 12)
         for s in opened:
             s.close()
         with self.subTest("too much is refused"):

@@ -184,7 +184,7 @@ function matrix(s) {
 
 function flows(s) {
   table(body("flows"), s.hottest, (f) => `${f.worker} ${f.matching}`, (f) => {
-    const tr = row("text", "text", "", "n", "n", "n");
+    const tr = row("h text", "text", "", "n", "n", "n");
     text(tr.cells[0], f.matching);
     return tr;
   }, (tr, f) => {

@@ -46,6 +46,17 @@ def table(results):
     return "\n".join(rows)
 
 
+def shares(results):
+    """The cases of one sender beside another; the median counts, for a storm is no better at its best."""
+    rows = ["| | case | OVS-DPDK | Ironbridge | floor |", "|---|---|---|---|---|"]
+    for case, found in results:
+        def share(name):
+            r = found.get(name)
+            return f"{statistics.median(r):.1%} ({min(r):.1%} to {max(r):.1%})" if r else "-"
+        rows.append(f"| {case.key} | {case.title} | {share('OVS-DPDK')} | {share('Ironbridge')} | {case.floor:.0%} |")
+    return "\n".join(rows) if results else ""
+
+
 def chart(results):
     """Horizontal bars, two for each case, drawn with plain SVG; readable on light and dark pages."""
     width, row, left = 900, 44, 330
@@ -76,9 +87,10 @@ def cpu():
     return found[1] if found else platform.machine()
 
 
-def write(top, results, rounds, seconds, hertz):
+def write(top, results, fair, rounds, seconds, hertz):
     data = {"cpu": cpu(), "hertz": hertz, "rounds": rounds, "seconds": seconds,
-            "cases": {case.key: {"title": case.title, "floor": case.floor, "ratio": ratio(r), **r} for case, r in results}}
+            "cases": {case.key: {"title": case.title, "floor": case.floor, "ratio": ratio(r), **r} for case, r in results},
+            "fairness": {case.key: {"title": case.title, "floor": case.floor, **found} for case, found in fair}}
     (top / "docs" / "performance.json").write_text(json.dumps(data, indent=1) + "\n")
     (top / "docs" / "performance.svg").write_text(chart(results))
     text = f"""# Performance
@@ -91,6 +103,10 @@ round, the least of the rounds.
 {table(results)}
 
 ![Mpps on one core](performance.svg)
+
+What one sender does to another, medians of the rounds (least and most):
+
+{shares(fair)}
 """
     (top / "docs" / "performance.md").write_text(text)
     readme = top / "README.md"

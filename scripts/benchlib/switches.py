@@ -147,34 +147,42 @@ class Peer:
     def app(self, *arguments):
         return run("ovs-appctl", "-t", self.folder / f"ovs-vswitchd-dpdk.{self.pids[0]}.ctl", *arguments, env=self.env)
 
-    def measure(self, case, capture, seconds, generator):
+    def setup(self, ports, rules, statics=(), flow_limit=200_000):
+        """Makes br0 anew with `ports`, (name, devargs) each, numbered from 1."""
         self.vsctl("--if-exists", "del-br", "br0")
         self.vsctl("add-br", "br0", "--", "set", "bridge", "br0", "datapath_type=netdev", "fail_mode=secure",
                    "other-config:mac-table-size=50000")
+        for number, (name, devargs) in enumerate(ports, 1):
+            self.vsctl("add-port", "br0", name, "--", "set", "interface", name, "type=dpdk",
+                       f"ofport_request={number}", f"options:dpdk-devargs={devargs}")
+        for port, vlan, mac in statics:
+            self.app("fdb/add", "br0", port, vlan, mac)
+        flows = self.folder / "flows.txt"
+        flows.write_text("\n".join(rules) + "\n")
+        until("the peer's bridge", lambda: (self.folder / "br0.mgmt").exists())
+        self.ofctl("del-flows", "br0")
+        self.ofctl("add-flows", "br0", flows)
+        if flow_limit > 200_000:
+            # the peer's limit begins low and grows by a thousand each half second otherwise
+            self.app("upcall/set-flow-limit", str(flow_limit))
+
+    def clear(self):
+        self.vsctl("--if-exists", "del-br", "br0")
+
+    def measure(self, case, capture, seconds, generator):
         try:
-            self.vsctl("add-port", "br0", "p0", "--", "set", "interface", "p0", "type=dpdk", "ofport_request=1",
-                       f"options:dpdk-devargs={source(case, capture, self.folder.parent)}")
-            self.vsctl("add-port", "br0", "p1", "--", "set", "interface", "p1", "type=dpdk", "ofport_request=2",
-                       "options:dpdk-devargs=net_null1,no-rx=1")
-            for port, vlan, mac in case.statics:
-                self.app("fdb/add", "br0", port, vlan, mac)
-            flows = self.folder / "flows.txt"
-            flows.write_text("\n".join(case.rules()) + "\n")
-            until("the peer's bridge", lambda: (self.folder / "br0.mgmt").exists())
-            self.ofctl("del-flows", "br0")
-            self.ofctl("add-flows", "br0", flows)
-            if case.flow_limit > 200_000:
-                # the peer's limit begins low and grows by a thousand each half second otherwise
-                self.app("upcall/set-flow-limit", str(case.flow_limit))
+            self.setup([("p0", source(case, capture, self.folder.parent)), ("p1", "net_null1,no-rx=1")], case.rules(),
+                       case.statics, case.flow_limit)
             generator.start()
             result = rate(self.sent, seconds, case.settle)
             self.held = int(re.search(r"current (\d+)", self.app("upcall/show"))[1])
             return result
         finally:
-            self.vsctl("del-br", "br0")
+            self.clear()
 
-    def sent(self):
-        return int(re.search(r"tx pkts=(\d+)", self.ofctl("dump-ports", "br0", "2"))[1])
+    def sent(self, number=2):
+        """Packets that port `number` sent."""
+        return int(re.search(r"tx pkts=(\d+)", self.ofctl("dump-ports", "br0", str(number)))[1])
 
     def close(self):
         for pid in self.pids:
@@ -205,16 +213,13 @@ fail_mode = "secure"
 local = false
 flows = "flows.txt"
 other_config = {{ mac-table-size = "50000" }}
-[[bridge.port]]
-name = "p0"
+"""
+
+PORT = """[[bridge.port]]
+name = "{name}"
 type = "dpdk"
-ofport_request = 1
-options = {{ dpdk-devargs = "{source}" }}
-[[bridge.port]]
-name = "p1"
-type = "dpdk"
-ofport_request = 2
-options = {{ dpdk-devargs = "net_null1,no-rx=1" }}
+ofport_request = {number}
+options = {{ dpdk-devargs = "{devargs}" }}
 """
 
 
@@ -281,34 +286,45 @@ class Ironbridge:
     name = "Ironbridge"
 
     def __init__(self, folder, binary):
-        self.folder, self.binary = folder / "ironbridge", binary
+        self.folder, self.binary, self.process = folder / "ironbridge", binary, None
         self.folder.mkdir()
 
-    def measure(self, case, capture, seconds, generator):
-        (self.folder / "flows.txt").write_text("\n".join(case.rules()) + "\n")
+    def setup(self, ports, rules, statics=(), flow_limit=200_000):
+        """Starts it with `ports`, (name, devargs) each, numbered from 1."""
+        (self.folder / "flows.txt").write_text("\n".join(rules) + "\n")
+        text = CONFIG.format(folder=self.folder, core=CORE, flow_limit=flow_limit)
+        for number, (name, devargs) in enumerate(ports, 1):
+            text += PORT.format(name=name, number=number, devargs=devargs)
         config = self.folder / "bench.toml"
-        config.write_text(CONFIG.format(folder=self.folder, core=CORE, flow_limit=case.flow_limit,
-                                        source=source(case, capture, self.folder.parent)))
-        log = open(self.folder / "log", "w")
-        process = subprocess.Popen([self.binary, "run", "--config", config], stdout=log, stderr=log,
-                                   stdin=subprocess.DEVNULL)
+        config.write_text(text)
+        with open(self.folder / "log", "w") as log:
+            self.process = subprocess.Popen([self.binary, "run", "--config", config], stdout=log, stderr=log,
+                                            stdin=subprocess.DEVNULL)
+        self.path = self.folder / f"ironbridge.{self.process.pid}.ctl"
+        until("the control socket", lambda: self.path.exists() or self.process.poll() is not None)
+        if self.process.poll() is not None:
+            raise RuntimeError((self.folder / "log").read_text()[-2000:])
+        self.control = Control(self.path)
+        for port, vlan, mac in statics:
+            self.control.call("fdb/add", "br0", port, str(vlan), mac)
+
+    def clear(self):
+        if self.process:
+            stop(self.process)
+        self.process = None
+
+    def measure(self, case, capture, seconds, generator):
         churn = None
         try:
-            path = self.folder / f"ironbridge.{process.pid}.ctl"
-            until("the control socket", lambda: path.exists() or process.poll() is not None)
-            if process.poll() is not None:
-                raise RuntimeError((self.folder / "log").read_text()[-2000:])
-            control = Control(path)
+            self.setup([("p0", source(case, capture, self.folder.parent)), ("p1", "net_null1,no-rx=1")], case.rules(),
+                       case.statics, case.flow_limit)
             generator.start()
-            for port, vlan, mac in case.statics:
-                control.call("fdb/add", "br0", port, str(vlan), mac)
             if case.churn:
-                churn = Churn(path, case.churn)
+                churn = Churn(self.path, case.churn)
                 churn.start()
             before, t0 = churn.count if churn else 0, time.monotonic()
-            result = rate(lambda: self.sent(control), seconds, case.settle)
-            text = control.call("metrics/show")
-            self.held = sum(map(int, re.findall(r"^ironbridge_megaflows\{[^}]*\} (\d+)", text, re.M)))
+            result = rate(self.sent, seconds, case.settle)
+            self.held = self.metric(r"ironbridge_megaflows\{[^}]*\}")
             if churn:
                 if churn.failed:
                     raise churn.failed
@@ -318,14 +334,16 @@ class Ironbridge:
             if churn:
                 churn.done.set()
                 churn.join(5)
-            stop(process)
-            log.close()
+            self.clear()
 
-    @staticmethod
-    def sent(control):
-        text = control.call("metrics/show")
-        found = re.search(r'^ironbridge_port_tx_packets_total\{[^}]*port="p1"[^}]*\} (\d+)', text, re.M)
-        return int(found[1]) if found else 0
+    def metric(self, pattern):
+        """The sum of the series whose name and labels match."""
+        found = re.findall(rf"^{pattern} ([0-9.e+]+)$", self.control.call("metrics/show"), re.M)
+        return int(sum(map(float, found)))
+
+    def sent(self, number=2):
+        """Packets that port `number` sent."""
+        return self.metric(rf'ironbridge_port_tx_packets_total\{{[^}}]*port="p{number - 1}"[^}}]*\}}')
 
     def close(self):
-        pass
+        self.clear()

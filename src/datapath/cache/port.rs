@@ -18,6 +18,9 @@ use super::tuple::Subtable;
 /// Classes of the simple match that are remembered.
 const CLASSES: usize = 16;
 
+/// Masks past the cap that cover what was looked at so far; then there is the one of all bits.
+const SPARE: usize = 8;
+
 /// A class of packets of the simple match: untagged, no fragment, of one ethertype.
 #[derive(Clone, Copy, Default)]
 struct Class {
@@ -237,7 +240,10 @@ impl PortCache {
     }
 
     /// The number of the subtable for megaflows of `mask`: its own, a new one, or past `cap` masks that of the least
-    /// existing superset, the mask of all bits at last. True when it is a superset.
+    /// existing superset. Where there is none, one is made of all that any mask looked at; after [`SPARE`] such, of all
+    /// bits. True when it is a superset.
+    ///
+    /// All bits at once would have every packet of the port parsed to the last header, for a few odd masks' sake.
     pub(crate) fn number(&mut self, recirculated: bool, mask: &Mask, cap: usize) -> (u16, bool) {
         let of = |t: &Subtable| t.recirculated == recirculated;
         let exact = self.tables.iter().position(|t| t.as_ref().is_some_and(|t| of(t) && t.mask == *mask));
@@ -263,6 +269,11 @@ impl PortCache {
             .filter_map(|(n, t)| t.as_ref().filter(|t| covers(t)).map(|t| (weight(t), n)));
         match least.min() {
             Some((_, number)) => (number as u16, true),
+            None if self.masks() < cap + SPARE => {
+                let mut all = self.spaces[usize::from(recirculated)].union_full.clone();
+                all.union(mask);
+                (self.add(all, recirculated), true)
+            }
             None => (self.add(all_bits(), recirculated), true),
         }
     }

@@ -1,0 +1,156 @@
+//! Sends streams of frames at given rates: several ports, one thread. For benches of what one port does to another.
+//!
+//! `generator SECONDS STREAM...` with STREAM `DEVARGS;KIND;RATE;COUNT`: packets a second (0: as many as the device takes)
+//! and KIND one of
+//!
+//! - `flows`: UDP, COUNT five-tuples in turn
+//! - `new`: UDP, every packet another source address and port
+//! - `broadcast`: ARP requests to all, COUNT senders in turn
+//!
+//! Starts when every port's link is up. Each second a line of `offered sent` for each stream, in order: what was due by
+//! the clock (what was tried where there is no rate), and what the device took; the rest is lost.
+
+use std::error::Error;
+use std::io::Write;
+use std::time::{Duration, Instant};
+
+use dpdk::{Eal, EalConfig, LcoreGuard, Pool, PoolConfig, Port, PortConfig, TxQueue};
+use packet::burst::BURST;
+use packet::{Burst, Frame};
+
+const FRAMES: u32 = 16_384;
+const LENGTH: usize = 60;
+
+enum Kind {
+    Flows,
+    New,
+    Broadcast,
+}
+
+struct Stream {
+    tx: TxQueue,
+    kind: Kind,
+    /// Packets a second; 0: no limit.
+    rate: u64,
+    count: u32,
+    next: u32,
+    due: u64,
+    offered: u64,
+    sent: u64,
+    burst: Burst,
+}
+
+fn checksum(head: &[u8]) -> u16 {
+    let mut sum: u32 = head.chunks_exact(2).map(|b| u32::from(u16::from_be_bytes([b[0], b[1]]))).sum();
+    sum = (sum & 0xffff) + (sum >> 16);
+    !((sum & 0xffff) + (sum >> 16)) as u16
+}
+
+/// The frame with the number `n` of a stream.
+fn headers(kind: &Kind, n: u32) -> [u8; LENGTH] {
+    let mut f = [0; LENGTH];
+    f[..12].copy_from_slice(&[2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1]);
+    if let Kind::Broadcast = kind {
+        f[..6].fill(0xff);
+        f[6..12].copy_from_slice(&[2, 1, (n >> 24) as u8, (n >> 16) as u8, (n >> 8) as u8, n as u8]);
+        f[12..22].copy_from_slice(&[8, 6, 0, 1, 8, 0, 6, 4, 0, 1]);
+        return f;
+    }
+    f[12..24].copy_from_slice(&[8, 0, 0x45, 0, 0, 46, 0, 0, 0x40, 0, 64, 17]);
+    f[26..30].copy_from_slice(&(0x0a00_0000 + n % 0x00ff_ffff).to_be_bytes());
+    f[30..34].copy_from_slice(&[192, 168, 1, 1]);
+    let sum = checksum(&f[14..34]);
+    f[24..26].copy_from_slice(&sum.to_be_bytes());
+    f[34..36].copy_from_slice(&(1024 + (n >> 8) as u16 % 60_000).to_be_bytes());
+    f[36..40].copy_from_slice(&[0, 80, 0, 26]);
+    f
+}
+
+impl Stream {
+    fn run(&mut self, pool: &Pool, now: u64) {
+        let wanted = if self.rate == 0 {
+            BURST as u64
+        } else {
+            let due = (u128::from(now) * u128::from(self.rate) / 1_000_000_000) as u64;
+            let due = due.saturating_sub(self.due);
+            // what is due and cannot be made up for in time is lost
+            if due > 4096 {
+                self.due += due - 4096;
+                self.offered += due - 4096;
+            }
+            due.min(BURST as u64)
+        };
+        if wanted == 0 || (self.rate != 0 && wanted < 8) {
+            return;
+        }
+        self.due += wanted;
+        self.offered += wanted;
+        for _ in 0..wanted {
+            let Some(mut frame) = pool.alloc() else { break };
+            if let Some(data) = frame.append(LENGTH) {
+                data.copy_from_slice(&headers(&self.kind, self.next));
+            }
+            self.next = self.next.wrapping_add(1);
+            if self.next >= self.count && !matches!(self.kind, Kind::New) {
+                self.next = 0;
+            }
+            let _: Result<(), Frame> = self.burst.push(frame);
+        }
+        self.sent += self.tx.transmit(&mut self.burst) as u64;
+        self.burst.clear();
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a measuring program reads the clock")]
+fn now() -> Instant {
+    Instant::now()
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let mut args = std::env::args().skip(1);
+    let seconds: u64 = args.next().ok_or("usage: generator SECONDS DEVARGS;KIND;RATE;COUNT...")?.parse()?;
+    let eal = Eal::start(&EalConfig { no_pci: true, memory: 256, main_cpu: Some(0), ..EalConfig::default() })?;
+    let pool = Pool::create(&eal, &PoolConfig { frames: FRAMES, least: FRAMES / 2, mtu: 1500, node: None })?;
+    let (mut ports, mut streams) = (Vec::new(), Vec::new());
+    for text in args {
+        let parts: Vec<&str> = text.split(';').collect();
+        let [devargs, kind, rate, count] = parts[..] else { return Err(format!("not a stream: {text}").into()) };
+        let kind = match kind {
+            "flows" => Kind::Flows,
+            "new" => Kind::New,
+            "broadcast" => Kind::Broadcast,
+            _ => return Err(format!("no such kind of stream: {kind}").into()),
+        };
+        let port = Port::attach(&eal, devargs)?;
+        let config = PortConfig { rx_descriptors: 1024, tx_descriptors: 1024, ..PortConfig::default() };
+        let tx = port.start(&config, &pool)?.tx.remove(0);
+        let (rate, count) = (rate.parse()?, count.parse()?);
+        let (next, due, offered, sent) = (0, 0, 0, 0);
+        streams.push(Stream { tx, kind, rate, count, next, due, offered, sent, burst: Burst::new() });
+        ports.push(port);
+    }
+    let wait = now();
+    while !ports.iter().all(|port| port.link().up) {
+        if wait.elapsed() > Duration::from_secs(20) {
+            return Err("a link did not come up in 20 s".into());
+        }
+        std::thread::yield_now();
+    }
+    let _lcore = LcoreGuard::register(&eal).map_err(|e| e.to_string())?;
+    let start = now();
+    for second in 1..=seconds {
+        loop {
+            let at = start.elapsed().as_nanos() as u64;
+            if at >= second * 1_000_000_000 {
+                break;
+            }
+            for stream in &mut streams {
+                stream.run(&pool, at);
+            }
+        }
+        let line: Vec<String> = streams.iter().map(|s| format!("{} {}", s.offered, s.sent)).collect();
+        println!("{}", line.join(" "));
+        std::io::stdout().flush()?;
+    }
+    Ok(())
+}

@@ -7,7 +7,7 @@ use flow::layout::{
     ETH_DST, ETH_SRC, ETH_TYPE, KEY_WORDS, NW_FRAG, PACKET_TYPE, PKT_MARK, TIERS_BITS, TIERS_WORD, VLAN_TCI, VLAN_TPID,
     VLAN1_TCI, VLAN1_TPID,
 };
-use flow::{Key, Mask};
+use flow::{Key, Mask, fields};
 
 use super::NONE;
 use super::hash::{self, Base, masked};
@@ -240,8 +240,8 @@ impl PortCache {
     }
 
     /// The number of the subtable for megaflows of `mask`: its own, a new one, or past `cap` masks that of the least
-    /// existing superset. Where there is none, one is made of all that any mask looked at; after [`SPARE`] such, of all
-    /// bits. True when it is a superset.
+    /// existing superset. Where there is none, one is made of all fields that any mask looked at; after [`SPARE`] such, of
+    /// all bits. True when it is a superset.
     ///
     /// All bits at once would have every packet of the port parsed to the last header, for a few odd masks' sake.
     pub(crate) fn number(&mut self, recirculated: bool, mask: &Mask, cap: usize) -> (u16, bool) {
@@ -272,7 +272,7 @@ impl PortCache {
             None if self.masks() < cap + SPARE => {
                 let mut all = self.spaces[usize::from(recirculated)].union_full.clone();
                 all.union(mask);
-                (self.add(all, recirculated), true)
+                (self.add(whole_fields(&all), recirculated), true)
             }
             None => (self.add(all_bits(), recirculated), true),
         }
@@ -354,10 +354,67 @@ fn rank(order: &mut [u16], tables: &mut [Option<Box<Subtable>>]) {
     }
 }
 
+/// Every field of which `mask` has a bit, whole.
+fn whole_fields(mask: &Mask) -> Mask {
+    let mut whole = mask.clone();
+    for id in fields::ALL {
+        let slot = id.row().slot;
+        let words = usize::from(slot.word)..usize::from(slot.word) + slot.words();
+        if slot.width != 0 && mask.w.get(words.clone()).is_some_and(|w| w.iter().any(|w| w & slot.bits() != 0)) {
+            whole.w.iter_mut().take(KEY_WORDS.min(words.end)).skip(words.start).for_each(|w| *w |= slot.bits());
+        }
+    }
+    whole.w[TIERS_WORD] &= !TIERS_BITS;
+    whole
+}
+
 /// The mask that is always to be had: all bits of the datapath's key.
 fn all_bits() -> Mask {
     let mut mask = Mask::default();
     mask.w.iter_mut().take(KEY_WORDS).for_each(|w| *w = u64::MAX);
     mask.w[TIERS_WORD] &= !TIERS_BITS;
     mask
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use flow::Slot;
+    use flow::layout::{NW_SRC, TIER_WORDS, TP_DST, TP_SRC};
+
+    fn prefix(slots: &[(Slot, u32)]) -> Mask {
+        let mut mask = Mask::default();
+        for (slot, bits) in slots {
+            let whole = slot.bits();
+            mask.w[usize::from(slot.word)] |= whole & !((whole >> bits) & whole);
+        }
+        mask
+    }
+
+    #[test]
+    fn past_the_cap_masks_grow_by_fields_that_are_looked_at_and_stay_few() {
+        let (mut port, slab) = (PortCache::new(PortNo(1), 0, 0), Slab::new(1024).unwrap());
+        let narrow: Vec<_> = (1..=16).flat_map(|a| (1..=32).map(move |b| (a, b))).collect();
+        for (a, b) in &narrow {
+            let mask = prefix(&[(TP_DST, *a), (NW_SRC, *b), (TP_SRC, (a + b) % 16 + 1)]);
+            let (number, superset) = port.number(false, &mask, 4);
+            let table = port.tables[usize::from(number)].as_ref().unwrap();
+            assert_eq!(superset, table.mask != mask);
+            assert!(mask.w.iter().zip(&table.mask.w).all(|(m, t)| m & !t == 0));
+            // in use, so that none makes room
+            port.tables[usize::from(number)].as_mut().unwrap().insert(1, 0, &slab);
+        }
+        assert_eq!(port.masks(), 5);
+        let space = &port.spaces[0];
+        assert!(space.plain && space.tiers == 0);
+        // other fields, until all bits are the answer
+        for word in TIER_WORDS..KEY_WORDS {
+            let mut mask = Mask::default();
+            mask.w[word] = 1;
+            let (number, _) = port.number(false, &mask, 4);
+            port.tables[usize::from(number)].as_mut().unwrap().insert(1, 0, &slab);
+        }
+        assert!(port.masks() <= 4 + SPARE + 1);
+        assert!(port.spaces[0].union_full.w[KEY_WORDS - 1] & 1 == 1);
+    }
 }

@@ -102,10 +102,6 @@ impl Stream {
 }
 
 #[expect(clippy::disallowed_methods, reason = "a measuring program reads the clock")]
-fn now() -> Instant {
-    Instant::now()
-}
-
 fn main() -> Result<(), Box<dyn Error>> {
     let mut args = std::env::args().skip(1);
     let seconds: u64 = args.next().ok_or("usage: generator SECONDS DEVARGS;KIND;RATE;COUNT...")?.parse()?;
@@ -129,7 +125,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         streams.push(Stream { tx, kind, rate, count, next, due, offered, sent, burst: Burst::new() });
         ports.push(port);
     }
-    let wait = now();
+    let wait = Instant::now();
     while !ports.iter().all(|port| port.link().up) {
         if wait.elapsed() > Duration::from_secs(20) {
             return Err("a link did not come up in 20 s".into());
@@ -137,7 +133,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         std::thread::yield_now();
     }
     let _lcore = LcoreGuard::register(&eal).map_err(|e| e.to_string())?;
-    let start = now();
+    let start = Instant::now();
     for second in 1..=seconds {
         loop {
             let at = start.elapsed().as_nanos() as u64;

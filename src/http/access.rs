@@ -35,7 +35,7 @@ impl Access {
     }
 }
 
-/// Lets a request through or answers it.
+/// Lets a request through or answers it. Whoever is refused has to connect anew: refused clients keep nobody's place.
 pub(super) async fn check(State(access): State<Arc<Access>>, request: Request, next: Next) -> Response {
     let headers = request.headers();
     if access.own_names
@@ -43,7 +43,7 @@ pub(super) async fn check(State(access): State<Arc<Access>>, request: Request, n
         && !host.to_str().is_ok_and(is_own_name)
     {
         let text = "this address answers to localhost and to IP addresses only\n";
-        return (StatusCode::FORBIDDEN, text).into_response();
+        return (StatusCode::FORBIDDEN, [(header::CONNECTION, "close")], text).into_response();
     }
     let Some(token) = &access.token else { return next.run(request).await };
     if bearer(headers).chain(cookies(headers)).any(|given| is(token, given)) {
@@ -56,7 +56,7 @@ pub(super) async fn check(State(access): State<Arc<Access>>, request: Request, n
         let to = HeaderValue::from_static("/");
         return (StatusCode::SEE_OTHER, [(header::LOCATION, to), (header::SET_COOKIE, cookie)]).into_response();
     }
-    let ask = [(header::WWW_AUTHENTICATE, "Bearer realm=\"ironbridge\"")];
+    let ask = [(header::WWW_AUTHENTICATE, "Bearer realm=\"ironbridge\""), (header::CONNECTION, "close")];
     let text = "a token is needed: Authorization: Bearer TOKEN, or open /?token=TOKEN in a browser\n";
     (StatusCode::UNAUTHORIZED, ask, text).into_response()
 }

@@ -15,6 +15,8 @@ use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
+use nix::unistd::Pid;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
@@ -51,11 +53,11 @@ pub struct Server {
 }
 
 impl Server {
-    /// Listens, and serves on a new thread until dropped.
+    /// Listens, and serves on a new thread until dropped. The thread keeps off `workers`, the cores that forward.
     ///
     /// # Errors
     /// The address cannot be listened at, or the thread not made.
-    pub fn start(settings: Settings, calls: mpsc::Sender<Call>) -> io::Result<Server> {
+    pub fn start(settings: Settings, calls: mpsc::Sender<Call>, workers: &[usize]) -> io::Result<Server> {
         let listener = std::net::TcpListener::bind(settings.listen)?;
         listener.set_nonblocking(true)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -70,7 +72,11 @@ impl Server {
         }
         let router = super::router(&settings, calls);
         let (stop, stopped) = oneshot::channel();
+        let workers = workers.to_vec();
         let thread = std::thread::Builder::new().name("http".to_owned()).spawn(move || {
+            if let Err(e) = keep_off(&workers) {
+                log::warn!(target: "http", "may take time of workers' cores: {e}");
+            }
             runtime.block_on(async {
                 tokio::select! {
                     () = accept(listener, router, settings.tls.map(TlsAcceptor::from)) => {}
@@ -81,6 +87,16 @@ impl Server {
         })?;
         Ok(Server { stop: Some(stop), thread: Some(thread) })
     }
+}
+
+/// Takes `cores` from those that this thread may use, unless there are no others.
+fn keep_off(cores: &[usize]) -> nix::Result<()> {
+    let me = Pid::from_raw(0);
+    let mut set = sched_getaffinity(me)?;
+    for core in cores {
+        set.unset(*core)?;
+    }
+    if (0..CpuSet::count()).any(|c| set.is_set(c) == Ok(true)) { sched_setaffinity(me, &set) } else { Ok(()) }
 }
 
 impl Drop for Server {

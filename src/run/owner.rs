@@ -46,7 +46,8 @@ async fn serve_async(switch: &mut Switch, instance: &Instance, http: Option<http
     let (calls, mut inbox) = mpsc::channel(CALLS);
     let _http = http.and_then(|settings| {
         let listen = settings.listen;
-        match http::Server::start(settings, calls.clone()) {
+        let workers: Vec<usize> = switch.threads.iter().filter_map(|t| t.core).collect();
+        match http::Server::start(settings, calls.clone(), &workers) {
             Ok(server) => Some(server),
             Err(e) => {
                 log::error!(target: "http", "{listen}: no page and no metrics: {e}");

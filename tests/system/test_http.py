@@ -3,6 +3,7 @@ import contextlib
 import http.client
 import json
 import os
+import pathlib
 import socket
 import ssl
 import time
@@ -65,6 +66,7 @@ class Access(Http):
                 status, got, text = self.get(switch, path, headers)
                 self.assertEqual(status, 401, (path, headers))
                 self.assertIn("Bearer", got["www-authenticate"])
+                self.assertEqual(got["connection"], "close")
                 self.assertNotIn("ironbridge_packets", text)
         self.assertEqual(self.get(switch, headers={"Authorization": f"Bearer {TOKEN}"})[0], 200)
         status, got, _ = self.get(switch, f"/?token={TOKEN}")
@@ -125,6 +127,19 @@ class Access(Http):
 
 
 class Bounds(Http):
+    def test_off_the_workers_cores(self):
+        cores = sorted(os.sched_getaffinity(0))
+        if len(cores) < 2:
+            self.skipTest("one core")
+        body = f"[cpu]\nworkers = [{cores[-1]}]\n" + dummy_ports("br0", 1)
+        switch = self.start(body).ready()
+        self.assertEqual(self.get(switch)[0], 200)
+        allowed = {}
+        for task in pathlib.Path(f"/proc/{switch.pid}/task").iterdir():
+            allowed[(task / "comm").read_text().strip()] = os.sched_getaffinity(int(task.name))
+        self.assertEqual(allowed["http"], set(cores[:-1]), allowed)
+        self.assertEqual(allowed[f"worker{cores[-1]}"], {cores[-1]})
+
     def test_hostile_clients(self):
         """Clients that say nothing, say it slowly, say too much or never read: others are served, forwarding goes on."""
         switch = self.serve()

@@ -133,6 +133,9 @@ class Page(Case):
         with self.subTest("flows"):
             rows = browser.run("return [...document.querySelectorAll('#flows tbody tr')].map((r) => [...r.cells].map((c) => c.textContent))")
             self.assertTrue(any("in_port=p1" in r[0] and "udp" in r[0] and r[1] == "p2" for r in rows), rows)
+        with self.subTest("queues"):
+            shown = browser.run("return document.querySelector('#ports tr[data-port=p1]').cells[12].textContent")
+            self.assertRegex(shown, r"^0 on slow: [\d.]+( k)?/s$")
         with self.subTest("screen readers"):
             self.assertEqual(browser.run("return [...document.querySelectorAll('table')].filter((t) => !t.querySelector('th[scope=row]') "
                                          "&& !t.querySelector('.empty')).map((t) => t.id)"), [])

@@ -4,7 +4,9 @@ import pathlib
 import re
 import socket
 
+from .net import Host, afpacket_ports, token
 from .switch import NO_WORKERS, Case, dummy_ports, run, until
+from .test_dpdk import DPDK, dpdk_port
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -55,6 +57,26 @@ class Service(Case):
         self.assertTrue(old.startswith(before))
         self.assertNotIn("later", old)
         self.assertNotIn("runs (process", log.read_text())
+
+    def test_rights_are_enough(self):
+        """Kernel ports, a tap and DPDK with no more capabilities than the unit leaves."""
+        unit = (ROOT / "config/systemd/ironbridge.service").read_text()
+        left = re.search(r"^CapabilityBoundingSet=(.*)$", unit, re.M)[1].lower().replace("cap_", "").split()
+        a, b = Host(self, "192.0.2.1"), Host(self, "192.0.2.2")
+        tap = token()
+        body = NO_WORKERS + DPDK + afpacket_ports(a, b, fail_mode="secure", more=["", "mtu_request = 1400"]) \
+            + f'[[bridge.port]]\nname = "{tap}"\ntype = "tap"\n' + dpdk_port("null", 9, "net_null0")
+        limited = ("setpriv", "--no-new-privs", "--inh-caps", "-all", "--bounding-set", ",".join(["-all", *(f"+{c}" for c in left)]))
+        switch = self.start(body, prefix=limited).ready()
+        # what net_null makes without end goes nowhere
+        switch.ctl("ofctl/add-flows", "br0", "in_port=1,actions=2\nin_port=2,actions=1")
+        caps = re.search(r"CapEff:\s+(\w+)", pathlib.Path(f"/proc/{switch.pid}/status").read_text())[1]
+        self.assertEqual(int(caps, 16).bit_count(), len(left))
+        shown = switch.ctl("dpif/show")
+        self.assertNotIn("error", shown)
+        self.assertRegex(shown, rf"{b.port} .*mtu=1400")
+        self.assertIn(f"{tap} ", shown)
+        self.assertEqual(a.ping("192.0.2.2"), 3)
 
     def test_unit(self):
         unit = (ROOT / "config/systemd/ironbridge.service").read_text()

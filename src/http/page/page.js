@@ -6,6 +6,8 @@ const body = (name) => id(name).tBodies[0];
 const EVERY = 1000, PATIENCE = 8000;
 // ports that the matrix shows: the busiest
 const WIDE = 20;
+// queues that a port's line shows
+const QUEUES = 8;
 
 const rates = new Rates();
 const history = new Map();
@@ -80,7 +82,7 @@ function topology(s, speed) {
 function ports(s, speed) {
   const shown = s.ports.filter((p) => !p.peer && !p.error);
   table(body("ports"), shown, portKey, (p) => {
-    const tr = row("h", "", "", "n", "n", "n", "n", "n", "n", "n", "n", "n");
+    const tr = row("h", "", "", "n", "n", "n", "n", "n", "n", "n", "n", "n", "queues");
     tr.dataset.port = p.name;
     text(tr.cells[0], p.name);
     text(tr.cells[1], p.bridge);
@@ -99,6 +101,8 @@ function ports(s, speed) {
     figure(c[9], p.received.dropped);
     figure(c[10], p.sent.packets);
     figure(c[11], p.sent.dropped + p.sent.errors);
+    const queues = p.queues.map((q) => `${q.number} on ${q.worker}: ${short(rates.of(`queue ${portKey(p)} ${q.number}`, q.packets))}/s`);
+    text(c[12], queues.slice(0, QUEUES).join("\n") + (queues.length > QUEUES ? `\nand ${queues.length - QUEUES} more` : ""));
   }, "No ports.");
 }
 

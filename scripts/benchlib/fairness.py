@@ -13,22 +13,27 @@ class Streams:
     """The project's own generator: paced streams into memif sockets, on the other core."""
 
     def __init__(self, binary, folder):
-        self.binary, self.folder = binary, folder
+        self.binary, self.folder, self.devices = binary, folder, None
 
     def socket(self, number):
         return self.folder / f"stream{number}.sock"
 
+    def device(self, number, role):
+        return (f"net_memif{number},role={role},id={number},socket={self.socket(number)},socket-abstract=no,bsize=2048,"
+                "rsize=11")
+
     def port(self, number):
         """Devargs of the switch's side."""
-        return f"net_memif{number},role=server,id={number},socket={self.socket(number)},socket-abstract=no,bsize=2048,rsize=11"
+        return self.device(number, "server")
 
     def run(self, seconds, streams, mark=None):
-        """Sends `streams`, (port, kind, packets a second, count) each. Returns (offered, sent) of each in the last
-        seconds but the first; `mark` is called at both ends of what counts."""
+        """Sends `streams`, (port, kind, packets a second, count) each. Returns (offered, sent) of each in `seconds`
+        after the first; `mark` is called at both ends of these."""
         arguments = []
         for number, kind, rate, count in streams:
-            switches.until("a memif socket", self.socket(number).exists)
-            device = f"net_memif{number},role=client,id={number},socket={self.socket(number)},socket-abstract=no,bsize=2048,rsize=11"
+            if not self.devices:
+                switches.until("a memif socket", self.socket(number).exists)
+            device = self.devices[number] if self.devices else self.device(number, "client")
             arguments.append(f"{device};{kind};{int(rate)};{count}")
         process = subprocess.Popen(["taskset", "-c", "0", self.binary, str(seconds + 1), *arguments],
                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True)
@@ -36,19 +41,20 @@ class Streams:
         reader = threading.Thread(target=lambda: errors.append(process.stderr.read()), daemon=True)
         reader.start()
         first = last = None
-        for line in process.stdout:
-            last = list(map(int, line.split()))
-            if first is None:
-                first = last
-                if mark:
+        try:
+            for line in process.stdout:
+                last = list(map(int, line.split()))
+                first = first or last
+                if mark and last is first:
                     mark()
-        if process.wait() or last is first:
-            reader.join(5)
-            raise RuntimeError(f"generator: {' '.join(errors)[-500:]}")
+            if process.wait() or last is first:
+                reader.join(5)
+                raise RuntimeError(f"generator: {' '.join(errors)[-500:]}")
+        finally:
+            switches.stop(process)
         if mark:
             mark()
-        pairs = [(last[i] - first[i], last[i + 1] - first[i + 1]) for i in range(0, len(last), 2)]
-        return pairs
+        return [(last[i] - first[i], last[i + 1] - first[i + 1]) for i in range(0, len(last), 2)]
 
 
 NEW_FLOWS = [

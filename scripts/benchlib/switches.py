@@ -52,6 +52,13 @@ def rate(count, seconds, settle):
     return (b - a) * 1e9 / (t1 - t0)
 
 
+def device(devargs):
+    """Type, option and value of a port."""
+    if devargs.startswith("vhost:"):
+        return "dpdkvhostuserclient", "vhost-server-path", devargs.removeprefix("vhost:")
+    return "dpdk", "dpdk-devargs", devargs
+
+
 class Generator:
     """testpmd's flowgen behind a memif socket, on the other core. The switch is memif's server, and the generator comes
     when the switch's port is there: a client asks once when it starts, and a switch may start a port several times."""
@@ -148,13 +155,14 @@ class Peer:
         return run("ovs-appctl", "-t", self.folder / f"ovs-vswitchd-dpdk.{self.pids[0]}.ctl", *arguments, env=self.env)
 
     def setup(self, ports, rules, statics=(), flow_limit=200_000):
-        """Makes br0 anew with `ports`, (name, devargs) each, numbered from 1."""
+        """Makes br0 anew with `ports`, (name, devargs) each, numbered from 1; "vhost:PATH" is a vhost-user client."""
         self.vsctl("--if-exists", "del-br", "br0")
         self.vsctl("add-br", "br0", "--", "set", "bridge", "br0", "datapath_type=netdev", "fail_mode=secure",
                    "other-config:mac-table-size=50000")
         for number, (name, devargs) in enumerate(ports, 1):
-            self.vsctl("add-port", "br0", name, "--", "set", "interface", name, "type=dpdk",
-                       f"ofport_request={number}", f"options:dpdk-devargs={devargs}")
+            kind, key, value = device(devargs)
+            self.vsctl("add-port", "br0", name, "--", "set", "interface", name, f"type={kind}",
+                       f"ofport_request={number}", f"options:{key}={value}")
         for port, vlan, mac in statics:
             self.app("fdb/add", "br0", port, vlan, mac)
         flows = self.folder / "flows.txt"
@@ -217,9 +225,9 @@ other_config = {{ mac-table-size = "50000" }}
 
 PORT = """[[bridge.port]]
 name = "{name}"
-type = "dpdk"
+type = "{kind}"
 ofport_request = {number}
-options = {{ dpdk-devargs = "{devargs}" }}
+options = {{ {key} = "{value}" }}
 """
 
 
@@ -290,11 +298,12 @@ class Ironbridge:
         self.folder.mkdir()
 
     def setup(self, ports, rules, statics=(), flow_limit=200_000):
-        """Starts it with `ports`, (name, devargs) each, numbered from 1."""
+        """Starts it with `ports`, (name, devargs) each, numbered from 1; "vhost:PATH" is a vhost-user client."""
         (self.folder / "flows.txt").write_text("\n".join(rules) + "\n")
         text = CONFIG.format(folder=self.folder, core=CORE, flow_limit=flow_limit)
         for number, (name, devargs) in enumerate(ports, 1):
-            text += PORT.format(name=name, number=number, devargs=devargs)
+            kind, key, value = device(devargs)
+            text += PORT.format(name=name, number=number, kind=kind, key=key, value=value)
         config = self.folder / "bench.toml"
         config.write_text(text)
         with open(self.folder / "log", "w") as log:

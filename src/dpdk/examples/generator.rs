@@ -6,15 +6,17 @@
 //! - `flows`: UDP, COUNT five-tuples in turn
 //! - `new`: UDP, every packet another source address and port
 //! - `broadcast`: ARP requests to all, COUNT senders in turn
+//! - `drain`: sends nothing, receives
 //!
 //! Starts when every port's link is up. Each second a line of `offered sent` for each stream, in order: what was due by
-//! the clock (what was tried where there is no rate), and what the device took; the rest is lost.
+//! the clock (what was tried where there is no rate), and what the device took; the rest is lost. Of what drains, both are
+//! what was received. What comes to other streams' ports is thrown away.
 
 use std::error::Error;
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-use dpdk::{Eal, EalConfig, LcoreGuard, Pool, PoolConfig, Port, PortConfig, TxQueue};
+use dpdk::{Eal, EalConfig, LcoreGuard, Pool, PoolConfig, Port, PortConfig, RxQueue, TxQueue};
 use packet::burst::BURST;
 use packet::{Burst, Frame};
 
@@ -25,9 +27,11 @@ enum Kind {
     Flows,
     New,
     Broadcast,
+    Drain,
 }
 
 struct Stream {
+    rx: RxQueue,
     tx: TxQueue,
     kind: Kind,
     /// Packets a second; 0: no limit.
@@ -68,6 +72,12 @@ fn headers(kind: &Kind, n: u32) -> [u8; LENGTH] {
 
 impl Stream {
     fn run(&mut self, pool: &Pool, now: u64) {
+        let got = self.rx.receive(&mut self.burst) as u64;
+        self.burst.clear();
+        if let Kind::Drain = self.kind {
+            (self.offered, self.sent) = (self.offered + got, self.sent + got);
+            return;
+        }
         let wanted = if self.rate == 0 {
             BURST as u64
         } else {
@@ -105,7 +115,10 @@ impl Stream {
 fn main() -> Result<(), Box<dyn Error>> {
     let mut args = std::env::args().skip(1);
     let seconds: u64 = args.next().ok_or("usage: generator SECONDS DEVARGS;KIND;RATE;COUNT...")?.parse()?;
-    let eal = Eal::start(&EalConfig { no_pci: true, memory: 256, main_cpu: Some(0), ..EalConfig::default() })?;
+    // virtio-user shares few files with its peer
+    let extra = vec!["--single-file-segments".to_owned()];
+    let config = EalConfig { no_pci: true, memory: 256, main_cpu: Some(0), extra, ..EalConfig::default() };
+    let eal = Eal::start(&config)?;
     let pool = Pool::create(&eal, &PoolConfig { frames: FRAMES, least: FRAMES / 2, mtu: 1500, node: None })?;
     let (mut ports, mut streams) = (Vec::new(), Vec::new());
     for text in args {
@@ -115,14 +128,16 @@ fn main() -> Result<(), Box<dyn Error>> {
             "flows" => Kind::Flows,
             "new" => Kind::New,
             "broadcast" => Kind::Broadcast,
+            "drain" => Kind::Drain,
             _ => return Err(format!("no such kind of stream: {kind}").into()),
         };
         let port = Port::attach(&eal, devargs)?;
         let config = PortConfig { rx_descriptors: 1024, tx_descriptors: 1024, ..PortConfig::default() };
-        let tx = port.start(&config, &pool)?.tx.remove(0);
+        let mut queues = port.start(&config, &pool)?;
+        let (rx, tx) = (queues.rx.remove(0), queues.tx.remove(0));
         let (rate, count) = (rate.parse()?, count.parse()?);
         let (next, due, offered, sent) = (0, 0, 0, 0);
-        streams.push(Stream { tx, kind, rate, count, next, due, offered, sent, burst: Burst::new() });
+        streams.push(Stream { rx, tx, kind, rate, count, next, due, offered, sent, burst: Burst::new() });
         ports.push(port);
     }
     let wait = Instant::now();

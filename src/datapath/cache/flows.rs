@@ -69,7 +69,7 @@ impl Flows {
 
     pub(crate) fn set_limits(&mut self, limits: Limits) {
         if !limits.caches {
-            self.flush(None);
+            self.flush();
         }
         self.slab.reserve(limits.megaflows);
         self.limits = limits;
@@ -82,7 +82,7 @@ impl Flows {
 
     /// The slot of a port.
     pub(crate) fn slot(&self, port: PortNo) -> Option<u16> {
-        self.ports.iter().flatten().find(|p| p.port == port).map(|p| p.slot)
+        self.ports.iter().flatten().find(|p| p.port == port && !p.closing).map(|p| p.slot)
     }
 
     /// Whether the packet belongs to megaflow `index`, which a hint named. Its whole key is asked for where a mask looks
@@ -240,14 +240,16 @@ impl Flows {
         self.programs.release(action);
     }
 
-    /// Removes all megaflows of a slot, or of all.
-    pub(crate) fn flush(&mut self, slot: Option<u16>) {
-        for index in 0..self.slab.places() {
-            let of = |hot: &Hot| slot.is_none_or(|s| (hot.line[0] >> 16) as u16 == s);
-            if self.slab.get(index).is_some_and(|hot| hot.live && of(hot)) {
-                self.remove(index);
-            }
+    /// Folds and removes a megaflow when it is of the slot.
+    pub(crate) fn remove_of(&mut self, index: u32, slot: u16) {
+        if self.slab.get(index).is_some_and(|hot| hot.live && (hot.line[0] >> 16) as u16 == slot) {
+            self.remove(index);
         }
+    }
+
+    /// Removes all megaflows at once. It takes its time: for changes after which none may match any more.
+    pub(crate) fn flush(&mut self) {
+        (0..self.slab.places()).for_each(|index| self.remove(index));
     }
 
     pub(crate) fn masks(&self) -> usize {

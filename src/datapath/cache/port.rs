@@ -190,6 +190,8 @@ pub(crate) struct PortCache {
     pub(crate) index: DepIndex,
     /// Megaflows of this port.
     pub(crate) megaflows: usize,
+    /// The port is gone from this slot; its megaflows go one by one.
+    pub(crate) closing: bool,
 }
 
 impl PortCache {
@@ -204,6 +206,7 @@ impl PortCache {
             pending: Pending { first: 0, changes: Vec::new(), floor: 0, mark: 0 },
             index: DepIndex::default(),
             megaflows: 0,
+            closing: false,
         }
     }
 

@@ -9,6 +9,7 @@ use flow::Match;
 use packet::device::RxQueue;
 
 use super::dump::{Best, Wanted};
+use super::walk::Task;
 use super::{Rx, Worker};
 use crate::cache::flows::Limits;
 use crate::cache::port::PortCache;
@@ -96,19 +97,9 @@ pub struct Megaflow {
     pub drop: Option<DropReason>,
 }
 
-pub(super) struct Dump {
-    ticket: u64,
-    at: u32,
-    wanted: Arc<Wanted>,
-    best: Best,
-}
-
-/// Megaflows reported per loop.
-const SLICE: u32 = 256;
-
 impl Worker {
     #[cold]
-    pub(super) fn commands(&mut self, now: Instant) -> u32 {
+    pub(super) fn commands(&mut self) -> u32 {
         while let Some(event) = self.outbox.pop_front() {
             if let Err(event) = self.link.events.push(event) {
                 self.outbox.push_front(event);
@@ -119,14 +110,13 @@ impl Worker {
         while n < 16
             && let Some(command) = self.link.commands.pop()
         {
-            self.command(command, now);
+            self.command(command);
             n += 1;
         }
-        self.dump_slice();
         n
     }
 
-    fn answer(&mut self, ticket: u64, answer: Answer) {
+    pub(super) fn answer(&mut self, ticket: u64, answer: Answer) {
         let event = Event { ticket, answer };
         if !self.outbox.is_empty() {
             self.outbox.push_back(event);
@@ -135,7 +125,7 @@ impl Worker {
         }
     }
 
-    fn command(&mut self, command: Command, now: Instant) {
+    fn command(&mut self, command: Command) {
         match command {
             Command::AddRx { port, number, queue, counters, received } => {
                 let slot = self.core.open(port, counters);
@@ -144,9 +134,12 @@ impl Worker {
             Command::RemoveRx { port, ticket } => {
                 let (gone, rest) = std::mem::take(&mut self.rx).into_iter().partition(|rx| rx.port == port);
                 self.rx = rest;
-                self.core.close(port);
                 let gone: Vec<Rx> = gone;
-                self.answer(ticket, Answer::Rx(gone.into_iter().map(|rx| (rx.number, rx.queue)).collect()));
+                let queues = gone.into_iter().map(|rx| (rx.number, rx.queue)).collect();
+                match self.core.close(port) {
+                    Some(slot) => self.walks.push(Task::Close(slot, ticket, queues)),
+                    None => self.answer(ticket, Answer::Rx(queues)),
+                }
             }
             Command::AddTx { port, sink, counters } => {
                 // a number that is out of range never gets a port: management checks
@@ -161,53 +154,13 @@ impl Worker {
             }
             Command::Limits(limits) => self.core.flows.set_limits(limits),
             Command::VlanLimit(limit) => {
-                self.core.flows.flush(None);
+                self.core.flows.flush();
                 self.core.out.vlan_limit = limit;
             }
-            Command::Flush { ticket } => {
-                self.core.flows.flush(None);
-                self.answer(ticket, Answer::Done);
-            }
-            Command::Collect { ticket } => {
-                self.core.fold_all(now);
-                self.answer(ticket, Answer::Done);
-            }
-            Command::Dump { ticket, wanted } => {
-                self.dumps.push_back(Dump { ticket, at: 0, wanted, best: Best::default() })
-            }
-            Command::Sync { ticket } => self.answer(ticket, Answer::Done),
-        }
-    }
-
-    /// Reports the next megaflows, when management took what was reported before.
-    fn dump_slice(&mut self) {
-        if !self.outbox.is_empty() {
-            return;
-        }
-        let Some(mut dump) = self.dumps.pop_front() else { return };
-        let (at, places, id) = (dump.at, self.core.flows.slab.places(), self.link.id);
-        dump.at = at.saturating_add(SLICE).min(places);
-        let wanted = (at..dump.at).filter(|i| self.core.is_wanted(*i, &dump.wanted));
-        let mut flows: Vec<Megaflow> = match dump.wanted.best {
-            None => wanted.filter_map(|i| self.core.megaflow(id, i)).collect(),
-            Some((most, order)) => {
-                wanted.for_each(|i| dump.best.offer(self.core.score(i, order), i, most));
-                Vec::new()
-            }
-        };
-        let done = dump.at >= places;
-        if done {
-            // one that went meanwhile is missing, or another is in its place: no harm
-            flows.extend(dump.best.drain().filter_map(|i| self.core.megaflow(id, i)));
-        }
-        let ticket = dump.ticket;
-        if !flows.is_empty() {
-            self.answer(ticket, Answer::Megaflows(flows));
-        }
-        if done {
-            self.answer(ticket, Answer::Done);
-        } else {
-            self.dumps.push_front(dump);
+            Command::Flush { ticket } => self.walks.push(Task::Remove(ticket)),
+            Command::Collect { ticket } => self.walks.push(Task::Collect(vec![ticket])),
+            Command::Dump { ticket, wanted } => self.walks.push(Task::Report(ticket, wanted, Best::default())),
+            Command::Sync { ticket } => self.walks.push(Task::Nothing(ticket)),
         }
     }
 }
@@ -233,9 +186,10 @@ impl super::Core {
         slot as u16
     }
 
-    /// Forgets a port that frames came from: its parked packets are dropped, buffers sent, flows folded and removed.
-    fn close(&mut self, port: PortNo) {
-        let Some(slot) = self.flows.slot(port) else { return };
+    /// Forgets a port that frames came from: its parked packets are dropped, buffers sent. Its megaflows are still to be
+    /// removed from the slot.
+    fn close(&mut self, port: PortNo) -> Option<u16> {
+        let slot = self.flows.slot(port)?;
         let at = usize::from(slot);
         if let Some(queue) = self.park.get_mut(at) {
             let primaries = queue.iter().filter(|w| w.primary).count() as u64;
@@ -244,16 +198,16 @@ impl super::Core {
             self.out.tx.fates.dropped(slot, DropReason::PortGone, primaries);
         }
         self.out.tx.flush();
-        self.flows.flush(Some(slot));
-        if let (Some(p), Some(f)) = (self.flows.ports.get_mut(at), self.out.tx.fates.ports.get_mut(at)) {
-            *p = None;
-            if let Some(counters) = f.take() {
-                counters.parked.set(0);
-            }
+        if let Some(port) = self.flows.ports.get_mut(at).and_then(Option::as_deref_mut) {
+            port.closing = true;
         }
+        if let Some(counters) = self.out.tx.fates.ports.get(at).and_then(Option::as_deref) {
+            counters.parked.set(0);
+        }
+        Some(slot)
     }
 
-    fn megaflow(&self, worker: usize, index: u32) -> Option<Megaflow> {
+    pub(super) fn megaflow(&self, worker: usize, index: u32) -> Option<Megaflow> {
         let hot = self.flows.slab.get(index).filter(|hot| hot.live)?;
         let cold = self.flows.slab.cold(index)?;
         let actions = if hot.action & OUTPUT != 0 {

@@ -16,6 +16,7 @@ mod tests;
 mod tests_shown;
 #[cfg(test)]
 mod twin;
+mod walk;
 
 use std::collections::VecDeque;
 use std::io;
@@ -48,6 +49,8 @@ pub struct Work {
     pub packets: u32,
     /// Commands executed.
     pub commands: u32,
+    /// Places for megaflows looked at other than for packets; bounded in each step.
+    pub visited: u32,
     /// Something is left that the next step goes on with, whether packets come or not: don't sleep.
     pub more: bool,
 }
@@ -55,7 +58,7 @@ pub struct Work {
 impl Work {
     /// Nothing was done and nothing is left.
     pub fn is_idle(&self) -> bool {
-        *self == Work::default()
+        self.packets == 0 && self.commands == 0 && !self.more
     }
 }
 
@@ -86,8 +89,7 @@ pub struct Worker {
     core: Core,
     /// Events that found the ring full.
     outbox: VecDeque<Event>,
-    /// Dumps under way: one at a time, the others wait.
-    dumps: VecDeque<command::Dump>,
+    walks: walk::Walks,
 }
 
 /// All but the receive side: what works on packets.
@@ -127,7 +129,14 @@ impl Worker {
             now: Instant::ZERO,
             sweep: sweep::Sweep::default(),
         };
-        Ok(Worker { link, rx: Vec::new(), batch: Batch::new(), core, outbox: VecDeque::new(), dumps: VecDeque::new() })
+        Ok(Worker {
+            link,
+            rx: Vec::new(),
+            batch: Batch::new(),
+            core,
+            outbox: VecDeque::new(),
+            walks: walk::Walks::default(),
+        })
     }
 
     /// Its name, for threads and logs.
@@ -149,11 +158,10 @@ impl Worker {
         let mut work = Work::default();
         self.core.now = now;
         self.link.counters.steps.add(1);
-        if !self.link.commands.is_empty() || !self.outbox.is_empty() || !self.dumps.is_empty() {
-            work.commands = self.commands(now);
+        if !self.link.commands.is_empty() || !self.outbox.is_empty() {
+            work.commands = self.commands();
             // what brought a port was preceded by the tables that know it
             self.core.version = self.core.out.reader.refresh();
-            work.more |= !self.dumps.is_empty() || !self.outbox.is_empty();
         }
         self.core.budget.fill(self.core.flows.limits.translations);
         if self.core.parked != 0 {
@@ -170,10 +178,15 @@ impl Worker {
         if !self.link.handoffs.is_empty() {
             work.packets += self.take_handoffs();
         }
-        self.core.sweep(now);
+        let idle = work.packets == 0;
+        work.visited = self.core.sweep(now, idle);
+        if !self.walks.is_empty() {
+            work.visited += self.walk(now, idle);
+        }
         self.core.out.tx.flush();
         self.core.version = self.core.out.reader.refresh();
-        work.more |= self.core.parked != 0;
+        work.more |=
+            self.core.parked != 0 || !self.walks.is_empty() || !self.outbox.is_empty() || self.core.sweep.is_behind();
         work
     }
 

@@ -7,53 +7,77 @@ use super::Core;
 
 /// A round over all megaflows takes this long, nanoseconds.
 const ROUND: u64 = 400_000_000;
-/// Slices come at this distance.
-const SLICE: u64 = 1_000_000;
-/// Most places visited in one slice.
-const MOST: u64 = 4096;
+/// Slices come at this distance while packets come.
+const SLICE: u64 = 50_000;
+/// Most places visited in one step: two million megaflows keep the round's time.
+const MOST: u64 = 256;
+/// Figures are shown at this distance.
+const SHOW: u64 = 1_000_000;
 /// Subtables that were empty for so long go.
 const MASK_IDLE: u64 = 2_000_000_000;
 
 #[derive(Default)]
 pub(super) struct Sweep {
     last: u64,
+    shown: u64,
     hand: u32,
+    /// Visits that the time asked for and that are still to come.
+    owed: u64,
+}
+
+impl Sweep {
+    /// Whether visits are left that the next step should go on with.
+    #[inline]
+    pub(super) fn is_behind(&self) -> bool {
+        self.owed != 0
+    }
 }
 
 impl Core {
-    /// Visits as many megaflows as the time since the last slice asks for.
+    /// Visits megaflows as the time since the last slice asks for, some of them; how many.
     #[inline]
-    pub(crate) fn sweep(&mut self, now: Instant) {
+    pub(crate) fn sweep(&mut self, now: Instant, idle: bool) -> u32 {
         let passed = now.as_nanos().saturating_sub(self.sweep.last);
-        if passed >= SLICE {
-            self.slice(now, passed);
-        }
+        if passed >= SLICE || idle && self.sweep.owed != 0 { self.slice(now, passed) } else { 0 }
     }
 
     #[cold]
-    fn slice(&mut self, now: Instant, passed: u64) {
+    fn slice(&mut self, now: Instant, passed: u64) -> u32 {
         self.sweep.last = now.as_nanos();
+        if now.as_nanos().saturating_sub(self.sweep.shown) >= SHOW {
+            self.show(now);
+        }
         let places = u64::from(self.flows.slab.places());
+        if places == 0 {
+            self.round(now);
+            return 0;
+        }
+        // rounded up, for the few that a short time asks for
+        let asked = (places.saturating_mul(passed.min(ROUND))).div_ceil(ROUND);
+        self.sweep.owed = (self.sweep.owed + asked).min(places);
+        let count = self.sweep.owed.min(MOST);
+        self.sweep.owed -= count;
+        for n in 0..count {
+            let at = self.sweep.hand;
+            self.sweep.hand += 1;
+            self.visit(at, now);
+            if u64::from(self.sweep.hand) >= places {
+                self.sweep.hand = 0;
+                self.round(now);
+                self.sweep.owed = 0;
+                return n as u32 + 1;
+            }
+        }
+        count as u32
+    }
+
+    fn show(&mut self, now: Instant) {
+        self.sweep.shown = now.as_nanos();
         self.flows.signatures.fit(self.flows.slab.len());
         let counters = &self.out.tx.fates.worker;
         counters.megaflows.set(self.flows.slab.len() as u64);
         counters.masks.set(self.flows.masks() as u64);
         counters.version.set(self.version);
-        if places == 0 {
-            self.round(now);
-            return;
-        }
-        let count = (places.saturating_mul(passed.min(ROUND)) / ROUND + 1).min(MOST).min(places);
-        for _ in 0..count {
-            let at = self.sweep.hand;
-            self.visit(at, now);
-            self.sweep.hand += 1;
-            if u64::from(self.sweep.hand) >= places {
-                self.sweep.hand = 0;
-                self.round(now);
-                break;
-            }
-        }
     }
 
     /// Visits one megaflow.
@@ -91,13 +115,6 @@ impl Core {
             pending.changes.drain(..settled);
             pending.first += settled as u64;
             pending.mark = pending.now();
-        }
-    }
-
-    /// Folds everything now.
-    pub(super) fn fold_all(&mut self, now: Instant) {
-        for index in 0..self.flows.slab.places() {
-            self.visit(index, now);
         }
     }
 }

@@ -187,3 +187,46 @@ impl<'a, R: Rule> Search<'a, '_, R> {
         true
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use flow::layout;
+
+    /// The first `bits` bits of a field as the field's own value, one by one.
+    fn slow(slot: Slot, bits: u32) -> Mask {
+        let mut mask = Mask::default();
+        let width = u32::from(slot.width);
+        mask.set(slot, (0..bits.min(width)).fold(0, |v, n| v | 1 << (width - 1 - n)));
+        mask
+    }
+
+    #[test]
+    fn prefixes_of_fields() {
+        for slot in ADDRESSES.into_iter().chain(PORTS).chain([layout::METADATA, layout::ETH_DST, layout::VLAN_TCI]) {
+            for bits in 0..=u32::from(slot.width) {
+                let want = slow(slot, bits);
+                let mut got = Mask::default();
+                expose(&mut got, slot, bits);
+                assert_eq!(got, want, "{slot:?} {bits}");
+                // what was exact stays
+                let mut all = Mask { w: [0x5555_5555_5555_5555; layout::WORDS] };
+                expose(&mut all, slot, bits);
+                assert!(all.w.iter().zip(&want.w).all(|(a, w)| *a == 0x5555_5555_5555_5555 | w));
+                for more in 0..=u32::from(slot.width) {
+                    assert_eq!(is_exposed(&want, slot, more), more <= bits, "{slot:?} {bits} {more}");
+                }
+                // other bits of its words are not asked for, each of its own is
+                let i = usize::from(slot.word);
+                for word in i..=i + usize::from(slot.width > 64) {
+                    for bit in 0..64 {
+                        let own = want.w[word] >> bit & 1 == 1;
+                        let mut mask = Mask { w: [u64::MAX; layout::WORDS] };
+                        mask.w[word] ^= 1 << bit;
+                        assert_eq!(is_exposed(&mask, slot, bits), !own, "{slot:?} {bits}: bit {bit} of {word}");
+                    }
+                }
+            }
+        }
+    }
+}

@@ -87,7 +87,7 @@ impl<R> Order<R> {
             return;
         };
         let chunk = Arc::make_mut(chunk);
-        let n = chunk.partition_point(|p| p.key() < place.key());
+        let (Ok(n) | Err(n)) = chunk.binary_search_by_key(&place.key(), Place::key);
         chunk.insert(n, place);
         if chunk.len() > CHUNK {
             let tail = chunk.split_off(CHUNK / 2);
@@ -196,6 +196,34 @@ mod tests {
         assert_eq!(order.chunks.len(), 1);
         let mut total = (0, 0);
         order.weigh(&mut total);
-        assert!(total.0 == 1 && total.1 >= 48 + 11 * size_of::<Place<Never>>());
+        assert_eq!(total, (1, 48 + order.chunks[0].capacity() * size_of::<Place<Never>>()));
+        assert!(order.chunks[0].capacity() >= 11);
+    }
+
+    #[test]
+    fn when_chunks_split_and_join() {
+        let mut order = Order::default();
+        let sizes = |order: &Order<Never>| order.chunks.iter().map(|c| c.len()).collect::<Vec<_>>();
+        (0..CHUNK as u64).for_each(|id| order.insert(place(5, id)));
+        assert_eq!(sizes(&order), [CHUNK]);
+        order.insert(place(5, CHUNK as u64));
+        assert_eq!(sizes(&order), [CHUNK / 2, CHUNK / 2 + 1]);
+        let mut total = (0, 0);
+        order.weigh(&mut total);
+        let room: usize = order.chunks.iter().map(|c| c.capacity()).sum();
+        assert_eq!(total, (2, 2 * 48 + room * size_of::<Place<Never>>()));
+        // The last has no neighbour to join; the first joins it once both together are half a chunk.
+        (0..20).for_each(|n| assert!(order.remove(5, CHUNK as u64 - n).is_some()));
+        assert_eq!(sizes(&order), [32, 13]);
+        (0..12).for_each(|id| assert!(order.remove(5, id).is_some()));
+        assert_eq!(sizes(&order), [20, 13]);
+        assert!(order.remove(5, 12).is_some());
+        assert_eq!(sizes(&order), [32]);
+        assert_eq!(order.iter().map(|p| p.table.id).collect::<Vec<_>>(), (13..45).collect::<Vec<_>>());
+        // An empty one goes.
+        (0..33).for_each(|id| order.insert(place(4, 100 + id)));
+        assert_eq!(sizes(&order), [32, 33]);
+        (13..45).for_each(|id| assert!(order.remove(5, id).is_some()));
+        assert_eq!(sizes(&order), [33]);
     }
 }

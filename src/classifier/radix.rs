@@ -159,10 +159,8 @@ fn remove<T: Hashed>(at: &mut Child<T>, hash: u32, depth: u32, wanted: &mut impl
             // A node with one leaf left is that leaf; a node with one node left stays, its depth being its place.
             if !matches!(kid, Child::Node(_)) {
                 let mut rest = kids.iter_mut().filter(|k| !matches!(k, Child::Empty));
-                match (rest.next(), rest.next()) {
-                    (None, _) => *at = Child::Empty,
-                    (Some(kid @ Child::Leaf(_)), None) => *at = std::mem::replace(kid, Child::Empty),
-                    _ => {}
+                if let (Some(kid @ Child::Leaf(_)), None) = (rest.next(), rest.next()) {
+                    *at = std::mem::replace(kid, Child::Empty);
                 }
             }
             Some(item)
@@ -322,5 +320,61 @@ mod tests {
         let mut total = (0, 0);
         weigh(map.root(), &mut total);
         assert_eq!((total.0, total.1), (1, 16 + 24 + map.capacity() * 8));
+    }
+
+    /// Room in a leaf of so many items: a few more than there are.
+    #[test]
+    fn leaves_take_little_more_than_they_need() {
+        let mut map = Radix::default();
+        let rooms = [1, 5, 5, 5, 5, 9, 9, 9, 9, 13, 13, 13, 13, 17, 17, 17];
+        for (n, room) in rooms.into_iter().enumerate() {
+            map.insert(Item(3, n as u32));
+            assert_eq!((map.places().len(), map.capacity()), (1, room));
+            let mut total = (0, 0);
+            weigh(map.root(), &mut total);
+            assert_eq!(total, (1, 16 + 24 + room * 8));
+        }
+        for (n, room) in [17, 17, 17, 17, 17, 17, 9, 9, 9, 9, 9, 9, 9, 9, 1, 0].into_iter().enumerate() {
+            assert!(map.remove(3, |i| i.1 == n as u32).is_some());
+            assert_eq!(map.capacity(), room, "{n}");
+        }
+        assert!(matches!(map.root, Child::Empty));
+    }
+
+    /// A leaf is split when it has more than its number, and as often as that takes.
+    #[test]
+    fn when_leaves_split_and_join() {
+        let build = |hashes: &[u32]| {
+            let mut map = Radix::default();
+            hashes.iter().for_each(|h| map.insert(Item(*h, 0)));
+            map
+        };
+        assert_eq!(build(&[7; 16]).places().len(), 1);
+        assert_eq!(build(&[7; 17]).places().len(), 9);
+        // sixteen of one way stay a leaf
+        let mut hashes = [7; 17];
+        hashes[16] = 0xf000_0000;
+        assert_eq!(build(&hashes).places().len(), 3);
+        // seventeen that part in the third and the last step
+        let thirds: Vec<u32> = (0..17).map(|i| 0xab00_0000 | ((i % 2) << 20)).collect();
+        assert_eq!(build(&thirds).places().len(), 3 + 2);
+        let lasts: Vec<u32> = (0..17).map(|i| 0xabcd_ef00 | (i % 16)).collect();
+        let mut map = build(&lasts);
+        assert_eq!(map.places().len(), 8 + 16);
+        let mut total = (0, 0);
+        weigh(map.root(), &mut total);
+        let (leaf, node) = (16 + 24, 16 + WAYS * size_of::<Child<Item>>());
+        let Child::Node(kids) = &map.root else { panic!() };
+        assert_eq!((total.0, size_of_val(&**kids)), (8 + 16, WAYS * size_of::<Child<Item>>()));
+        let items = total.1 - 16 * leaf - 8 * node;
+        // one leaf has two items and room for five, the others one
+        assert_eq!(items, (15 + 5) * 8);
+        for i in 0..15 {
+            assert!(map.remove(0xabcd_ef00 | i, |_| true).is_some());
+        }
+        // item 0 was twice there; with 15 it makes two leaves
+        assert_eq!(map.places().len(), 8 + 2);
+        assert!(map.remove(0xabcd_ef0f, |_| true).is_some());
+        assert_eq!((map.places().len(), map.only()), (1, Some(&Item(0xabcd_ef00, 0))));
     }
 }

@@ -122,7 +122,8 @@ pub(crate) fn finish(hash: u64) -> u32 {
 
 /// A hash of the mask of `m`.
 pub(crate) fn mask_hash(seed: u64, m: &Match) -> u32 {
-    finish(m.iter().fold(mix(seed, m.map() as u64 ^ (m.map() >> 64) as u64), |h, (_, p)| mix(h, p.mask)))
+    let start = mix(mix(seed, m.map() as u64), (m.map() >> 64) as u64);
+    finish(m.iter().fold(start, |h, (_, p)| mix(h, p.mask)))
 }
 
 /// The length of the prefix that `mask` is, of a field `width` bits wide; 0 if it isn't one.
@@ -245,7 +246,8 @@ impl Shape {
     }
 
     fn word(&self, i: usize) -> u64 {
-        self.terms.iter().filter(|t| usize::from(t.word) == i).fold(0, |m, t| m | t.mask)
+        // a bit is in one stage, so in one term
+        self.terms.iter().filter(|t| usize::from(t.word) == i).map(|t| t.mask).sum()
     }
 
     /// Bytes on the heap, this included.
@@ -292,3 +294,127 @@ const _: () = {
         i += 1;
     }
 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_bit_of_a_word_changes_half_the_hash() {
+        for hash in [0u64, 1, 0x517c_c1b7_2722_0a95, u64::MAX] {
+            for word in [0u64, 1, 0x0a00_0001, 0x0123_4567_89ab_cdef, u64::MAX] {
+                let (mixed, known) = (mix(hash, word), finish(mix(hash, word)));
+                for bit in 0..64 {
+                    // and so does every bit of what was hashed before
+                    for other in [mix(hash, word ^ 1 << bit), mix(hash ^ 1 << bit, word)] {
+                        let (a, b) = ((mixed ^ other).count_ones(), (known ^ finish(other)).count_ones());
+                        // a word that equals the hash so far makes a product of 0
+                        assert!((8..=56).contains(&a) && (4..=28).contains(&b), "{hash:x} {word:x} {bit}: {a} {b}");
+                    }
+                }
+            }
+        }
+        let ones: u32 = (0..10_000u64).map(|i| mix(7, i).count_ones()).sum();
+        assert!((310_000..330_000).contains(&ones), "{ones}");
+    }
+
+    #[test]
+    fn masks_have_hashes_of_their_own() {
+        let mut seen = std::collections::HashSet::new();
+        // two of them differ in the upper half of the map of words only
+        let high = [layout::METADATA, layout::CONJ_ID];
+        let low = [layout::IN_PORT, layout::NW_SRC, layout::NW_DST, layout::TP_SRC, layout::TP_DST];
+        let slots: Vec<Slot> = low.into_iter().chain(high).collect();
+        for seed in [0x517c_c1b7_2722_0a95, 0x1234_5678_9abc_def1] {
+            for (n, slot) in slots.iter().copied().enumerate() {
+                for bit in 0..slot.width {
+                    let one = Match::default().with(slot, 0, 1 << bit);
+                    assert!(seen.insert(mask_hash(seed, &one)), "{slot:?} {bit}");
+                    // values are not part of it
+                    let valued = Match::default().with(slot, 1 << bit, 1 << bit);
+                    assert_eq!(mask_hash(seed, &one), mask_hash(seed, &valued));
+                    let two = one.with(slots[(n + 1) % slots.len()], 0, 1);
+                    assert!(seen.insert(mask_hash(seed, &two)), "{slot:?} {bit} and another");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn lengths_of_prefixes() {
+        for width in [1u16, 16, 32, 48, 128] {
+            let all = u128::MAX >> (128 - width);
+            assert_eq!(prefix_len(0, width), 0);
+            for len in 1..=width {
+                let mask = all << (width - len) & all;
+                assert_eq!(prefix_len(mask, width), len as u8);
+                // with a hole, or one bit further down, it is none
+                for bit in 0..width {
+                    let other = mask ^ 1 << bit;
+                    let still = bit == width - len || width - len > 0 && bit == width - len - 1;
+                    let want = if still { other.count_ones() as u8 } else { 0 };
+                    assert_eq!(prefix_len(other, width), want, "{mask:x} {bit}");
+                }
+            }
+        }
+        assert_eq!(prefix_len(0, 0), 0);
+    }
+
+    #[test]
+    fn what_masks_cover() {
+        // one or two bits in fields of every stage, alone and together
+        let bits = [(layout::IN_PORT, 1), (layout::IN_PORT, 3), (layout::ETH_TYPE, 2), (layout::NW_DST, 4)];
+        let more = [(layout::NW_DST, 6), (layout::TP_DST, 1), (layout::IPV6_DST, 1 << 100), (layout::IPV6_DST, 1)];
+        let all: Vec<Match> = (0..256u32)
+            .map(|set| {
+                let chosen = bits.iter().chain(&more).enumerate().filter(|(n, _)| set >> n & 1 == 1);
+                chosen.fold(Match::default(), |m, (_, (slot, bits))| m.with(*slot, 0, m.get(*slot).1 | bits))
+            })
+            .collect();
+        let within = |a: &Match, b: &Match| a.mask().w.iter().zip(&b.mask().w).all(|(a, b)| a & b == *a);
+        for own in &all {
+            let shape = Shape::new(1, own);
+            assert_eq!(Mask::from(&shape), own.mask());
+            for m in &all {
+                assert_eq!(shape.covers(m), within(m, own), "{own:?} {m:?}");
+                assert_eq!(shape.is_mask_of(m), own.mask() == m.mask(), "{own:?} {m:?}");
+                let covered = |stage: Stage| {
+                    (0..WORDS).all(|i| {
+                        let bits = own.mask().w[i] & stage_bits(stage, i);
+                        bits & m.mask().w[i] == bits
+                    })
+                };
+                let used = |stage: &Stage| (0..WORDS).any(|i| own.mask().w[i] & stage_bits(*stage, i) != 0);
+                let levels = STAGES.into_iter().filter(used).take_while(|s| covered(*s)).count();
+                let empty = usize::from(own.map() == 0);
+                assert_eq!(shape.covered_by(m), levels.max(empty), "{own:?} {m:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_bit_has_its_stage() {
+        for (slot, stage) in [
+            (layout::IN_PORT, Stage::Metadata),
+            (layout::METADATA, Stage::Metadata),
+            (layout::DP_HASH, Stage::Metadata),
+            (layout::ETH_SRC, Stage::L2),
+            (layout::ETH_DST, Stage::L2),
+            (layout::ETH_TYPE, Stage::L2),
+            (layout::VLAN_TCI, Stage::L2),
+            (layout::NW_SRC, Stage::L3),
+            (layout::NW_DST, Stage::L3),
+            (layout::NW_PROTO, Stage::L3),
+            (layout::IPV6_SRC, Stage::L3),
+            (layout::TP_SRC, Stage::L4),
+            (layout::TP_DST, Stage::L4),
+            (layout::TCP_FLAGS, Stage::L4),
+            (layout::IGMP_GROUP, Stage::L4),
+        ] {
+            for other in STAGES {
+                let bits = stage_bits(other, usize::from(slot.word)) & slot.bits();
+                assert_eq!(bits, if other == stage { slot.bits() } else { 0 }, "{slot:?} {other:?}");
+            }
+        }
+    }
+}

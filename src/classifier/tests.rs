@@ -1,6 +1,6 @@
 //! Tests against the slow twin, and of what is shared and dropped.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -10,7 +10,11 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 
 use crate::oracle::Oracle;
-use crate::{Classifier, Rule};
+use crate::order::Place;
+use crate::radix::Radix;
+use crate::shape::{Shape, Term};
+use crate::subtable::{Entry, Subtable};
+use crate::{Classifier, Known, Rule, Stats};
 
 /// A rule that counts how many of it there are.
 #[derive(Debug)]
@@ -305,5 +309,225 @@ proptest! {
             other.w.iter_mut().zip(&o.w).zip(&wc.w).for_each(|((a, b), m)| *a = *a & m | b & !m);
             prop_assert_eq!(c.lookup_fast(&other).map(|r| r.id), want);
         }
+    }
+}
+
+fn plain(matching: Match, priority: i32) -> Arc<Counted> {
+    rule(&Arc::new(AtomicUsize::new(0)), matching, priority, 0)
+}
+
+/// Two values of METADATA that a subtable of that field takes for each other until it compares.
+fn twins(c: &Classifier<Counted>, slot: Slot) -> (u128, u128) {
+    let shape = Shape::new(c.seed, &Match::default().with(slot, 0, u128::from(u64::MAX)));
+    let mut seen = HashMap::new();
+    for value in 0..1_000_000u128 {
+        let hash = shape.hash_match(&Match::default().with(slot, value, u128::from(u64::MAX)))[0];
+        if let Some(other) = seen.insert(hash, value) {
+            return (other, value);
+        }
+    }
+    panic!("a million values and no two of one hash");
+}
+
+#[test]
+fn equal_hashes_are_told_apart() {
+    let mut c = Classifier::default();
+    let (a, b) = twins(&c, layout::METADATA);
+    let of = |v: u128| Match::default().with(layout::METADATA, v, u128::from(u64::MAX));
+    let with_port = |v: u128| of(v).with(layout::TP_DST, 80, 0xffff);
+    let flow = |v: u128, port: u128| {
+        let mut flow = Flow::default();
+        flow.set(layout::METADATA, v);
+        flow.set(layout::TP_DST, port);
+        flow
+    };
+    let both = |c: &Classifier<Counted>, flow: &Flow| {
+        let (mut wc, fast) = (Mask::default(), c.lookup_fast(flow).map(|r| (r.priority, r.matching.clone())));
+        assert_eq!(c.lookup(flow, &mut wc).map(|r| (r.priority, r.matching.clone())), fast);
+        fast
+    };
+    // Of one level, alone and together, in either order.
+    c.insert(plain(of(a), 1));
+    assert_eq!(both(&c, &flow(b, 0)), None);
+    assert!(c.find_exact(&of(b), 1).is_none() && c.remove(&of(b), 1).is_none());
+    assert!(c.overlapping(&of(b)).next().is_none() && c.within(&of(b)).next().is_none());
+    for p in [2, 1, 3] {
+        assert!(c.insert(plain(of(b), p)).is_none());
+        let best = c.masks().next().map(|m| m.2);
+        assert_eq!(both(&c, &flow(a, 0)), Some((1, of(a))));
+        assert_eq!(both(&c, &flow(b, 0)), best.map(|p| (p, of(b))));
+        assert!(c.find_exact(&of(a), p).is_none_or(|r| r.matching == of(a)));
+        assert_eq!(c.find_exact(&of(b), p).map(|r| r.priority), Some(p));
+    }
+    assert_eq!((c.len(), c.subtables()), (4, 1));
+    assert!(c.remove(&of(a), 1).is_some() && c.remove(&of(a), 1).is_none());
+    assert_eq!(both(&c, &flow(a, 0)), None);
+    assert_eq!(c.insert(plain(of(b), 1)).map(|r| r.matching.clone()), Some(of(b)));
+    assert_eq!(c.len(), 3);
+    // Of two levels: the first does not tell them apart, the second has the same value.
+    let mut c = Classifier::default();
+    c.insert(plain(with_port(a), 1));
+    for port in [80, 81] {
+        assert_eq!(both(&c, &flow(b, port)), None);
+    }
+    c.insert(plain(with_port(b), 1));
+    assert_eq!(both(&c, &flow(a, 80)), Some((1, with_port(a))));
+    assert_eq!(both(&c, &flow(b, 80)), Some((1, with_port(b))));
+    assert_eq!(both(&c, &flow(b, 81)), None);
+    assert!(c.remove(&with_port(a), 1).is_some());
+    assert_eq!((both(&c, &flow(a, 80)), c.len()), (None, 1));
+}
+
+#[test]
+fn of_equals_the_first_in_order_is_found() {
+    // Both subtables have a better rule, which the flow does not match, so both are searched.
+    let mut c = Classifier::default();
+    let (port, meta) = (
+        |v| Match::default().with(layout::IN_PORT, v, 0xffff_ffff),
+        |v| Match::default().with(layout::METADATA, v, u128::from(u64::MAX)),
+    );
+    for (m, p) in [(port(9), 5), (port(0), 3), (meta(9), 4), (meta(0), 3)] {
+        c.insert(plain(m, p));
+    }
+    assert_eq!(c.lookup_fast(&Flow::default()).map(|r| r.matching.clone()), Some(port(0)));
+    // Once the other one comes first, its rule does.
+    c.insert(plain(meta(8), 6));
+    assert_eq!(c.lookup_fast(&Flow::default()).map(|r| r.matching.clone()), Some(meta(0)));
+}
+
+#[test]
+fn a_witness_has_the_stages_up_to_the_miss() {
+    // After an address was missed, tries are asked before the address stage only: what an earlier stage rules out
+    // is ruled out by that stage.
+    let ip = |m: Match| m.with(layout::ETH_TYPE, 0x800, 0xffff).with(layout::NW_DST, 0x0a00_0001, 0xffff_ffff);
+    let mac = (1u128 << 48) - 1;
+    let mut flow = Flow::default();
+    flow.set(layout::ETH_TYPE, 0x800);
+    flow.set(layout::NW_DST, 0xc0a8_0001);
+    flow.set(layout::ETH_DST, 2);
+    let mut c = Classifier::default();
+    c.insert(plain(ip(Match::default()), 9));
+    let mut wc = Mask::default();
+    assert!(c.lookup(&flow, &mut wc).is_none());
+    assert_eq!((wc.get(layout::NW_DST), wc.get(layout::ETH_DST)), (0x8000_0000, 0));
+    c.insert(plain(ip(Match::default()).with(layout::ETH_DST, 1, mac), 8));
+    let mut wc = Mask::default();
+    assert!(c.lookup(&flow, &mut wc).is_none());
+    assert_eq!((wc.get(layout::NW_DST), wc.get(layout::ETH_DST)), (0x8000_0000, mac));
+    // Where the earlier stage agrees, the address is what rules out, and a stage behind it is not looked at.
+    flow.set(layout::ETH_DST, 1);
+    c.insert(plain(ip(Match::default()).with(layout::TP_DST, 80, 0xffff), 7));
+    let mut wc = Mask::default();
+    assert!(c.lookup(&flow, &mut wc).is_none());
+    assert_eq!((wc.get(layout::NW_DST), wc.get(layout::TP_DST)), (0x8000_0000, 0));
+}
+
+#[test]
+fn of_two_reasons_the_one_that_is_exact_already() {
+    let ip = Match::default().with(layout::ETH_TYPE, 0x800, 0xffff);
+    let all = 0xffff_ffff;
+    let mut flow = Flow::default();
+    flow.set(layout::ETH_TYPE, 0x800);
+    flow.set(layout::NW_SRC, 0xc0a8_0001);
+    flow.set(layout::NW_DST, 0xc0a8_0001);
+    let both = ip.clone().with(layout::NW_SRC, 0x0a00_0001, all).with(layout::NW_DST, 0x0a00_0001, all);
+    for (first, other) in [(layout::NW_SRC, layout::NW_DST), (layout::NW_DST, layout::NW_SRC)] {
+        let mut c = Classifier::default();
+        c.insert(plain(ip.clone().with(first, 0x0a00_0001, all), 9));
+        c.insert(plain(both.clone(), 8));
+        let mut wc = Mask::default();
+        assert!(c.lookup(&flow, &mut wc).is_none());
+        assert_eq!((wc.get(first), wc.get(other)), (0x8000_0000, 0));
+    }
+    flow.set(layout::TP_SRC, 0xf000);
+    flow.set(layout::TP_DST, 0xf000);
+    let both = Match::default().with(layout::TP_SRC, 80, 0xffff).with(layout::TP_DST, 80, 0xffff);
+    for (first, other) in [(layout::TP_SRC, layout::TP_DST), (layout::TP_DST, layout::TP_SRC)] {
+        let mut c = Classifier::default();
+        c.insert(plain(Match::default().with(first, 80, 0xffff), 9));
+        c.insert(plain(both.clone(), 8));
+        let mut wc = Mask::default();
+        assert!(c.lookup(&flow, &mut wc).is_none());
+        assert_eq!((wc.get(first), wc.get(other)), (0x8000, 0));
+    }
+}
+
+/// Bytes of one piece of memory behind an `Arc`.
+fn piece<T>() -> usize {
+    16 + size_of::<T>()
+}
+
+/// Of a leaf with room for `n`.
+fn leaf<T>(n: usize) -> usize {
+    piece::<Vec<T>>() + n * size_of::<T>()
+}
+
+#[test]
+fn everything_is_weighed() {
+    // as `trie::Prefix` has them
+    let prefixes = |n: usize, bits: usize| piece::<Vec<u8>>() + n * if bits == 32 { 12 } else { 32 };
+    let table = |terms: usize| piece::<Subtable<Counted>>() + size_of::<Shape>() + terms * size_of::<Term>();
+    let empty = size_of::<Classifier<Counted>>();
+    let fixed = leaf::<Place<Counted>>(1) + 8 + leaf::<Known>(1);
+    let stats = |c: &Classifier<Counted>, rules: usize, nodes: usize, bytes: usize| {
+        assert_eq!(c.stats(), Stats { rules, subtables: c.subtables(), nodes, bytes });
+    };
+    let mut c = Classifier::default();
+    stats(&c, 0, 0, empty);
+    // the chunk of the order, the masks, the subtable, its ports, priorities and rules
+    let port = |p: u128| Match::default().with(layout::TP_DST, p, 0xffff);
+    c.insert(plain(port(80), 1));
+    let one = empty + fixed + table(1) + prefixes(1, 32);
+    stats(&c, 1, 6, one + prefixes(1, 32) + leaf::<Entry<Counted>>(1));
+    // one of another priority: a list of two
+    c.insert(plain(port(80), 2));
+    stats(&c, 2, 7, one + prefixes(5, 32) + leaf::<Entry<Counted>>(1) + leaf::<Arc<Counted>>(2));
+    // the same value again is no prefix more; it is replaced
+    assert!(c.insert(plain(port(80), 2)).is_some());
+    stats(&c, 2, 7, one + prefixes(5, 32) + leaf::<Entry<Counted>>(1) + leaf::<Arc<Counted>>(2));
+    c.insert(plain(port(81), 2));
+    let two = empty + fixed + table(1) + prefixes(5, 32);
+    stats(&c, 3, 7, two + prefixes(5, 32) + leaf::<Entry<Counted>>(5) + leaf::<Arc<Counted>>(2));
+
+    // Two levels, and what they share: a map in the map.
+    let deep = |p: u128| port(p).with(layout::METADATA, 1, 1);
+    let mut c = Classifier::default();
+    c.insert(plain(deep(80), 1));
+    c.insert(plain(deep(81), 1));
+    let maps = leaf::<Entry<Counted>>(1) + piece::<Radix<Entry<Counted>>>() + leaf::<Entry<Counted>>(5);
+    stats(&c, 2, 8, empty + fixed + table(2) + prefixes(5, 32) + prefixes(1, 32) + maps);
+    c.remove(&deep(81), 1);
+    assert_eq!(c.stats().nodes, 6);
+
+    // Addresses, one trie each.
+    for (slot, bits) in [(layout::NW_SRC, 32), (layout::NW_DST, 32), (layout::IPV6_SRC, 128), (layout::IPV6_DST, 128)] {
+        let mut c = Classifier::default();
+        let m = Match::default().with(slot, 1, u128::MAX >> (128 - bits));
+        c.insert(plain(m.clone(), 1));
+        let rest = prefixes(1, bits) + prefixes(1, 32) + leaf::<Entry<Counted>>(1);
+        stats(&c, 1, 6, empty + fixed + table(bits.div_ceil(64)) + rest);
+        c.remove(&m, 1);
+        stats(&c, 0, 0, empty);
+    }
+}
+
+#[test]
+fn prefixes_of_rules_that_are_gone_are_gone() {
+    let port = |slot: Slot, p: u128| Match::default().with(slot, p, 0xffff);
+    for slot in [layout::TP_SRC, layout::TP_DST] {
+        let mut c = Classifier::default();
+        let mut flow = Flow::default();
+        flow.set(slot, 442);
+        let witness = |c: &Classifier<Counted>| {
+            let mut wc = Mask::default();
+            assert!(c.lookup(&flow, &mut wc).is_none());
+            wc.get(slot)
+        };
+        c.insert(plain(port(slot, 80), 1));
+        assert_eq!(witness(&c), 0xff00);
+        c.insert(plain(port(slot, 443), 1));
+        assert_eq!(witness(&c), 0xffff);
+        assert!(c.remove(&port(slot, 443), 1).is_some());
+        assert_eq!(witness(&c), 0xff00);
     }
 }

@@ -415,4 +415,98 @@ mod tests {
         t.weigh(&mut all);
         assert_eq!(all, (0, 0));
     }
+
+    /// What the set weighs, with room for so many prefixes in leaves and nodes.
+    fn weight(leaves: usize, nodes: usize, room: usize) -> (usize, usize) {
+        let leaf = 16 + size_of::<Vec<Prefix<u32>>>();
+        (leaves + nodes, leaves * leaf + nodes * (16 + size_of::<Node<u32>>()) + room * size_of::<Prefix<u32>>())
+    }
+
+    fn weighed(t: &Trie<u32>) -> (usize, usize) {
+        let mut total = (0, 0);
+        t.weigh(&mut total);
+        total
+    }
+
+    #[test]
+    fn lists_take_little_more_than_they_need() {
+        let mut t = Trie::<u32>::default();
+        for n in 0..32u32 {
+            t.insert(n, 32);
+            assert_eq!(weighed(&t), weight(1, 0, 1 + n.div_ceil(4) as usize * 4), "{n}");
+        }
+        // counted again, nothing grows
+        (0..32).for_each(|n| t.insert(n, 32));
+        assert_eq!(weighed(&t), weight(1, 0, 33));
+        (0..32).for_each(|n| t.remove(n, 32));
+        assert_eq!(weighed(&t), weight(1, 0, 33));
+        for n in 0..32usize {
+            t.remove(n as u32, 32);
+            // shrinks to what it holds when that is eight less than there is room for
+            let left = 31 - n;
+            let room = if left == 0 {
+                0
+            } else if left > 25 {
+                33
+            } else {
+                25 - (25 - left) / 8 * 8
+            };
+            assert_eq!(weighed(&t).1, if left == 0 { 0 } else { weight(1, 0, room).1 }, "{left}");
+        }
+    }
+
+    #[test]
+    fn when_leaves_split() {
+        // 33 of one way down to the last six bits: a node there, leaves of at most sixteen
+        let mut t = Trie::<u32>::default();
+        (0..33).for_each(|n| t.insert(0x0a00_0000 | n, 32));
+        let Child::Node(node) = &t.root else { panic!() };
+        assert_eq!((node.depth, node.short.len()), (24, 0));
+        assert_eq!(weighed(&t), weight(3, 1, 33));
+        // those that end before the step is over stay with the node
+        let mut t = Trie::<u32>::default();
+        (0..30).for_each(|n| t.insert(0x0a00_0000 | n << 16, 16));
+        (9..12).for_each(|len| t.insert(0x0a00_0000, len));
+        let Child::Node(node) = &t.root else { panic!() };
+        assert_eq!((node.depth, node.short.len()), (8, 3));
+        assert_eq!(weighed(&t), weight(2, 1, 33));
+        // one more with the node, by fours
+        t.insert(0x0a80_0000, 9);
+        assert_eq!(weighed(&t), weight(2, 1, 33 + 4));
+        t.insert(0x0a00_0000, 12);
+        let Child::Node(node) = &t.root else { panic!() };
+        assert_eq!(node.short.len(), 4);
+        // a prefix that parts above the node makes one there; its way is the node's
+        t.insert(0x0b00_0000, 8);
+        let Child::Node(top) = &t.root else { panic!() };
+        assert_eq!((top.depth, top.short.len()), (4, 0));
+        assert!(matches!(top.kids[0xa], Child::Node(_)) && matches!(top.kids[0xb], Child::Leaf(_)));
+        // gone again, the node above is not needed
+        t.remove(0x0b00_0000, 8);
+        assert!(matches!(&t.root, Child::Node(node) if node.depth == 8));
+        // what was never there changes nothing
+        let before = weighed(&t);
+        for (key, len) in [(0x0b00_0000, 8), (0x0a00_0000, 8), (0x0a00_0000, 13), (0x0a00_0000, 17), (0x0aff_0000, 16)]
+        {
+            t.remove(key, len);
+        }
+        assert_eq!(weighed(&t), before);
+        // with no kid left, what the node has itself becomes a leaf
+        (0..30).for_each(|n| t.remove(0x0a00_0000 | n << 16, 16));
+        t.remove(0x0a00_0000, 12);
+        let Child::Leaf(all) = &t.root else { panic!() };
+        assert_eq!(all.len(), 4);
+    }
+
+    #[test]
+    fn absent_ways_are_told_by_the_first_bit_that_differs() {
+        // Forty /8s below 0x40 and hosts below 0x80, so that the root is a node with empty ways.
+        let mut t = Trie::<u32>::default();
+        (0..40u32).for_each(|n| t.insert(n << 24, 8));
+        assert!(matches!(&t.root, Child::Node(_)));
+        for (address, bits) in [(0x8000_0000, 1), (0x4000_0000, 2), (0x3000_0000, 4), (0x2900_0000, 5)] {
+            assert_eq!(t.find(address).missing(8), Some(bits), "{address:x}");
+        }
+        assert_eq!(t.find(0x2700_0000).missing(8), None);
+    }
 }

@@ -43,6 +43,18 @@ impl Fates {
         }
     }
 
+    /// A packet went on as copies, which were counted where they went.
+    #[cold]
+    pub(crate) fn went_on(&self, slot: u16) {
+        if slot & COPY != 0 {
+            return;
+        }
+        self.worker.forwarded.add(1);
+        if let Some(port) = self.port(slot) {
+            port.forwarded.add(1);
+        }
+    }
+
     /// Forgets what was sent to a port that goes: another may get its number.
     pub(crate) fn forget(&self, to: PortNo) {
         self.ports.iter().flatten().for_each(|port| port.sent_to.clear(to.0));

@@ -18,7 +18,7 @@ pub(crate) const MAX_NESTING: usize = 8;
 
 impl Program {
     /// Drops steps behind the last that sends anything anywhere; opens a clone that comes last. Without any such step
-    /// the program drops, for `drop` or as a rule's wish.
+    /// the program drops, for `drop` or as a rule's wish. So does one that only tells management why it drops.
     pub(crate) fn new(actions: &[Action], drop: Option<DropReason>) -> Program {
         let mut steps = actions.to_vec();
         for _ in 0..=MAX_NESTING {
@@ -36,6 +36,10 @@ impl Program {
         }
         if steps.is_empty() {
             steps.push(Action::Drop(drop.unwrap_or(DropReason::Rule)));
+        } else if let Some(reason) = drop
+            && !steps.iter().any(|a| is_sink(a) && !matches!(a, Action::Userspace(_)))
+        {
+            steps.push(Action::Drop(reason));
         }
         Program(steps)
     }

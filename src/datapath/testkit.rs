@@ -213,6 +213,9 @@ impl Reader for ScriptReader {
     }
 
     fn upcall(&mut self, what: Userspace, flow: &Flow, frame: &[u8], _now: Instant) -> bool {
+        if self.script.refuse.load(Ordering::Relaxed) {
+            return false;
+        }
         self.script.upcalls.lock().unwrap().push((what, flow.clone(), frame.to_vec()));
         true
     }

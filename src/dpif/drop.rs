@@ -40,6 +40,7 @@ reasons! {
     StackTooDeep, "stack", "The translation's stack outgrew 64 kB or was popped empty.";
     Recirculation, "recirculation", "Recirculated more often than allowed, or the frozen state is gone.";
     TtlExceeded, "ttl_exceeded", "The IP or MPLS TTL reached 0.";
+    NoController, "no_controller", "Only for a controller, and none is connected.";
     Group, "group", "The group does not exist, has no bucket to take or loops.";
     Translation, "translation", "Translation failed for another reason; the log has it.";
     Budget, "budget", "Too many packets of new flows wait on this port.";

@@ -220,9 +220,37 @@ class Case(unittest.TestCase):
         self.addCleanup(self.end, switch)
         return switch
 
+    def agree(self, switch):
+        """Each packet has one fate, and commands and metrics say the same, whatever the test did; readings are retried while
+        packets still come."""
+        try:
+            control = Control(switch.socket)
+        except OSError:
+            return
+        control.close()
+        switch.control.close()
+        switch.control = Control(switch.socket)
+
+        def same():
+            # a scrape by the control socket: the one by HTTP may ask for a token
+            before, metrics, after = switch.fates(), parse_metrics(switch.ctl("metrics/show")), switch.fates()
+            now = before["all"]
+            whole = now["received"] == now["forwarded"] + now["consumed"] + now["dropped"]
+            if before != after or not whole:
+                return False
+            for fate in ("received", "forwarded", "consumed", "dropped"):
+                self.assertEqual(metrics["ironbridge_packets_total", (("fate", fate),)], now[fate], fate)
+            named = {dict(labels)["reason"]: n for (name, labels), n in metrics.items() if name == "ironbridge_dropped_total" and n}
+            self.assertEqual(named, now["reasons"])
+            return True
+        if not getattr(switch, "endless", False):
+            until("received = forwarded + consumed + dropped", same)
+
     def end(self, switch):
         """A switch that was not ended by its test ends well, or the test has failed."""
         ended_before = switch.process.poll() is not None
+        if not ended_before and switch.control:
+            self.agree(switch)
         code = switch.stop()
         log = switch.log()
         self.assertNotIn("panic", log)

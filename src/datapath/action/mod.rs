@@ -84,6 +84,8 @@ impl Out {
         now: Instant,
         nesting: usize,
     ) {
+        // a copy went on: management's is one more, not what became of the packet
+        let mut sent = false;
         for (i, step) in steps.iter().enumerate() {
             let last = i + 1 == steps.len();
             let done = match step {
@@ -96,6 +98,7 @@ impl Out {
                 }
                 Action::Output(port) => {
                     self.copy_out(*port, &frame, p);
+                    sent = true;
                     Ok(())
                 }
                 Action::Recirc(id) if last => {
@@ -111,12 +114,13 @@ impl Out {
                     Ok(())
                 }
                 Action::Userspace(what) => {
-                    self.upcall(*what, &frame, p, now);
-                    if last {
-                        self.tx.fates.consumed(p.fate());
-                        return;
+                    let taken = self.upcall(*what, &frame, p, now);
+                    match (last, sent, taken) {
+                        (false, ..) => Ok(()),
+                        (true, true, _) => return self.tx.fates.went_on(p.fate()),
+                        (true, false, true) => return self.tx.fates.consumed(p.fate()),
+                        (true, false, false) => Err(DropReason::NoController),
                     }
-                    Ok(())
                 }
                 Action::Drop(reason) => Err(*reason),
                 Action::Clone(inner) if nesting < MAX_NESTING => {
@@ -181,12 +185,12 @@ impl Out {
         self.work.push_back(Waiting { frame, slot: p.slot, primary, meta });
     }
 
-    /// A copy to management: the key as it is now and the bytes.
+    /// A copy to management: the key as it is now and the bytes. False when it is not taken.
     #[cold]
-    fn upcall(&mut self, what: Userspace, frame: &Frame, p: &mut Packet, now: Instant) {
+    fn upcall(&mut self, what: Userspace, frame: &Frame, p: &mut Packet, now: Instant) -> bool {
         let mut layers = Layers::default();
         if extract_all(frame, p.in_port.0, &p.meta, self.vlan_limit, &mut self.key, &mut layers).is_err() {
-            return;
+            return false;
         }
         let mut bytes = std::borrow::Cow::Borrowed(frame.data());
         if !frame.is_linear() {
@@ -194,9 +198,9 @@ impl Out {
         }
         let most = p.trunc.take().map_or(bytes.len(), |n| n as usize).min(bytes.len());
         let bytes = bytes.get(..most).unwrap_or_default();
-        if !self.reader.upcall(what, &self.key.to_flow(), bytes, now) {
-            self.tx.fates.worker.lost.add(1);
-        }
+        let taken = self.reader.upcall(what, &self.key.to_flow(), bytes, now);
+        self.tx.fates.worker.lost.add(u64::from(!taken));
+        taken
     }
 
     /// dp_hash of the packet; never 0, which means "not computed".

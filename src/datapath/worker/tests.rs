@@ -132,6 +132,27 @@ fn outputs_but_the_last_are_copies_and_have_no_fate() {
 }
 
 #[test]
+fn what_management_does_not_take_is_dropped_by_name_unless_it_went_elsewhere() {
+    use dpif::action::Userspace;
+    use std::sync::atomic::Ordering;
+    let mut rig = Rig::new(2, Limits::default());
+    rig.script.refuse.store(true, Ordering::Relaxed);
+    let tell = Action::Userspace(Userspace::Controller(7));
+    rig.script.add(1, matching(&[(NW_DST, 1, 0xffff_ffff)]), vec![tell.clone()]);
+    rig.script.add(1, matching(&[(NW_DST, 2, 0xffff_ffff)]), vec![Action::Output(PortNo(2)), tell.clone()]);
+    rig.steps(2);
+    (1..=2).for_each(|dst| rig.port(1).inject(udp(1, dst, 3, 4)));
+    rig.drain();
+    let t = rig.control.totals();
+    assert_eq!((dropped(&rig, DropReason::NoController), t.forwarded, t.consumed), (1, 1, 0));
+    assert_eq!(rig.port(2).take_all().len(), 1);
+    rig.check_fates();
+    // a reason to drop is the packet's fate, told to management or not
+    let told = crate::program::Program::new(std::slice::from_ref(&tell), Some(DropReason::TtlExceeded));
+    assert_eq!(told.0, vec![tell, Action::Drop(DropReason::TtlExceeded)]);
+}
+
+#[test]
 fn copies_to_management_are_consumed_when_nothing_else_is_done() {
     use dpif::action::Userspace;
     let mut rig = Rig::new(2, Limits::default());

@@ -142,6 +142,12 @@ impl<'a, S: Sink> Walk<'a, S> {
         self.st.freezing = None;
     }
 
+    /// Whether the packet's TTL ran out and controllers are all that hears of it: it is dropped all the same.
+    fn only_told(&self) -> bool {
+        let tells = |a: &DpAction| matches!(a, DpAction::Userspace(_));
+        self.out.drop == Some(DropReason::TtlExceeded) && self.out.actions.iter().all(|a| tells(a) || !sends(a))
+    }
+
     pub(crate) fn failed(&self) -> bool {
         self.st.exit && self.st.outputs == 0 && self.out.actions.is_empty() && self.out.drop.is_some_and(is_error)
     }
@@ -474,7 +480,7 @@ impl<'a, S: Sink> Walk<'a, S> {
         if self.out.actions.is_empty() {
             let reason = *self.out.drop.get_or_insert(DropReason::Rule);
             self.out.actions.push(DpAction::Drop(reason));
-        } else {
+        } else if !self.only_told() {
             self.out.drop = None;
         }
         self.out.deps.things.sort_unstable();

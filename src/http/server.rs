@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -17,6 +17,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
+use socket2::{Domain, Socket, Type};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
@@ -30,6 +31,8 @@ use crate::control::Call;
 const CONNECTIONS: usize = 64;
 /// Of these from one address; more are closed. A browser takes six.
 const OF_ONE_ADDRESS: usize = 24;
+/// Connections that wait in the kernel.
+const BACKLOG: i32 = 128;
 /// For the TLS handshake, and for each request's header (so also the longest pause between two requests).
 const HEADER: Duration = Duration::from_secs(5);
 /// The longest that a connection lives; what a client reads slowly is cut then.
@@ -58,8 +61,7 @@ impl Server {
     /// # Errors
     /// The address cannot be listened at, or the thread not made.
     pub fn start(settings: Settings, calls: mpsc::Sender<Call>, workers: &[usize]) -> io::Result<Server> {
-        let listener = std::net::TcpListener::bind(settings.listen)?;
-        listener.set_nonblocking(true)?;
+        let listener = listen(settings.listen)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let listener = {
             let _inside = runtime.enter();
@@ -87,6 +89,20 @@ impl Server {
         })?;
         Ok(Server { stop: Some(stop), thread: Some(thread) })
     }
+}
+
+/// Listens without waiting for the address to be there: a switch may start before the network that it makes possible.
+fn listen(address: SocketAddr) -> io::Result<std::net::TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    match address {
+        SocketAddr::V4(_) => socket.set_freebind_v4(true)?,
+        SocketAddr::V6(_) => socket.set_freebind_v6(true)?,
+    }
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
 }
 
 /// Takes `cores` from those that this thread may use, unless there are no others.
@@ -187,5 +203,40 @@ async fn serve<S: AsyncRead + AsyncWrite + Unpin>(stream: S, router: Router) {
     if within(LIFE, connection.as_mut()).await.is_none() {
         connection.as_mut().graceful_shutdown();
         within(GRACE, connection).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_may_come_later() {
+        // of documentation (RFC 5737, RFC 3849): nobody has them
+        for address in ["192.0.2.77:0", "[2001:db8::77]:0"] {
+            let address = address.parse().unwrap();
+            assert!(std::net::TcpListener::bind(address).is_err(), "{address}");
+            match listen(address) {
+                Ok(listener) => assert_eq!(listener.local_addr().unwrap().ip(), address.ip()),
+                // a machine without IPv6
+                Err(e) => assert!(address.is_ipv6() && e.raw_os_error() == Some(libc::EAFNOSUPPORT), "{address}: {e}"),
+            }
+        }
+        let taken = listen("127.0.0.1:0".parse().unwrap()).unwrap();
+        assert!(listen(taken.local_addr().unwrap()).is_err());
+    }
+
+    #[test]
+    fn an_address_has_its_share() {
+        let (free, counts) = (Arc::new(Semaphore::new(CONNECTIONS)), Counts::default());
+        let take = |from: [u8; 4]| Place::take(&counts, from.into(), free.clone().try_acquire_owned().unwrap());
+        let mut held: Vec<Place> = (0..OF_ONE_ADDRESS).map(|_| take([192, 0, 2, 1]).unwrap()).collect();
+        assert!(take([192, 0, 2, 1]).is_none());
+        assert!(take([192, 0, 2, 2]).is_some());
+        held.pop();
+        held.push(take([192, 0, 2, 1]).unwrap());
+        drop(held);
+        assert!(counts.lock().unwrap().is_empty());
+        assert_eq!(free.available_permits(), CONNECTIONS);
     }
 }

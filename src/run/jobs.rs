@@ -259,7 +259,7 @@ mod tests {
             "b",
             move || {
                 started.send(()).unwrap();
-                (0..1000).for_each(|_| std::thread::yield_now());
+                (0..50).for_each(|_| std::thread::yield_now());
                 *d.lock().unwrap() = true;
             },
             |_, _| {},

@@ -29,6 +29,9 @@ pub(super) fn check(config: &Config) -> Result<(), Problem> {
         }
     }
     metrics_ok(&config.metrics)?;
+    if let Err(e) = super::Datapath::parse(&config.other_config) {
+        return problem("other_config", 0, e);
+    }
     if config.limits.flow_limit == 0 {
         return problem("limits.flow-limit", 0, "is 0, expected at least 1");
     }
@@ -149,6 +152,14 @@ fn port_ok(port: &Port, i: usize) -> Result<(), Problem> {
         if let Some(n) = value.filter(|n| *n == 0 || descriptors && !(n.is_power_of_two() && *n <= 4096)) {
             let wanted = if descriptors { "a power of two up to 4096" } else { "at least 1" };
             return problem(key, i, format!("is {n}, expected {wanted}"));
+        }
+    }
+    for (key, value) in &port.other_config {
+        if key != "pmd-rxq-affinity" {
+            return problem("bridge.port.other_config", i, format!("unknown key \"{key}\", expected pmd-rxq-affinity"));
+        }
+        if let Err(e) = super::affinity(value) {
+            return problem("bridge.port.other_config", i, format!("{key} {e}"));
         }
     }
     let allowed: &[&str] = match port.interface_type {

@@ -4,6 +4,7 @@
 //! Interface columns of ovs-vswitchd.conf.db(5)), so what is learned here holds for the database too.
 
 mod check;
+mod datapath;
 mod error;
 mod topology;
 
@@ -13,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+pub use datapath::{Datapath, affinity};
 pub use error::ConfigError;
 pub use topology::{Bridge, FailMode, InterfaceType, Port, VlanMode};
 
@@ -26,6 +28,9 @@ pub struct Config {
     pub metrics: Metrics,
     pub log: Log,
     pub limits: Limits,
+    /// Settings of the datapath, as in table Open_vSwitch.
+    #[serde(rename = "other_config")]
+    pub other_config: Map,
     #[serde(rename = "bridge")]
     pub bridges: Vec<Bridge>,
     /// The folder that relative file names are relative to; set by [`Config::load`].
@@ -213,6 +218,9 @@ impl Config {
 
     /// The cores that workers run on, `available` being those that this process may use.
     pub fn worker_cores(&self, available: &[usize]) -> Vec<usize> {
+        if let Some(cores) = Datapath::parse(&self.other_config).ok().and_then(|d| d.cores) {
+            return cores;
+        }
         match &self.cpu.workers {
             Workers::Cores(cores) => cores.clone(),
             _ if available.len() > 1 => available.last().copied().into_iter().collect(),

@@ -56,6 +56,9 @@ pub struct Port {
     /// What the type needs: dpdk-devargs, peer, ...
     #[serde(default)]
     pub options: Map,
+    /// pmd-rxq-affinity.
+    #[serde(default)]
+    pub other_config: Map,
     /// OpenFlow port number (1 to 65279); the lowest free one when left out.
     pub ofport_request: Option<u16>,
     pub mtu_request: Option<u16>,

@@ -1,8 +1,8 @@
 //! Workers: poll, extract, look up, act, transmit; caches, counters, drop reasons. Level 4.
 //!
-//! Bottom up: [`stats`] are the counters; `fate` settles what became of each packet; [`tx`] buffers and sends; `cache` holds
+//! Bottom up: [`stats`] are the counters, some of them [`histogram`]s, and [`figures`] copies of them; `fate` settles what became of each packet; [`tx`] buffers and sends; `cache` holds
 //! the megaflows; `program`, `quick` and `action` run what translation said; [`worker`] is the loop; [`control`] is management's
-//! side; [`dummy`] are ports in memory.
+//! side; [`schedule`] says which worker polls which queue; [`dummy`] are ports in memory.
 #![forbid(unsafe_code)]
 
 mod action;
@@ -10,9 +10,12 @@ mod cache;
 pub mod control;
 pub mod dummy;
 mod fate;
+pub mod figures;
+pub mod histogram;
 mod meta;
 mod program;
 mod quick;
+pub mod schedule;
 pub mod stats;
 #[cfg(test)]
 mod testkit;
@@ -20,7 +23,7 @@ pub mod tx;
 pub mod worker;
 
 pub use cache::flows::Limits;
-pub use control::{Control, Happened, Order, PortFigures, Queues, Serve, Ticket, Wanted, WorkerId};
+pub use control::{Control, Happened, Order, PortFigures, QueueView, Queues, Serve, Ticket, Wanted, WorkerId};
 pub use worker::{Work, Worker};
 
 /// Brings the line of `at` near.

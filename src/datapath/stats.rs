@@ -4,6 +4,9 @@ use std::sync::OnceLock;
 
 pub use base::counter::Counter;
 use dpif::DropReason;
+use packet::burst::BURST;
+
+use crate::histogram::{Linear, Log};
 
 /// Number of drop reasons.
 pub const REASONS: usize = DropReason::ALL.len();
@@ -22,17 +25,27 @@ pub struct PortCounters {
     pub dropped: [Counter; REASONS],
     /// Packets that wait for translation now.
     pub parked: Counter,
+    /// Translations that its packets caused.
+    pub misses: Counter,
+    /// Packets of new flows that came when its translations of the loop were used up, and waited or were dropped.
+    pub over_budget: Counter,
+    /// Megaflows of its packets that got a wider mask than asked for because of its cap on masks.
+    pub masks_capped: Counter,
+    /// Megaflows, of whatever port, evicted at the limit to make room for its own.
+    pub evictions: Counter,
     /// What went to each port, by its number, copies included.
     pub sent_to: Row,
 }
 
-/// What one worker received from one queue.
+/// What came by one receive queue. Moves with the queue from worker to worker.
 #[derive(Debug, Default)]
 #[repr(align(64))]
 pub struct QueueCounters {
     pub packets: Counter,
     pub bytes: Counter,
     pub bursts: Counter,
+    /// Cycles from its receive calls that gave packets to their transmission.
+    pub cycles: Counter,
 }
 
 impl QueueCounters {
@@ -101,7 +114,7 @@ pub struct TxCounters {
     pub errors: Counter,
 }
 
-/// What one worker did.
+/// What one worker did. Cycles are those of [`base::clock::ticks`], or whatever [`crate::Control::measure`] was given.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 pub struct WorkerCounters {
@@ -109,8 +122,23 @@ pub struct WorkerCounters {
     pub forwarded: Counter,
     pub consumed: Counter,
     pub dropped: [Counter; REASONS],
-    /// Bursts that had at least one packet.
-    pub bursts: Counter,
+    /// Receive calls that gave packets, by how many.
+    pub bursts: Linear<{ BURST + 1 }>,
+    /// Cycles for each packet, from its receive call to transmit buffers; the average of its burst.
+    pub packet_cycles: Log,
+    /// Cycles of each miss: translation, and making the megaflow.
+    pub miss_cycles: Log,
+    /// Cycles of loops that had packets, and of others.
+    pub busy_cycles: Counter,
+    pub idle_cycles: Counter,
+    /// Loops that had packets.
+    pub busy_steps: Counter,
+    /// Sleeps for want of packets, and the nanoseconds asked for.
+    pub sleeps: Counter,
+    pub slept: Counter,
+    /// Frames sent to devices and other workers, copies included, and in how many calls.
+    pub sent: Counter,
+    pub sent_bursts: Counter,
     /// Lookups answered because a whole burst had one class, or the class table knew it.
     pub hit_simple: Counter,
     /// Lookups answered by the signature cache.

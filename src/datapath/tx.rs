@@ -20,12 +20,15 @@ pub struct Handoff {
     pub frame: Frame,
 }
 
+/// A queue of several workers: one lock per burst.
+pub type SharedTx = Arc<Mutex<Box<dyn TxQueue>>>;
+
 /// Where frames for a port go from one worker.
 pub enum Sink {
     /// A queue that no other worker uses.
     Own(Box<dyn TxQueue>),
-    /// A queue of several workers: one lock per burst.
-    Shared(Arc<Mutex<Box<dyn TxQueue>>>),
+    /// One of several workers.
+    Shared(SharedTx),
     /// The ring of the worker that has the port; what the device can do.
     Remote(Arc<Ring<Handoff>>, TxCaps),
 }
@@ -119,6 +122,23 @@ impl Tx {
         self.fates.forget(port);
         self.dirty.retain(|d| *d != port.0);
         Some(gone.sink)
+    }
+
+    /// Makes the queue of a port one that others may use too; None where it is another worker's, or not there.
+    pub(crate) fn share(&mut self, port: PortNo) -> Option<SharedTx> {
+        let place = self.ports.get_mut(port.0 as usize)?;
+        let mut p = place.take()?;
+        let (sink, shared) = match p.sink {
+            Sink::Own(queue) => {
+                let shared = Arc::new(Mutex::new(queue));
+                (Sink::Shared(shared.clone()), Some(shared))
+            }
+            Sink::Shared(shared) => (Sink::Shared(shared.clone()), Some(shared)),
+            remote => (remote, None),
+        };
+        p.sink = sink;
+        *place = Some(p);
+        shared
     }
 
     /// Sends all of `frames`, received on `slot`, to a port.
@@ -278,6 +298,8 @@ fn flush(p: &mut TxPort, fates: &Fates) {
         }
     };
     let sent = sent.min(n);
+    fates.worker.sent.add(sent as u64);
+    fates.worker.sent_bursts.add(1);
     if sent == n && p.burst.is_empty() {
         p.counters.packets.add(n as u64);
         p.counters.bytes.add(std::mem::take(&mut p.bytes));

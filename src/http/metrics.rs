@@ -1,7 +1,8 @@
 //! Prometheus text from numbers that somebody else owns: one registry for each scrape, filled and encoded.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
+use prometheus::proto::{Bucket, Histogram, LabelPair, Metric, MetricFamily, MetricType};
 use prometheus::{CounterVec, Encoder, GaugeVec, IntCounterVec, Opts, Registry, TextEncoder};
 
 /// A scrape being put together. Families appear when first used; all samples of one must name the same labels.
@@ -11,6 +12,7 @@ pub struct Scrape {
     counters: HashMap<&'static str, IntCounterVec>,
     seconds: HashMap<&'static str, CounterVec>,
     gauges: HashMap<&'static str, GaugeVec>,
+    histograms: BTreeMap<&'static str, MetricFamily>,
     problem: Option<prometheus::Error>,
 }
 
@@ -34,6 +36,44 @@ impl Scrape {
         if let Err(e) = self.try_gauge(name, help, labels, value) {
             self.problem.get_or_insert(e);
         }
+    }
+
+    /// A histogram that was counted elsewhere: cumulative counts by upper bound, how many values in all, and their sum.
+    pub fn histogram(
+        &mut self,
+        name: &'static str,
+        help: &str,
+        labels: &[(&str, &str)],
+        buckets: &[(u64, u64)],
+        count: u64,
+        sum: u64,
+    ) {
+        let family = self.histograms.entry(name).or_insert_with(|| {
+            let mut family = MetricFamily::default();
+            family.set_name(name.into());
+            family.set_help(help.into());
+            family.set_field_type(MetricType::HISTOGRAM);
+            family
+        });
+        let bucket = |(bound, n): &(u64, u64)| {
+            let mut bucket = Bucket::default();
+            bucket.set_upper_bound(*bound as f64);
+            bucket.set_cumulative_count(*n);
+            bucket
+        };
+        let mut histogram = Histogram::default();
+        histogram.set_bucket(buckets.iter().map(bucket).collect());
+        histogram.set_sample_count(count);
+        histogram.set_sample_sum(sum as f64);
+        let label = |(name, value): &(&str, &str)| {
+            let mut label = LabelPair::default();
+            label.set_name((*name).into());
+            label.set_value((*value).into());
+            label
+        };
+        let mut metric = Metric::from_label(labels.iter().map(label).collect());
+        metric.set_histogram(histogram);
+        family.mut_metric().push(metric);
     }
 
     fn try_counter(
@@ -102,7 +142,9 @@ impl Scrape {
             return Err(format!("metrics: {e}"));
         }
         let mut out = Vec::new();
-        TextEncoder::new().encode(&self.registry.gather(), &mut out).map_err(|e| format!("metrics: {e}"))?;
+        let mut families = self.registry.gather();
+        families.extend(self.histograms.into_values());
+        TextEncoder::new().encode(&families, &mut out).map_err(|e| format!("metrics: {e}"))?;
         String::from_utf8(out).map_err(|e| format!("metrics: {e}"))
     }
 }

@@ -19,9 +19,9 @@ use pipeline::{BundleItem, FlowFilter};
 use super::devices::Device;
 use super::names::{FlowNames, Names};
 use super::ports::Way;
-use super::report;
 use super::snapshot;
 use super::switch::{Later, Switch};
+use super::{pmd, report};
 use crate::config::{Bridge, FailMode, Port};
 use crate::control::Call;
 
@@ -51,6 +51,8 @@ const fn row(name: &'static str, usage: &'static str, least: usize, most: usize,
 
 const MANY: usize = usize::MAX;
 
+const NO_PERF_LOG: &str = "suspicious iterations are not logged: pmd-perf-show and /metrics have histograms of all";
+
 /// All commands, by name.
 static COMMANDS: &[Row] = &[
     row("bridge/add", "name [standalone|secure]", 1, 2, Run::Published(bridge_add)),
@@ -58,7 +60,12 @@ static COMMANDS: &[Row] = &[
     row("bridge/dump-flows", "bridge", 1, 1, Run::Later(dump_flows)),
     row("demo/report", "", 0, 0, Run::Now(|s, _| Ok(report::fates(s)))),
     row("dpctl/dump-flows", "", 0, 1, Run::Later(dump_megaflows)),
-    row("dpif-netdev/pmd-stats-show", "", 0, 0, Run::Now(|s, _| Ok(report::workers(s)))),
+    row("dpif-netdev/pmd-perf-log-set", "", 0, MANY, Run::Now(|_, _| Err(NO_PERF_LOG.into()))),
+    row("dpif-netdev/pmd-perf-show", "[-nh] [-pmd core] [dp]", 0, MANY, Run::Now(pmd::perf)),
+    row("dpif-netdev/pmd-rxq-rebalance", "[dp]", 0, 1, Run::Now(pmd::rebalance)),
+    row("dpif-netdev/pmd-rxq-show", "[-pmd core] [-secs secs] [dp]", 0, 5, Run::Now(pmd::rxqs)),
+    row("dpif-netdev/pmd-stats-clear", "[-pmd core] [dp]", 0, 3, Run::Now(pmd::clear)),
+    row("dpif-netdev/pmd-stats-show", "[-pmd core] [dp]", 0, 3, Run::Now(pmd::stats)),
     row("dpif/show", "", 0, 0, Run::Now(|s, _| Ok(report::ports(s)))),
     row("exit", "[--cleanup]", 0, 1, Run::Later(|s, call| s.exit = Some(call))),
     row("fdb/add", "bridge port vlan mac", 4, 4, Run::Published(fdb_add)),
@@ -95,6 +102,7 @@ static COMMANDS: &[Row] = &[
     row("ofctl/mod-flows", "bridge flow", 2, 2, Run::Published(|s, a| flow_mod(s, a, Verb::Modify))),
     row("ofproto/list", "", 0, 0, Run::Now(|s, _| Ok(bridges(s)))),
     row("ofproto/trace", "bridge flow [packet]", 2, 3, Run::Now(trace)),
+    row("other-config/set", "key=value...", 1, MANY, Run::Now(set_other_config)),
     row("port/add", "bridge name type [key=value...]", 3, MANY, Run::Later(port_add)),
     row("port/del", "name", 1, 1, Run::Later(port_del)),
     row("revalidator/purge", "", 0, 0, Run::Later(purge)),
@@ -104,6 +112,7 @@ static COMMANDS: &[Row] = &[
     row("vlog/list-pattern", "", 0, 0, Run::Now(|_, _| Ok(logger().map_or_else(String::new, |l| l.list_pattern())))),
     row("vlog/reopen", "", 0, 0, Run::Now(vlog_reopen)),
     row("vlog/set", "{spec | PATTERN:destination:pattern}", 1, MANY, Run::Now(vlog_set)),
+    row("worker/show", "", 0, 0, Run::Now(|s, _| Ok(report::workers(s)))),
 ];
 
 /// Executes a call; its answer may come later.
@@ -244,11 +253,13 @@ fn port_of(arguments: &[String]) -> Result<Port, String> {
     let mut table = toml::Table::new();
     table.insert("name".into(), arg(arguments, 1).into());
     table.insert("type".into(), arg(arguments, 2).into());
-    let mut options = toml::Table::new();
+    let (mut options, mut other_config) = (toml::Table::new(), toml::Table::new());
     for pair in arguments.iter().skip(3) {
         let (key, value) = pair.split_once('=').ok_or_else(|| format!("{pair}: expected key=value"))?;
         if let Some(option) = key.strip_prefix("options:") {
             options.insert(option.into(), value.into());
+        } else if let Some(option) = key.strip_prefix("other_config:") {
+            other_config.insert(option.into(), value.into());
         } else if key == "trunks" {
             let list: Result<Vec<toml::Value>, _> =
                 value.split(',').map(|v| v.parse::<i64>().map(Into::into)).collect();
@@ -259,6 +270,7 @@ fn port_of(arguments: &[String]) -> Result<Port, String> {
         }
     }
     table.insert("options".into(), options.into());
+    table.insert("other_config".into(), other_config.into());
     let port: Port = table.try_into().map_err(|e: toml::de::Error| e.message().to_owned())?;
     crate::config::check_port(&port)?;
     Ok(port)
@@ -267,6 +279,19 @@ fn port_of(arguments: &[String]) -> Result<Port, String> {
 fn port_del(switch: &mut Switch, call: Call) {
     let name = arg(&call.arguments, 0).to_owned();
     switch.del_port(&name, call);
+}
+
+/// `other-config/set KEY=VALUE...`: an empty value takes the key away.
+fn set_other_config(switch: &mut Switch, arguments: &[String]) -> Answer {
+    let mut map = switch.config.other_config.clone();
+    for pair in arguments {
+        let (key, value) = pair.split_once('=').ok_or_else(|| format!("{pair}: expected key=value"))?;
+        match value {
+            "" => drop(map.remove(key)),
+            value => drop(map.insert(key.to_owned(), value.to_owned())),
+        }
+    }
+    switch.set_other_config(map).map(|()| String::new())
 }
 
 fn fdb_show(switch: &mut Switch, arguments: &[String]) -> Answer {

@@ -6,6 +6,8 @@
 use std::collections::HashMap;
 #[cfg(feature = "dpdk")]
 use std::sync::Arc;
+#[cfg(feature = "dpdk")]
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use datapath::dummy::DummyPort;
 use datapath::{Queues, Serve, WorkerId};
@@ -41,6 +43,15 @@ impl Device {
                 netdev::State::Gone => "gone",
             },
             _ => "up",
+        }
+    }
+
+    /// The memory node that the device is connected to, where it has one.
+    pub(super) fn node(&self) -> Option<u32> {
+        match self {
+            #[cfg(feature = "dpdk")]
+            Device::Dpdk(port) => port.info().node,
+            _ => None,
         }
     }
 
@@ -94,7 +105,7 @@ pub(super) struct Opened {
 pub(super) struct Opener {
     slow: WorkerId,
     #[cfg(feature = "dpdk")]
-    fast: usize,
+    fast: Arc<AtomicUsize>,
     #[cfg(feature = "dpdk")]
     dpdk: Arc<dpdk_side::Side>,
 }
@@ -106,10 +117,17 @@ impl Opener {
         Opener {
             slow,
             #[cfg(feature = "dpdk")]
-            fast,
+            fast: Arc::new(AtomicUsize::new(fast)),
             #[cfg(feature = "dpdk")]
             dpdk: Arc::new(dpdk_side::Side::new(config.clone(), main_cpu)),
         }
+    }
+
+    /// Ports that are opened from now on are for so many polling workers.
+    pub(super) fn set_fast(&self, fast: usize) {
+        let _ = fast;
+        #[cfg(feature = "dpdk")]
+        self.fast.store(fast, Relaxed);
     }
 
     /// Starts DPDK now, where the configuration wants it in any case.
@@ -195,8 +213,9 @@ impl Opener {
     #[cfg(feature = "dpdk")]
     fn open_dpdk(&self, port: &Port) -> Result<Opened, String> {
         let devargs = port.options.get("dpdk-devargs").map(String::as_str).unwrap_or_default();
-        let (device, queues) = self.dpdk.open(port, devargs, self.fast.max(1))?;
-        let serve = if self.fast == 0 { Serve::Only(self.slow) } else { Serve::Fast };
+        let fast = self.fast.load(Relaxed);
+        let (device, queues) = self.dpdk.open(port, devargs, fast.max(1))?;
+        let serve = if fast == 0 { Serve::Only(self.slow) } else { Serve::Fast };
         Ok(Opened { device: Device::Dpdk(device), queues, serve })
     }
 

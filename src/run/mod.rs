@@ -2,8 +2,9 @@
 //!
 //! [`instance`] guards the run folder, [`threads`] runs workers, [`devices`] opens ports, [`jobs`] does on threads what takes
 //! time, [`switch`] owns tables and ports, [`ports`] makes ports come and go, [`commands`] is what the control socket can
-//! ask, [`report`] puts figures into words and metrics, [`snapshot`] into one value, [`owner`] is the loop that everything but
-//! forwarding happens in, [`service`] tells a service manager about it.
+//! ask, [`queues`] gives workers their queues, [`pmd`] shows how they do, [`report`] puts figures into words and metrics,
+//! [`snapshot`] into one value, [`owner`] is the loop that everything but forwarding happens in, [`service`] tells a service
+//! manager about it.
 
 mod commands;
 mod devices;
@@ -11,7 +12,9 @@ mod instance;
 mod jobs;
 mod names;
 mod owner;
+mod pmd;
 mod ports;
+mod queues;
 mod report;
 mod service;
 mod snapshot;
@@ -47,7 +50,8 @@ impl RunError {
 }
 
 /// Log modules that `vlog/list` shows from the start.
-const MODULES: [&str; 8] = ["bridge", "dpdk", "http", "netdev", "ofproto", "switch", "unixctl", "worker"];
+const MODULES: [&str; 9] =
+    ["bridge", "dpdk", "dpif_netdev", "http", "netdev", "ofproto", "switch", "unixctl", "worker"];
 
 /// Runs until a signal or the command `exit`.
 ///
@@ -57,7 +61,7 @@ pub fn run(config: Config) -> Result<(), RunError> {
     let clock = Clock::real();
     start_log(&config, &clock)?;
     let instance = Instance::take(&config.switch.run_dir)?;
-    let available: Vec<usize> = core_affinity::get_core_ids().unwrap_or_default().into_iter().map(|c| c.id).collect();
+    let available = available_cores();
     let cores = config.worker_cores(&available);
     if let Some(missing) = cores.iter().chain(&config.cpu.management).find(|c| !available.contains(c)) {
         return Err(RunError::Setup(format!("core {missing} is not among the cores that may be used: {available:?}")));
@@ -73,6 +77,11 @@ pub fn run(config: Config) -> Result<(), RunError> {
     log::info!(target: "switch", "stopped");
     drop(instance);
     result
+}
+
+/// The cores that the process may use.
+fn available_cores() -> Vec<usize> {
+    core_affinity::get_core_ids().unwrap_or_default().into_iter().map(|c| c.id).collect()
 }
 
 fn start_log(config: &Config, clock: &Clock) -> Result<(), RunError> {

@@ -11,6 +11,7 @@ use pipeline::PortConfig;
 
 use super::devices::{self, Device, Opened};
 use super::jobs::Place;
+use super::queues::pins;
 use super::switch::{Failed, PortEntry, Switch, vlan};
 use crate::config::{InterfaceType, Port};
 use crate::control::Call;
@@ -173,6 +174,7 @@ impl Switch {
             kind: port.interface_type,
             device,
             line: devices::line(port),
+            pins: pins(port),
         };
         // a patch has no datapath port; it is kept under its free number all the same
         let key = if port.interface_type == InterfaceType::Patch { self.patch_key() } else { no };
@@ -203,6 +205,7 @@ impl Switch {
             let place = entry.line.as_deref().map(|line| self.jobs.reserve(line));
             self.close_at(place, entry, queues, None);
         }
+        self.assign();
         failed
     }
 
@@ -252,7 +255,7 @@ impl Switch {
         let (name, bridge, kind, line) =
             (port.name.clone(), bridge.to_owned(), port.interface_type, devices::line(port));
         let place = line.as_deref().map(|line| self.jobs.reserve(line));
-        let entry = PortEntry { name, bridge, number: OfPort::NONE, kind, device, line };
+        let entry = PortEntry { name, bridge, number: OfPort::NONE, kind, device, line, pins: pins(port) };
         self.close_at(place, entry, queues, None);
     }
 

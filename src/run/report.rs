@@ -54,36 +54,19 @@ pub(super) fn fates(switch: &Switch) -> String {
     out
 }
 
-/// Lookups and load by worker, in the manner of `dpif-netdev/pmd-stats-show`.
+/// What workers do beside receiving and sending: caches, rings, panics.
 pub(super) fn workers(switch: &Switch) -> String {
     let mut out = String::new();
     for (id, name, c) in switch.control.workers() {
         let thread = switch.threads.iter().find(|t| t.name == name);
         let core = thread.and_then(|t| t.core).map_or_else(|| "not pinned".to_owned(), |c| format!("core {c}"));
-        let (busy, total) = thread.map_or((0, 0), |t| t.load.get());
         let (handoffs, refused) = switch.control.handoffs(id);
-        let lookups = c.hit_simple.get() + c.hit_signature.get() + c.hit_tuple.get() + c.miss.get();
-        let share = |n: u64| if lookups == 0 { 0.0 } else { 100.0 * n as f64 / lookups as f64 };
         let _ = writeln!(out, "{name} ({core}):");
-        for (what, n) in [
-            ("simple match hits", c.hit_simple.get()),
-            ("signature cache hits", c.hit_signature.get()),
-            ("megaflow hits", c.hit_tuple.get()),
-            ("misses", c.miss.get()),
-        ] {
-            let _ = writeln!(out, "  {what}: {n} ({:.1}%)", share(n));
-        }
-        let _ = writeln!(out, "  packets received: {}", c.received.get());
-        let _ = writeln!(out, "  packet recirculations: {}", c.recirculated.get());
         let _ = writeln!(out, "  translations: {} ({} not cached)", c.translations.get(), c.uncached.get());
         let _ = writeln!(out, "  megaflows: {} ({} masks)", c.megaflows.get(), c.masks.get());
         let _ = writeln!(out, "  megaflows found stale: {}, evicted: {}", c.stale.get(), c.evicted.get());
-        let bursts = c.bursts.get();
-        let average = if bursts == 0 { 0.0 } else { c.received.get() as f64 / bursts as f64 };
-        let _ = writeln!(out, "  packets per burst: {average:.1}");
         let _ = writeln!(out, "  ring from other workers: {handoffs} waiting, {refused} refused");
-        let ratio = if total == 0 { 0.0 } else { 100.0 * busy as f64 / total as f64 };
-        let _ = writeln!(out, "  busy: {ratio:.1}%, panics: {}", c.panics.get());
+        let _ = writeln!(out, "  panics: {}", c.panics.get());
     }
     out
 }
@@ -276,11 +259,40 @@ fn port_metrics(switch: &Switch, s: &mut Scrape) {
         ] {
             s.counter(name, help, &labels, n);
         }
-        for q in super::snapshot::queues(switch, *no) {
+        for (name, help, n) in [
+            ("ironbridge_port_misses_total", "Translations that packets received here caused.", f.misses),
+            (
+                "ironbridge_port_over_budget_total",
+                "Packets of new flows received here when the port's translations were used up: they waited or were dropped.",
+                f.over_budget,
+            ),
+            (
+                "ironbridge_port_masks_capped_total",
+                "Megaflows made narrower by the port's cap on masks.",
+                f.masks_capped,
+            ),
+            ("ironbridge_port_evictions_total", "Megaflows evicted for those of the port.", f.evictions),
+            (
+                "ironbridge_port_fdb_evictions_total",
+                "MAC addresses learned here that had to go because the port had too many.",
+                switch.manager.fdb_evictions(&entry.bridge, entry.number),
+            ),
+        ] {
+            s.counter(name, help, &labels, n);
+        }
+        s.gauge(
+            "ironbridge_port_waiting",
+            "Packets received here that wait for translation.",
+            &labels,
+            f.fates.parked as f64,
+        );
+        for (q, (_, c)) in super::snapshot::queues(switch, *no).into_iter().zip(switch.control.queues(*no)) {
             let number = q.number.to_string();
             let labels = [labels[0], labels[1], ("queue", number.as_str()), ("worker", q.worker.as_str())];
             s.counter("ironbridge_queue_rx_packets_total", "Packets received from a queue.", &labels, q.packets);
             s.counter("ironbridge_queue_rx_bytes_total", "Bytes received from a queue.", &labels, q.bytes);
+            let help = "Cycles spent on the packets of a queue.";
+            s.counter("ironbridge_queue_rx_cycles_total", help, &labels, c.cycles.get());
         }
         let up = f64::from(u8::from(entry.device.state() == "up"));
         s.gauge("ironbridge_port_up", "Whether the port's link is up.", &labels, up);
@@ -314,7 +326,13 @@ fn worker_metrics(switch: &Switch, s: &mut Scrape) {
         }
         for (name, help, n) in [
             ("ironbridge_worker_received_total", "Packets received.", c.received.get()),
-            ("ironbridge_worker_bursts_total", "Bursts with a packet.", c.bursts.get()),
+            ("ironbridge_worker_bursts_total", "Bursts with a packet.", c.bursts.get().count()),
+            ("ironbridge_worker_sent_total", "Packets sent, copies included.", c.sent.get()),
+            ("ironbridge_worker_sent_bursts_total", "Bursts sent.", c.sent_bursts.get()),
+            ("ironbridge_worker_busy_cycles_total", "Cycles of loops that had packets.", c.busy_cycles.get()),
+            ("ironbridge_worker_idle_cycles_total", "Cycles of other loops, and asleep.", c.idle_cycles.get()),
+            ("ironbridge_worker_busy_loops_total", "Loops that had packets.", c.busy_steps.get()),
+            ("ironbridge_worker_sleeps_total", "Sleeps for want of packets.", c.sleeps.get()),
             ("ironbridge_worker_recirculations_total", "Recirculations.", c.recirculated.get()),
             ("ironbridge_worker_translations_total", "Translations.", c.translations.get()),
             ("ironbridge_worker_uncached_total", "Translations not cached.", c.uncached.get()),
@@ -345,5 +363,36 @@ fn worker_metrics(switch: &Switch, s: &mut Scrape) {
             let ratio = if total == 0 { 0.0 } else { busy as f64 / total as f64 };
             s.gauge("ironbridge_worker_busy_ratio", "Share of the time since the start that was busy.", &labels, ratio);
         }
+        let bursts = c.bursts.get();
+        let mut sum = 0;
+        let buckets: Vec<(u64, u64)> = (0..)
+            .zip(&bursts.counts)
+            .skip(1)
+            .map(|(value, n)| {
+                sum += n;
+                (value, sum)
+            })
+            .collect();
+        let help = "Packets of each receive call that gave some.";
+        s.histogram("ironbridge_worker_burst_packets", help, &labels, &buckets, sum, bursts.sum);
+        for (name, help, figures, least, most) in [
+            (
+                "ironbridge_worker_packet_cycles",
+                "Cycles for each packet, receive call to transmit buffer, the average of its burst.",
+                c.packet_cycles.get(),
+                1 << 3,
+                1 << 16,
+            ),
+            (
+                "ironbridge_worker_miss_cycles",
+                "Cycles of each miss: translation and making the megaflow.",
+                c.miss_cycles.get(),
+                1 << 9,
+                1 << 24,
+            ),
+        ] {
+            s.histogram(name, help, &labels, &figures.cumulative(least, most), figures.count(), figures.sum);
+        }
     }
+    s.gauge("ironbridge_cycles_per_second", "Rate of the counter that cycles are counted by.", &[], switch.hertz());
 }

@@ -143,11 +143,13 @@ fn ports(switch: &Switch) -> Vec<view::Port> {
 }
 
 pub(super) fn queues(switch: &Switch, port: PortNo) -> Vec<view::Queue> {
-    let name = |id| switch.control.workers().find(|w| w.0 == id).map_or_else(String::new, |w| w.1.to_owned());
+    let name = |id: datapath::WorkerId| {
+        switch.control.workers().find(|w| w.0 == id).map_or_else(String::new, |w| w.1.to_owned())
+    };
     let queues = (0..).zip(switch.control.queues(port));
     let queues = queues.map(|(number, (worker, c))| view::Queue {
         number,
-        worker: name(worker),
+        worker: worker.map_or_else(String::new, &name),
         packets: c.packets.get(),
         bytes: c.bytes.get(),
         bursts: c.bursts.get(),
@@ -166,7 +168,7 @@ fn workers(switch: &Switch) -> Vec<view::Worker> {
             busy,
             time,
             received: fates(&c.fates()),
-            bursts: c.bursts.get(),
+            bursts: c.bursts.get().count(),
             hit_simple: c.hit_simple.get(),
             hit_signature: c.hit_signature.get(),
             hit_megaflow: c.hit_tuple.get(),

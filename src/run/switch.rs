@@ -14,6 +14,7 @@ use super::RunError;
 use super::devices::{Device, Opener};
 use super::jobs::Jobs;
 use super::ports::{Moving, Released};
+use super::queues::Scheduler;
 use super::threads::Thread;
 use crate::config::{self, Config, FailMode, InterfaceType, Port, VlanMode};
 use crate::control::Call;
@@ -27,6 +28,8 @@ pub(super) struct PortEntry {
     pub(super) device: Device,
     /// The line of its device in [`Jobs`].
     pub(super) line: Option<String>,
+    /// Cores that its receive queues are pinned to.
+    pub(super) pins: BTreeMap<u32, usize>,
 }
 
 /// A port that is not there: bridge, name, type, and why.
@@ -58,6 +61,9 @@ pub(super) struct Switch {
     pub(super) failed: Vec<Failed>,
     pub(super) threads: Vec<Thread>,
     pub(super) started: Instant,
+    /// The cycle counter then.
+    started_ticks: u64,
+    pub(super) scheduler: Scheduler,
     /// Workers made and not started yet.
     waiting: Vec<datapath::Worker>,
     /// Queues of ports that are in the tables; for workers as soon as those are published.
@@ -94,6 +100,8 @@ impl Switch {
         };
         let mut control =
             Control::new(translate, limits, seed.rotate_left(17)).map_err(RunError::io("starting the datapath"))?;
+        control.measure(base::clock::ticks);
+        control.hold();
         let mut waiting = Vec::new();
         let mut slow = WorkerId(0);
         for (name, fast) in
@@ -106,7 +114,9 @@ impl Switch {
             waiting.push(worker);
         }
         let opener = Opener::new(&config.dpdk, config.cpu.management, slow, cores.len());
-        let started = clock.now();
+        let (started, started_ticks) = (clock.now(), base::clock::ticks());
+        let settings = config::Datapath::parse(&config.other_config).map_err(RunError::Setup)?;
+        let scheduler = Scheduler::new(settings, started);
         Ok(Switch {
             config,
             clock,
@@ -117,6 +127,8 @@ impl Switch {
             failed: Vec::new(),
             threads: Vec::new(),
             started,
+            started_ticks,
+            scheduler,
             waiting,
             attaching: Vec::new(),
             published: Vec::new(),
@@ -135,10 +147,12 @@ impl Switch {
         self.opener.start(&self.config.dpdk, self.config.wants_dpdk()).map_err(RunError::Setup)?;
         let cores = std::iter::once(None).chain(cores.iter().copied().map(Some));
         for (worker, core) in std::mem::take(&mut self.waiting).into_iter().zip(cores) {
-            let thread = Thread::start(worker, self.clock.clone(), core, self.opener.enter())
+            let sleep = self.scheduler.max_sleep.clone();
+            let thread = Thread::start(worker, self.clock.clone(), core, sleep, self.opener.enter())
                 .map_err(RunError::io("starting a worker thread"))?;
             self.threads.push(thread);
         }
+        self.announce();
         for bridge in self.config.bridges.clone() {
             self.add_bridge(&bridge)?;
             if bridge.local {
@@ -225,6 +239,7 @@ impl Switch {
             vlan_mode: None,
             interface_type: InterfaceType::Tap,
             options: Default::default(),
+            other_config: Default::default(),
             ofport_request: None,
             mtu_request: None,
             n_rxq: None,
@@ -239,9 +254,13 @@ impl Switch {
     /// Takes in what workers reported and what packets taught.
     pub(super) fn turn(&mut self, now: Instant) {
         self.manager.process(now);
+        self.schedule(now);
+        let mut gone = false;
         for happened in self.control.poll() {
             match happened {
+                Happened::Retired(worker) => self.retired(worker),
                 Happened::Removed { port, queues } => {
+                    gone = true;
                     if let Some(next) = self.released.remove(&port) {
                         next(self, queues);
                     }
@@ -257,6 +276,9 @@ impl Switch {
                     }
                 }
             }
+        }
+        if gone {
+            self.assign();
         }
         if self.manager.is_dirty() {
             self.manager.publish();
@@ -278,7 +300,14 @@ impl Switch {
     pub(super) fn deadline(&self, now: Instant) -> Instant {
         let soon = !self.barriers.is_empty();
         let next = now + Duration::from_millis(if soon { 1 } else { 500 });
+        let next = next.min(self.scheduler.deadline());
         self.manager.deadline().map_or(next, |d| d.max(now + Duration::from_millis(1)).min(next))
+    }
+
+    /// Ticks of the cycle counter in a second, as measured since the start.
+    pub(super) fn hertz(&self) -> f64 {
+        let nanos = self.clock.now().as_nanos().saturating_sub(self.started.as_nanos());
+        base::clock::ticks().saturating_sub(self.started_ticks) as f64 * 1e9 / nanos.max(1) as f64
     }
 
     /// Takes everything down in order: ports, then threads, then devices.

@@ -3,16 +3,20 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, RawFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use base::clock::{Clock, Instant};
 use datapath::{Work, Worker};
+use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 
 /// The longest sleep of the slow worker: its sweep folds counters at least so often.
 const NAP: Duration = Duration::from_millis(100);
+
+/// A polling worker that got as many packets at once has no time to sleep: half a burst.
+const BUSY: u32 = 16;
 
 /// Nanoseconds that a worker's loop spent on packets and commands, and in all. Written by the worker alone.
 #[derive(Debug, Default)]
@@ -48,7 +52,8 @@ pub(super) struct Thread {
 
 impl Thread {
     /// Starts `worker` on core `core`, polling; without a core it sleeps when it may. `enter` runs first on the new thread;
-    /// what it returns lives as long as the thread.
+    /// what it returns lives as long as the thread. A polling one may sleep for up to `max_sleep` microseconds when little
+    /// comes.
     ///
     /// # Errors
     /// The thread cannot be made.
@@ -56,6 +61,7 @@ impl Thread {
         mut worker: Worker,
         clock: Clock,
         core: Option<usize>,
+        max_sleep: Arc<AtomicU32>,
         enter: impl FnOnce() -> G + Send + 'static,
     ) -> io::Result<Thread> {
         let (load, stop) = (Arc::new(Load::default()), Arc::new(AtomicBool::new(false)));
@@ -68,12 +74,12 @@ impl Thread {
                     if !core_affinity::set_for_current(core_affinity::CoreId { id: core }) {
                         log::warn!(target: "worker", "{}: cannot be pinned to core {core}", worker.name());
                     }
-                    poll(&mut worker, &clock, &l, &s);
+                    poll(&mut worker, &clock, &l, &max_sleep, &s);
                 }
                 None => {
                     if let Err(e) = sleep(&mut worker, &clock, &l, &s) {
                         log::error!(target: "worker", "{}: epoll failed, polling instead: {e}", worker.name());
-                        poll(&mut worker, &clock, &l, &s);
+                        poll(&mut worker, &clock, &l, &max_sleep, &s);
                     }
                 }
             }
@@ -95,14 +101,52 @@ fn is_busy(work: &Work) -> bool {
     work.packets != 0 || work.commands != 0
 }
 
-fn poll(worker: &mut Worker, clock: &Clock, load: &Load, stop: &AtomicBool) {
+fn poll(worker: &mut Worker, clock: &Clock, load: &Load, max_sleep: &AtomicU32, stop: &AtomicBool) {
+    let mut nap = 0;
+    let mut precise = false;
     let mut now = clock.now();
     while !stop.load(Relaxed) {
         let work = worker.step(now);
         let after = clock.now();
         load.add(now, after, is_busy(&work));
         now = after;
+        let most = max_sleep.load(Relaxed);
+        if most == 0 {
+            continue;
+        }
+        // as pmd-maxsleep says: a microsecond more with each loop in which little came
+        nap = if work.largest >= BUSY || work.more || work.commands != 0 { 0 } else { most.min(nap + 1) };
+        if nap != 0 {
+            precise = precise || be_precise();
+            doze(worker, nap);
+            let woken = clock.now();
+            load.add(now, woken, false);
+            now = woken;
+        }
     }
+}
+
+/// Sleeps of this thread end when they should and not 50 microseconds later, where the kernel lets it.
+fn be_precise() -> bool {
+    if let Err(e) = nix::sys::prctl::set_timerslack(1) {
+        log::debug!(target: "worker", "sleeps are longer than asked for: {e}");
+    }
+    true
+}
+
+/// Sleeps for so many microseconds, or until something comes from another thread.
+#[cold]
+fn doze(worker: &mut Worker, micros: u32) {
+    if !worker.prepare_sleep() {
+        return;
+    }
+    let waker = worker.waker().clone();
+    let mut wanted = [PollFd::new(waker.as_fd(), PollFlags::POLLIN)];
+    let time = Duration::from_micros(u64::from(micros));
+    // whatever woke it: the loop goes on
+    let _ = ppoll(&mut wanted, Some(time.into()), None);
+    worker.slept(time);
+    worker.awake();
 }
 
 /// Registers descriptors by number, which the worker's queues keep open while they are registered.

@@ -199,7 +199,8 @@ def parse_metrics(text):
         elif line and not line.startswith("#"):
             found = SAMPLE.fullmatch(line)
             assert found, f"not a sample: {line!r}"
-            assert found[1] in types, f"{found[1]} has no type"
+            family = re.sub("_(bucket|sum|count)$", "", found[1])
+            assert found[1] in types or types.get(family) == "histogram", f"{found[1]} has no type"
             key = (found[1], tuple(sorted(LABEL.findall(found[2] or ""))))
             assert key not in out, f"{key} comes twice"
             out[key] = float(found[3])

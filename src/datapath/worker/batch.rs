@@ -118,7 +118,7 @@ impl Core {
             }
             self.out.tx.fates.received(slot, n as u64, shape.bytes);
             queue.count(n as u64, shape.bytes);
-            self.out.tx.fates.worker.bursts.add(1);
+            self.out.tx.fates.worker.bursts.add(n);
             if other == 0 && class != 0 {
                 let index = port.spaces[0].class(class, &self.flows.slab);
                 if index != NONE {
@@ -145,7 +145,7 @@ impl Core {
             }
             self.out.tx.fates.received(slot, n as u64, shape.bytes);
             queue.count(n as u64, shape.bytes);
-            self.out.tx.fates.worker.bursts.add(1);
+            self.out.tx.fates.worker.bursts.add(n);
         }
         if simple {
             self.look_up::<true>(batch, slot);

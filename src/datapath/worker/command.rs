@@ -16,7 +16,7 @@ use crate::cache::port::PortCache;
 use crate::cache::slab::OUTPUT;
 use crate::fate::ELSEWHERE;
 use crate::stats::{PortCounters, QueueCounters, TxCounters};
-use crate::tx::Sink;
+use crate::tx::{SharedTx, Sink};
 
 /// An order. Those with a ticket are answered.
 pub(crate) enum Command {
@@ -29,6 +29,17 @@ pub(crate) enum Command {
     },
     /// Stop receiving on a port and forget its flows; its queues come back.
     RemoveRx {
+        port: PortNo,
+        ticket: u64,
+    },
+    /// Stop receiving on one queue of a port; it comes back when what was received by it went out.
+    TakeRx {
+        port: PortNo,
+        number: u32,
+        ticket: u64,
+    },
+    /// Let others use the queue of a port too.
+    ShareTx {
         port: PortNo,
         ticket: u64,
     },
@@ -73,6 +84,7 @@ pub(crate) enum Answer {
     Done,
     Rx(Vec<(u32, Box<dyn RxQueue>)>),
     Tx(Option<Sink>),
+    Shared(Option<SharedTx>),
     /// Some megaflows; more come until `Done`.
     Megaflows(Vec<Megaflow>),
 }
@@ -95,6 +107,14 @@ pub struct Megaflow {
     pub rate: (u64, u64),
     /// Why it drops, when translation gave a reason.
     pub drop: Option<DropReason>,
+}
+
+/// A receive queue that goes to another worker, as soon as the packets that it gave are gone.
+pub(super) struct Leaving {
+    ticket: u64,
+    rx: Rx,
+    /// As of [`super::Core::unparked`]: when those that are parked now have left the park queue.
+    until: u64,
 }
 
 impl Worker {
@@ -129,17 +149,37 @@ impl Worker {
         match command {
             Command::AddRx { port, number, queue, counters, received } => {
                 let slot = self.core.open(port, counters);
-                self.rx.push(Rx { port, slot, number, queue, received });
+                self.rx.push(Rx { port, slot, number, queue, received, got: 0 });
             }
             Command::RemoveRx { port, ticket } => {
                 let (gone, rest) = std::mem::take(&mut self.rx).into_iter().partition(|rx| rx.port == port);
                 self.rx = rest;
+                // those on their way elsewhere don't wait any more
+                let (leaving, rest) = std::mem::take(&mut self.leaving).into_iter().partition(|l| l.rx.port == port);
+                self.leaving = rest;
+                let leaving: Vec<Leaving> = leaving;
+                leaving.into_iter().for_each(|l| self.gone(l));
                 let gone: Vec<Rx> = gone;
                 let queues = gone.into_iter().map(|rx| (rx.number, rx.queue)).collect();
                 match self.core.close(port) {
                     Some(slot) => self.walks.push(Task::Close(slot, ticket, queues)),
                     None => self.answer(ticket, Answer::Rx(queues)),
                 }
+            }
+            Command::TakeRx { port, number, ticket } => {
+                let Some(at) = self.rx.iter().position(|rx| rx.port == port && rx.number == number) else {
+                    self.answer(ticket, Answer::Rx(Vec::new()));
+                    return;
+                };
+                let rx = self.rx.remove(at);
+                let slot = usize::from(rx.slot);
+                let waiting = self.core.park.get(slot).map_or(0, |q| q.len() as u64);
+                let until = self.core.unparked.get(slot).map_or(0, |n| n + waiting);
+                self.leaving.push(Leaving { ticket, rx, until });
+            }
+            Command::ShareTx { port, ticket } => {
+                let shared = self.core.out.tx.share(port);
+                self.answer(ticket, Answer::Shared(shared));
             }
             Command::AddTx { port, sink, counters } => {
                 // a number that is out of range never gets a port: management checks
@@ -163,6 +203,25 @@ impl Worker {
             Command::Sync { ticket } => self.walks.push(Task::Nothing(ticket)),
         }
     }
+
+    /// Gives away the queues whose packets are gone. Transmit buffers are empty.
+    #[cold]
+    pub(super) fn leave(&mut self) {
+        let core = &self.core;
+        let done = |l: &Leaving| {
+            let unparked = core.unparked.get(usize::from(l.rx.slot)).copied().unwrap_or(u64::MAX);
+            // without translations nothing ever leaves the park queue
+            unparked >= l.until || core.flows.limits.translations == 0
+        };
+        let (gone, rest) = std::mem::take(&mut self.leaving).into_iter().partition(done);
+        self.leaving = rest;
+        let gone: Vec<Leaving> = gone;
+        gone.into_iter().for_each(|l| self.gone(l));
+    }
+
+    fn gone(&mut self, leaving: Leaving) {
+        self.answer(leaving.ticket, Answer::Rx(vec![(leaving.rx.number, leaving.rx.queue)]));
+    }
 }
 
 impl super::Core {
@@ -178,6 +237,7 @@ impl super::Core {
             self.out.tx.fates.ports.push(None);
             self.park.push(VecDeque::new());
             self.budget.push(0);
+            self.unparked.push(0);
         }
         if let (Some(p), Some(f)) = (self.flows.ports.get_mut(slot), self.out.tx.fates.ports.get_mut(slot)) {
             *p = Some(Box::new(PortCache::new(port, slot as u16, self.version)));
@@ -194,6 +254,9 @@ impl super::Core {
         if let Some(queue) = self.park.get_mut(at) {
             let primaries = queue.iter().filter(|w| w.primary).count() as u64;
             self.parked -= queue.len();
+            if let Some(unparked) = self.unparked.get_mut(at) {
+                *unparked += queue.len() as u64;
+            }
             queue.clear();
             self.out.tx.fates.dropped(slot, DropReason::PortGone, primaries);
         }

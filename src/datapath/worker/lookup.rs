@@ -33,10 +33,20 @@ impl Core {
                 self.catch_up(slot as u16);
             }
             let mut most = self.flows.limits.park;
-            while most != 0 && self.budget.get(slot).is_some_and(|b| *b != 0) {
+            // those that are of known flows by now go on whatever the budget: later packets of these must not overtake them
+            let mut before = usize::MAX;
+            while most != 0 {
+                let waiting = self.park.get(slot).map_or(0, |q| q.len());
+                if waiting >= before {
+                    break;
+                }
+                before = waiting;
                 most -= 1;
                 let Some(waiting) = self.park.get_mut(slot).and_then(|q| q.pop_front()) else { break };
                 self.parked -= 1;
+                if let Some(unparked) = self.unparked.get_mut(slot) {
+                    *unparked += 1;
+                }
                 served += 1;
                 self.single(waiting, true);
             }
@@ -97,11 +107,17 @@ impl Core {
         match budget {
             Some(budget) if *budget != 0 => *budget -= 1,
             _ => {
+                if !parked && let Some(Some(port)) = self.out.tx.fates.ports.get(usize::from(slot)) {
+                    port.over_budget.add(1);
+                }
                 self.park(waiting, parked);
                 return;
             }
         }
         self.out.tx.fates.worker.miss.add(1);
+        if let Some(Some(port)) = self.out.tx.fates.ports.get(usize::from(slot)) {
+            port.misses.add(1);
+        }
         *self.flow = self.key.to_flow();
         self.flow.set(IN_PORT, u128::from(number.0));
         self.translate(waiting);
@@ -143,6 +159,9 @@ impl Core {
         match self.park.get_mut(slot) {
             Some(queue) if queue.len() < most => {
                 if again {
+                    if let Some(unparked) = self.unparked.get_mut(slot) {
+                        *unparked = unparked.saturating_sub(1);
+                    }
                     queue.push_front(waiting)
                 } else {
                     queue.push_back(waiting)
@@ -161,6 +180,7 @@ impl Core {
     #[cold]
     fn translate(&mut self, waiting: Waiting) {
         let now = self.now;
+        let start = (self.ticks)();
         let input = Input { flow: &self.flow, frame: Some(waiting.frame.data()), now };
         self.out.reader.translate(&input, &mut self.translation);
         let worker = self.out.tx.fates.worker.clone();
@@ -175,8 +195,15 @@ impl Core {
         let program = Program::new(&self.translation.actions, self.translation.drop);
         if cacheable {
             let t = &mut self.translation;
-            if let Some(index) = self.flows.insert(waiting.slot, &self.flow, t, &program, now, &worker) {
+            let before = (worker.masks_capped.get(), worker.evicted.get());
+            let inserted = self.flows.insert(waiting.slot, &self.flow, t, &program, now, &worker);
+            if let Some(Some(port)) = self.out.tx.fates.ports.get(usize::from(waiting.slot)) {
+                port.masks_capped.add(worker.masks_capped.get() - before.0);
+                port.evictions.add(worker.evicted.get() - before.1);
+            }
+            if let Some(index) = inserted {
                 self.remember(waiting.slot, index);
+                self.missed(start);
                 if waiting.meta.recirc_id == 0 {
                     self.learn_class(waiting.slot, Some(&waiting.frame), index);
                 }
@@ -185,6 +212,7 @@ impl Core {
             }
         }
         worker.uncached.add(1);
+        self.missed(start);
         for stats in &self.translation.stats {
             stats.add(1, waiting.frame.len() as u64, now);
         }
@@ -192,6 +220,12 @@ impl Core {
         let Some(port) = self.flows.port(slot) else { return };
         let mut packet = Packet::new(slot, port.port, primary, meta);
         self.out.run(&program.0, frame, &mut packet, DropReason::Rule, now);
+    }
+
+    /// Counts what a miss cost that began at `start`.
+    fn missed(&self, start: u64) {
+        let cycles = (self.ticks)().saturating_sub(start);
+        self.out.tx.fates.worker.miss_cycles.add(cycles, 1, cycles);
     }
 
     /// Enters the packet in `self.key` in the signature cache.

@@ -51,6 +51,8 @@ pub struct Work {
     pub commands: u32,
     /// Places for megaflows looked at other than for packets; bounded in each step.
     pub visited: u32,
+    /// Packets of the largest burst.
+    pub largest: u32,
     /// Something is left that the next step goes on with, whether packets come or not: don't sleep.
     pub more: bool,
 }
@@ -68,6 +70,17 @@ struct Rx {
     number: u32,
     queue: Box<dyn RxQueue>,
     received: Arc<QueueCounters>,
+    /// Packets of this step.
+    got: u32,
+}
+
+impl Rx {
+    #[inline(always)]
+    fn count(&mut self, n: u32, cycles: u64, worker: &WorkerCounters) {
+        self.got = n;
+        self.received.cycles.add(cycles);
+        worker.packet_cycles.add(u64::from(cycles as u32 / n.max(1)), u64::from(n), cycles);
+    }
 }
 
 /// What other threads know of a worker.
@@ -79,6 +92,8 @@ pub(crate) struct Link {
     pub(crate) handoffs: Arc<Ring<Handoff>>,
     pub(crate) events: Arc<Ring<Event>>,
     pub(crate) counters: Arc<WorkerCounters>,
+    /// Reads a cycle counter.
+    pub(crate) ticks: fn() -> u64,
 }
 
 /// A worker. Made by [`crate::Control::add_worker`].
@@ -90,6 +105,9 @@ pub struct Worker {
     /// Events that found the ring full.
     outbox: VecDeque<Event>,
     walks: walk::Walks,
+    leaving: Vec<command::Leaving>,
+    /// Ticks at the end of the last step.
+    last: u64,
 }
 
 /// All but the receive side: what works on packets.
@@ -103,12 +121,15 @@ pub(crate) struct Core {
     /// Frames that wait for translation, by slot.
     park: Vec<VecDeque<Waiting>>,
     parked: usize,
+    /// Frames that ever left the park queue, by slot.
+    unparked: Vec<u64>,
     /// Translations left in this step, by slot.
     budget: Vec<u32>,
     /// The version that the reader shows.
     version: u64,
     now: Instant,
     sweep: sweep::Sweep,
+    ticks: fn() -> u64,
 }
 
 impl Worker {
@@ -124,11 +145,14 @@ impl Worker {
             flow: Box::default(),
             park: Vec::new(),
             parked: 0,
+            unparked: Vec::new(),
             budget: Vec::new(),
             version,
             now: Instant::ZERO,
             sweep: sweep::Sweep::default(),
+            ticks: link.ticks,
         };
+        let last = (link.ticks)();
         Ok(Worker {
             link,
             rx: Vec::new(),
@@ -136,6 +160,8 @@ impl Worker {
             core,
             outbox: VecDeque::new(),
             walks: walk::Walks::default(),
+            leaving: Vec::new(),
+            last,
         })
     }
 
@@ -167,14 +193,24 @@ impl Worker {
         if self.core.parked != 0 {
             work.packets += self.core.serve_parked();
         }
+        let ticks = self.core.ticks;
+        let mut at = if work.is_idle() { self.last } else { ticks() };
+        let mut received = 0;
         for rx in &mut self.rx {
             let n = rx.queue.receive(&mut self.batch.burst);
             if n != 0 {
-                work.packets += n as u32;
+                received += n as u32;
+                work.largest = work.largest.max(n as u32);
                 self.core.process(&mut self.batch, rx.slot, &rx.received);
                 self.core.recirculated();
             }
+            let after = ticks();
+            if n != 0 {
+                rx.count(n as u32, after.saturating_sub(at), &self.link.counters);
+            }
+            at = after;
         }
+        work.packets += received;
         if !self.link.handoffs.is_empty() {
             work.packets += self.take_handoffs();
         }
@@ -184,10 +220,42 @@ impl Worker {
             work.visited += self.walk(now, idle);
         }
         self.core.out.tx.flush();
+        if !self.leaving.is_empty() {
+            self.leave();
+            work.more |= !self.leaving.is_empty();
+        }
         self.core.version = self.core.out.reader.refresh();
         work.more |=
             self.core.parked != 0 || !self.walks.is_empty() || !self.outbox.is_empty() || self.core.sweep.is_behind();
+        self.account(&work, received, at);
         work
+    }
+
+    /// Says whose the cycles of a step were. `received` packets came by its queues, the last of which was done at `at`.
+    #[inline(always)]
+    fn account(&mut self, work: &Work, received: u32, at: u64) {
+        let end = (self.core.ticks)();
+        let whole = end.saturating_sub(std::mem::replace(&mut self.last, end));
+        let counters = &self.link.counters;
+        if work.packets == 0 {
+            counters.idle_cycles.add(whole);
+            return;
+        }
+        counters.busy_cycles.add(whole);
+        counters.busy_steps.add(1);
+        if received == 0 {
+            return;
+        }
+        // transmission is shared among the queues by their packets
+        let rest = end.saturating_sub(at);
+        for rx in &mut self.rx {
+            let got = std::mem::take(&mut rx.got);
+            if got == received {
+                rx.received.cycles.add(rest);
+            } else if got != 0 {
+                rx.received.cycles.add(rest * u64::from(got) / u64::from(received));
+            }
+        }
     }
 
     /// Frames for ports of this worker, from others. Their fate was settled there.
@@ -240,9 +308,17 @@ impl Worker {
         true
     }
 
+    /// Counts a sleep.
+    pub fn slept(&self, time: std::time::Duration) {
+        self.link.counters.sleeps.add(1);
+        self.link.counters.slept.add(time.as_nanos() as u64);
+    }
+
     /// The thread woke up, for whatever reason.
     pub fn awake(&mut self) {
         self.link.commands.waker().awake();
+        let now = (self.core.ticks)();
+        self.link.counters.idle_cycles.add(now.saturating_sub(std::mem::replace(&mut self.last, now)));
         self.core.version = self.core.out.reader.refresh();
     }
 }

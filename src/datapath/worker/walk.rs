@@ -131,6 +131,7 @@ impl Worker {
     }
 
     fn walked(&mut self, task: Task) {
+        self.link.counters.megaflows.set(self.core.flows.slab.len() as u64);
         match task {
             Task::Collect(tickets) => tickets.into_iter().for_each(|ticket| self.answer(ticket, Answer::Done)),
             Task::Remove(ticket) | Task::Report(ticket, ..) | Task::Nothing(ticket) => {

@@ -70,6 +70,12 @@ impl Manager {
             .collect())
     }
 
+    /// Learned addresses of a port that had to go because the port had too many.
+    pub fn fdb_evictions(&self, bridge: &str, port: OfPort) -> u64 {
+        let learner = self.index_of(bridge).ok().and_then(|index| self.learners.get(index as usize));
+        learner.and_then(|l| l.evictions().get(&port)).copied().unwrap_or(0)
+    }
+
     /// Learned addresses as `ovs-appctl fdb/show` prints them; ages in seconds.
     pub fn fdb_show(&self, bridge: &str, now: Instant) -> Result<String, Error> {
         let index = self.index_of(bridge)?;

@@ -134,6 +134,8 @@ pub enum Learned {
 #[derive(Debug, Default)]
 pub struct Learner {
     ports: BTreeMap<OfPort, PortBook>,
+    /// Entries that had to go for others, by their port.
+    evictions: BTreeMap<OfPort, u64>,
     aging: TimerQueue<FdbKey>,
 }
 
@@ -192,6 +194,11 @@ impl Learner {
         self.ports.get(&port).map_or(0, |b| b.count)
     }
 
+    /// Addresses of each port that had to go because it had too many.
+    pub fn evictions(&self) -> &BTreeMap<OfPort, u64> {
+        &self.evictions
+    }
+
     fn uncount(&mut self, port: OfPort) {
         if let Some(book) = self.ports.get_mut(&port) {
             book.count = book.count.saturating_sub(1);
@@ -220,6 +227,7 @@ impl Learner {
                 continue;
             }
             self.forget(fdb, key);
+            *self.evictions.entry(port).or_default() += 1;
             return Some(key);
         }
         None

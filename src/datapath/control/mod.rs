@@ -1,6 +1,12 @@
 //! Management's side of the datapath: workers, ports and their queues, limits, statistics, dumps.
 //!
 //! Commands go to workers by ring and are answered by events; [`Control::poll`] collects the answers. Nothing here waits.
+//! Receive queues move between workers in [`queues`]; workers come and go in [`crew`].
+
+mod crew;
+mod queues;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
@@ -11,10 +17,12 @@ use dpif::{DropReason, PortNo, Translate};
 use packet::device::{RxQueue, TxQueue};
 
 use crate::cache::flows::Limits;
-use crate::stats::{Fates, PortCounters, QueueCounters, TxCounters, WorkerCounters, add_drops};
-use crate::tx::{MAX_PORTS, Sink};
-use crate::worker::{Answer, Command, Event, Link, Worker};
+use crate::stats::{Fates, PortCounters, TxCounters, WorkerCounters, add_drops};
+use crate::tx::{MAX_PORTS, SharedTx, Sink};
+use crate::worker::{Answer, Command, Event, Link};
 pub use crate::worker::{Megaflow, Order, Wanted};
+use queues::Home;
+pub use queues::QueueView;
 
 /// Commands and events that fit in a ring.
 const RING: usize = 1024;
@@ -76,17 +84,50 @@ pub enum Happened {
     Done(Ticket),
     /// The megaflows of all workers that were asked for.
     Megaflows(Ticket, Vec<Megaflow>),
+    /// A worker that was to retire has nothing any more; its thread may end.
+    Retired(WorkerId),
 }
 
 struct Port {
     serve: Serve,
+    /// By worker, of all that ever received on it.
     rx: BTreeMap<usize, Arc<PortCounters>>,
-    /// Receive queues by number: their worker and what came from them.
-    queues: Vec<(usize, Arc<QueueCounters>)>,
-    tx: BTreeMap<usize, Arc<TxCounters>>,
-    /// Workers that own a sink of it rather than reach it by ring.
-    owners: Vec<usize>,
-    removing: bool,
+    /// Receive queues by number.
+    queues: BTreeMap<u32, Home>,
+    tx: Vec<Way>,
+    /// Sinks of workers that retired.
+    spare: Vec<Sink>,
+    /// The removal under way.
+    removing: Option<u64>,
+}
+
+impl Port {
+    /// Workers that have a sink of it rather than reach it by ring.
+    fn owners(&self) -> impl Iterator<Item = usize> {
+        self.tx.iter().filter(|way| way.current && way.via.is_none()).map(|way| way.worker)
+    }
+
+    /// The record of a worker that sends to the port from now on by a sink, or by the ring of another.
+    fn way(&mut self, worker: usize, via: Option<usize>) -> Arc<TxCounters> {
+        self.tx.iter_mut().filter(|way| way.worker == worker).for_each(|way| way.current = false);
+        let known = self.tx.iter_mut().find(|way| way.worker == worker && way.via.is_none() == via.is_none());
+        if let Some(way) = known {
+            (way.current, way.via) = (true, via);
+            return way.counters.clone();
+        }
+        let counters = Arc::new(TxCounters::default());
+        self.tx.push(Way { worker, via, counters: counters.clone(), current: true });
+        counters
+    }
+}
+
+/// How a worker sends to a port, or did.
+struct Way {
+    worker: usize,
+    /// The worker whose ring it uses; None for a sink of its own.
+    via: Option<usize>,
+    counters: Arc<TxCounters>,
+    current: bool,
 }
 
 /// A port's figures, all workers together.
@@ -97,6 +138,11 @@ pub struct PortFigures {
     pub tx_bytes: u64,
     pub tx_dropped: u64,
     pub tx_errors: u64,
+    /// What the port asked of others' share: see [`PortCounters`].
+    pub misses: u64,
+    pub over_budget: u64,
+    pub masks_capped: u64,
+    pub evictions: u64,
 }
 
 /// A request and what of it is still to come.
@@ -112,6 +158,16 @@ enum Kind {
     Quiet(PortNo, Vec<(u32, Box<dyn RxQueue>)>, Vec<Sink>),
     /// Second step: the owners are done with it too.
     Owners(PortNo, Vec<(u32, Box<dyn RxQueue>)>, Vec<Sink>),
+    /// A receive queue on its way between workers.
+    Move(PortNo, u32, Option<Box<dyn RxQueue>>),
+    /// A worker's sink for a port, to be shared with another worker.
+    Share(PortNo, usize, Option<SharedTx>),
+    /// Nobody sends by the ring of a worker any more.
+    Unreached(usize),
+    /// The sink that a retiring worker had for a port.
+    Release(PortNo, Option<Sink>),
+    /// The last word of a retiring worker.
+    Retire(usize),
 }
 
 /// Management's handle. One thread owns it.
@@ -127,8 +183,15 @@ pub struct Control {
     seed: u64,
     /// Commands that found a worker's ring full, in order.
     backlog: Vec<(usize, Command)>,
-    /// Received on ports that are gone, so that totals don't go back.
     next_queue: usize,
+    ticks: fn() -> u64,
+    vlan_limit: Option<u8>,
+    /// Queues of new ports wait for [`place`](Control::place).
+    hold: bool,
+    /// Where each worker is in its life, by number.
+    lives: Vec<crew::Life>,
+    /// Ports to remove when no worker is about to give back its sinks.
+    deferred: Vec<PortNo>,
 }
 
 impl Control {
@@ -146,7 +209,17 @@ impl Control {
             seed,
             backlog: Vec::new(),
             next_queue: 0,
+            ticks: || 0,
+            vlan_limit: None,
+            hold: false,
+            lives: Vec::new(),
+            deferred: Vec::new(),
         })
+    }
+
+    /// Workers made from now on measure their work by this cycle counter. Without, all cycles are 0.
+    pub fn measure(&mut self, ticks: fn() -> u64) {
+        self.ticks = ticks;
     }
 
     /// Signals when there are events to [`poll`](Self::poll).
@@ -159,35 +232,7 @@ impl Control {
         self.events.prepare_sleep()
     }
 
-    /// Makes a worker, for the caller to run. A `fast` one takes part in serving ports of [`Serve::Fast`].
-    pub fn add_worker(&mut self, name: &str, fast: bool) -> io::Result<(WorkerId, Worker)> {
-        let id = self.links.len();
-        let waker = Arc::new(Waker::new()?);
-        let link = Link {
-            id,
-            name: name.into(),
-            commands: Arc::new(Ring::with_waker(RING, waker.clone())),
-            handoffs: Arc::new(Ring::with_waker(HANDOFFS, waker)),
-            events: self.events.clone(),
-            counters: Arc::new(WorkerCounters::default()),
-        };
-        let reader = self.translate.reader(name);
-        let seed = self.seed ^ (id as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let worker = Worker::new(link.clone(), reader, self.limits, seed)?;
-        self.links.push(link);
-        if fast {
-            self.fast.push(id);
-        }
-        // ports that exist are reached by ring
-        let ports: Vec<(PortNo, usize)> =
-            self.ports.iter().filter_map(|(no, p)| Some((*no, *p.owners.first()?))).collect();
-        for (port, owner) in ports {
-            self.reach(port, id, owner);
-        }
-        Ok((WorkerId(id), worker))
-    }
-
-    /// Names of the workers by number, with their counters.
+    /// Names of the workers by number, with their counters; also those that retired, since what they counted counts.
     pub fn workers(&self) -> impl Iterator<Item = (WorkerId, &str, &WorkerCounters)> {
         self.links.iter().map(|l| (WorkerId(l.id), &*l.name, &*l.counters))
     }
@@ -209,13 +254,13 @@ impl Control {
     /// Lets `worker` send to `port` by the ring of `owner`.
     fn reach(&mut self, port: PortNo, worker: usize, owner: usize) {
         let (Some(link), Some(p)) = (self.links.get(owner), self.ports.get_mut(&port)) else { return };
-        let counters = Arc::new(TxCounters::default());
-        p.tx.insert(worker, counters.clone());
+        let counters = p.way(worker, Some(owner));
         let sink = Sink::Remote(link.handoffs.clone(), packet::device::TxCaps::ALL);
         self.send(worker, Command::AddTx { port, sink, counters });
     }
 
-    /// Adds a port; workers take it up with their next loop. Receive queues are dealt out in turn.
+    /// Adds a port; workers take it up with their next loop. Receive queues are dealt out in turn,
+    /// unless they wait to be placed ([`hold`](Self::hold)).
     pub fn add_port(&mut self, port: PortNo, queues: Queues, serve: Serve) -> Result<(), (AddError, Queues)> {
         if port.0 >= MAX_PORTS {
             return Err((AddError::OutOfRange, queues));
@@ -230,26 +275,18 @@ impl Control {
         if servers.is_empty() {
             return Err((AddError::NoWorker, queues));
         }
-        self.ports.insert(
-            port,
-            Port {
-                serve,
-                rx: BTreeMap::new(),
-                queues: Vec::new(),
-                tx: BTreeMap::new(),
-                owners: Vec::new(),
-                removing: false,
-            },
-        );
+        let homes = (0..).zip(queues.rx.into_iter().map(Home::new)).collect();
+        let new = Port { serve, rx: BTreeMap::new(), queues: homes, tx: Vec::new(), spare: Vec::new(), removing: None };
+        let numbers: Vec<u32> = new.queues.keys().copied().collect();
+        self.ports.insert(port, new);
         self.add_sinks(port, queues.tx, &servers);
-        for (number, queue) in queues.rx.into_iter().enumerate() {
+        if self.hold && serve == Serve::Fast {
+            return Ok(());
+        }
+        for number in numbers {
             let worker = servers.get(self.next_queue % servers.len()).copied().unwrap_or(0);
             self.next_queue += 1;
-            let Some(p) = self.ports.get_mut(&port) else { continue };
-            let counters = p.rx.entry(worker).or_default().clone();
-            let received = Arc::new(QueueCounters::default());
-            p.queues.push((worker, received.clone()));
-            self.send(worker, Command::AddRx { port, number: number as u32, queue, counters, received });
+            self.place(port, number, Some(WorkerId(worker)));
         }
         Ok(())
     }
@@ -265,24 +302,38 @@ impl Control {
         let mut sinks = sinks.into_iter();
         for worker in servers {
             let (Some(sink), Some(p)) = (sinks.next(), self.ports.get_mut(&port)) else { return };
-            let counters = Arc::new(TxCounters::default());
-            p.tx.insert(*worker, counters.clone());
-            p.owners.push(*worker);
+            let counters = p.way(*worker, None);
             self.send(*worker, Command::AddTx { port, sink, counters });
         }
+        if let Some(p) = self.ports.get_mut(&port) {
+            p.spare.extend(sinks);
+        }
         let Some(owner) = servers.first().copied() else { return };
-        for worker in (0..self.links.len()).filter(|w| !servers.contains(w)) {
+        for worker in self.alive().filter(|w| !servers.contains(w)).collect::<Vec<_>>() {
             self.reach(port, worker, owner);
         }
     }
 
     /// Removes a port; [`Happened::Removed`] follows. False when there is none, or it is being removed.
     pub fn remove_port(&mut self, port: PortNo) -> bool {
-        let Some(p) = self.ports.get_mut(&port).filter(|p| !p.removing) else { return false };
-        p.removing = true;
-        let receivers: Vec<usize> = p.rx.keys().copied().collect();
-        let others: Vec<usize> = p.tx.keys().copied().filter(|w| !p.owners.contains(w)).collect();
-        let ticket = self.request(receivers.len() + others.len(), Kind::Quiet(port, Vec::new(), Vec::new()));
+        if self.releases() && self.ports.get(&port).is_some_and(|p| p.removing.is_none()) {
+            let new = !self.deferred.contains(&port);
+            self.deferred.extend(new.then_some(port));
+            return new;
+        }
+        self.tickets += 1;
+        let ticket = self.tickets;
+        let lives = &self.lives;
+        let alive = |w: &usize| lives.get(*w).is_some_and(|life| life.works());
+        let Some(p) = self.ports.get_mut(&port).filter(|p| p.removing.is_none()) else { return false };
+        p.removing = Some(ticket);
+        let receivers: Vec<usize> = p.rx.keys().copied().filter(alive).collect();
+        let by_ring = |way: &&Way| way.current && way.via.is_some();
+        let others: Vec<usize> = p.tx.iter().filter(by_ring).map(|way| way.worker).filter(alive).collect();
+        let mut idle = Vec::new();
+        let moving = queues::collect(&mut p.queues, &mut idle);
+        let waiting = receivers.len() + others.len() + moving;
+        self.requests.insert(ticket, Request { waiting, kind: Kind::Quiet(port, idle, Vec::new()) });
         for worker in receivers {
             self.send(worker, Command::RemoveRx { port, ticket });
         }
@@ -299,8 +350,9 @@ impl Control {
     }
 
     fn ask_all(&mut self, kind: Kind, command: impl Fn(u64) -> Command) -> Ticket {
-        let ticket = self.request(self.links.len(), kind);
-        for worker in 0..self.links.len() {
+        let workers: Vec<usize> = self.alive().collect();
+        let ticket = self.request(workers.len(), kind);
+        for worker in workers {
             self.send(worker, command(ticket));
         }
         Ticket(ticket)
@@ -335,14 +387,15 @@ impl Control {
     /// Changes the limits.
     pub fn set_limits(&mut self, limits: Limits) {
         self.limits = limits;
-        for worker in 0..self.links.len() {
+        for worker in self.alive().collect::<Vec<_>>() {
             self.send(worker, Command::Limits(limits));
         }
     }
 
     /// How many VLAN tags keys have (`other_config:vlan-limit`); flushes.
     pub fn set_vlan_limit(&mut self, limit: u8) {
-        for worker in 0..self.links.len() {
+        self.vlan_limit = Some(limit);
+        for worker in self.alive().collect::<Vec<_>>() {
             self.send(worker, Command::VlanLimit(limit));
         }
     }
@@ -362,6 +415,7 @@ impl Control {
         while let Some(event) = self.events.pop() {
             self.event(event, &mut happened);
         }
+        self.retirements();
         happened
     }
 
@@ -374,7 +428,10 @@ impl Control {
                 part = true;
             }
             (Answer::Rx(queues), Kind::Quiet(_, rx, _) | Kind::Owners(_, rx, _)) => rx.extend(queues),
+            (Answer::Rx(mut queues), Kind::Move(.., queue)) => *queue = queues.pop().map(|(_, queue)| queue),
             (Answer::Tx(Some(sink)), Kind::Quiet(.., tx) | Kind::Owners(.., tx)) => tx.push(sink),
+            (Answer::Tx(sink), Kind::Release(_, slot)) => *slot = sink,
+            (Answer::Shared(shared), Kind::Share(.., slot)) => *slot = shared,
             _ => {}
         }
         if !part {
@@ -391,7 +448,7 @@ impl Control {
             Kind::Done => happened.push(Happened::Done(Ticket(ticket))),
             Kind::Dump(flows) => happened.push(Happened::Megaflows(Ticket(ticket), flows)),
             Kind::Quiet(port, rx, tx) => {
-                let owners = self.ports.get(&port).map(|p| p.owners.clone()).unwrap_or_default();
+                let owners: Vec<usize> = self.ports.get(&port).map(|p| p.owners().collect()).unwrap_or_default();
                 let none = owners.is_empty();
                 let next = self.request(owners.len(), Kind::Owners(port, rx, tx));
                 for worker in owners {
@@ -401,11 +458,29 @@ impl Control {
                     self.finish(next, happened);
                 }
             }
-            Kind::Owners(port, mut rx, tx) => {
-                self.ports.remove(&port);
+            Kind::Owners(port, mut rx, mut tx) => {
+                if let Some(gone) = self.ports.remove(&port) {
+                    tx.extend(gone.spare);
+                }
                 rx.sort_by_key(|(number, _)| *number);
                 let rx = rx.into_iter().map(|(_, queue)| queue).collect();
                 happened.push(Happened::Removed { port, queues: Queues { rx, tx: take_queues(tx) } });
+            }
+            Kind::Move(port, number, queue) => {
+                if let Some(removal) = self.moved(port, number, queue) {
+                    self.finish(removal, happened);
+                }
+            }
+            Kind::Share(port, to, shared) => self.shared(port, to, shared),
+            Kind::Release(port, sink) => {
+                if let (Some(p), Some(sink)) = (self.ports.get_mut(&port), sink) {
+                    p.spare.push(sink);
+                }
+            }
+            Kind::Unreached(worker) => self.set_life(worker, crew::Life::Unreached),
+            Kind::Retire(worker) => {
+                self.set_life(worker, crew::Life::Retired);
+                happened.push(Happened::Retired(WorkerId(worker)));
             }
         }
     }
@@ -419,10 +494,16 @@ impl Control {
     pub fn port_figures(&self, port: PortNo) -> Option<PortFigures> {
         let p = self.ports.get(&port)?;
         let mut sum = PortFigures::default();
-        p.rx.values().for_each(|c| sum.fates.add(c));
+        for c in p.rx.values() {
+            sum.fates.add(c);
+            sum.misses += c.misses.get();
+            sum.over_budget += c.over_budget.get();
+            sum.masks_capped += c.masks_capped.get();
+            sum.evictions += c.evictions.get();
+        }
         // frames that went through another worker's ring were counted by both: the owners count what was sent
-        for (worker, c) in &p.tx {
-            if p.owners.contains(worker) {
+        for Way { via, counters: c, .. } in &p.tx {
+            if via.is_none() {
                 sum.tx_packets += c.packets.get();
                 sum.tx_bytes += c.bytes.get();
             }
@@ -430,12 +511,6 @@ impl Control {
             sum.tx_errors += c.errors.get();
         }
         Some(sum)
-    }
-
-    /// A port's receive queues by number: the worker of each and what came from it.
-    pub fn queues(&self, port: PortNo) -> impl Iterator<Item = (WorkerId, &QueueCounters)> {
-        let queues = self.ports.get(&port).map_or(&[][..], |p| &p.queues);
-        queues.iter().map(|(worker, counters)| (WorkerId(*worker), &**counters))
     }
 
     /// Who sends to whom: packets from one port to another, copies included, all workers together. A packet that goes by

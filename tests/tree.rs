@@ -57,6 +57,7 @@ const DECODERS: &[(&str, &str, &str)] = &[
     ("src/packet/sctp.rs", "sctp", ""),
     ("src/packet/tcp.rs", "tcp", ""),
     ("src/packet/udp.rs", "udp", ""),
+    ("src/packet/pcapng.rs", "", "writes alone"),
     ("src/packet/virtio", "virtio", ""),
     ("src/packet/vlan.rs", "vlan", ""),
     ("src/packet/wire.rs", "eth", ""),

@@ -1,13 +1,21 @@
-//! The command line: `run`, `check`, `trace` and `ctl`.
+//! The command line: `run` and `check`; what an operator looks at (`show`, `stats`, `flows`, `top`, `capture`); `trace` and
+//! `ctl`.
+
+mod capture;
+mod show;
+mod table;
+mod top;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use crate::config::Config;
 use crate::control::client;
+use crate::view::{Megaflow, Snapshot};
 
 /// What `ironbridge run` uses without `--config`.
 pub const DEMO: &str = include_str!("../../config/demo.toml");
@@ -46,6 +54,83 @@ enum Command {
         #[arg(long, value_name = "FOLDER", default_value = "/var/run/ironbridge")]
         run_dir: PathBuf,
     },
+    /// Shows bridges and their ports: type, state, queues, errors.
+    Show {
+        #[command(flatten)]
+        from: From,
+    },
+    /// Shows what became of every packet: by port, worker and reason, with totals.
+    Stats {
+        #[command(flatten)]
+        from: From,
+    },
+    /// Shows megaflows: what the datapath has cached of the flows.
+    Flows {
+        #[command(flatten)]
+        from: From,
+        /// Those that packets of this match may have, in ovs-ofctl's flow syntax, such as tcp,nw_dst=10.0.0.1.
+        #[arg(value_name = "MATCH")]
+        matching: Option<String>,
+        /// Those of packets received on this bridge's ports.
+        #[arg(long, value_name = "NAME")]
+        bridge: Option<String>,
+        /// Only the first so many.
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+        top: Option<u32>,
+        #[arg(long, value_enum, default_value_t = Order::Packets)]
+        sort: Order,
+    },
+    /// Shows live rates by port and queue, load by core, the hottest megaflows, drops by reason, who sends to whom.
+    Top {
+        #[command(flatten)]
+        from: From,
+        /// One frame as text, without a terminal.
+        #[arg(long, conflicts_with = "batch")]
+        once: bool,
+        /// So many frames as text, without a terminal.
+        #[arg(long, value_name = "N")]
+        batch: Option<u64>,
+        /// Seconds between frames.
+        #[arg(long, short, default_value_t = 1.0, value_name = "SECONDS", value_parser = interval)]
+        interval: f64,
+        #[arg(long, value_enum, default_value_t = top::Sort::Rx)]
+        sort: top::Sort,
+        /// How many of the hottest megaflows.
+        #[arg(long, value_name = "N", default_value_t = 10)]
+        flows: usize,
+    },
+    /// Captures packets as ports receive and send them, or as they are dropped.
+    ///
+    /// Without -w, a line for each packet in the syntax of flows. To see them in full while it runs:
+    /// `ironbridge capture p1 -w - | tshark -r -`.
+    Capture {
+        #[command(flatten)]
+        from: From,
+        /// Names of ports; all when left out.
+        #[arg(value_name = "PORT")]
+        ports: Vec<String>,
+        /// A pcapng file, or - for standard output.
+        #[arg(long, short, value_name = "FILE")]
+        write: Option<PathBuf>,
+        /// Where: as received, as sent, when dropped.
+        #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Point::Ingress, Point::Egress])]
+        points: Vec<Point>,
+        /// Packets of this match, in ovs-ofctl's flow syntax, such as tcp,tp_dst=80.
+        #[arg(long, short, value_name = "MATCH")]
+        filter: Option<String>,
+        /// All ports of this bridge, where no port is named; and the one whose port numbers the filter means.
+        #[arg(long, value_name = "NAME")]
+        bridge: Option<String>,
+        /// Bytes of each packet.
+        #[arg(long, short, value_name = "BYTES", default_value_t = datapath::tap::SNAPLEN)]
+        snaplen: u32,
+        /// Ends after so many packets.
+        #[arg(long, short, value_name = "N")]
+        count: Option<u64>,
+        /// Ends after this time.
+        #[arg(long, value_name = "SECONDS", value_parser = interval)]
+        seconds: Option<f64>,
+    },
     /// Sends a command to a running switch; `ctl list-commands` lists them.
     Ctl {
         #[arg(long, value_name = "FOLDER", default_value = "/var/run/ironbridge")]
@@ -63,6 +148,69 @@ enum Command {
     Man,
 }
 
+/// Which switch, and how its answer is printed.
+#[derive(Args)]
+struct From {
+    #[arg(long, value_name = "FOLDER", default_value = "/var/run/ironbridge")]
+    run_dir: PathBuf,
+    /// JSON instead of text.
+    #[arg(long)]
+    json: bool,
+}
+
+impl From {
+    fn socket(&self) -> Result<PathBuf, String> {
+        client::socket_in(&self.run_dir).map_err(|e| e.to_string())
+    }
+
+    /// The switch's answer, printed as it is or put into words.
+    fn ask<T: serde::de::DeserializeOwned>(
+        &self,
+        command: &str,
+        arguments: &[String],
+        words: impl FnOnce(&T) -> String,
+    ) -> Result<(), String> {
+        let text = client::call(&self.socket()?, command, arguments).map_err(|e| e.to_string())?;
+        if self.json {
+            print(&text);
+        } else {
+            let value = serde_json::from_str(&text).map_err(|e| format!("the switch's answer: {e}"))?;
+            print(&words(&value));
+        }
+        Ok(())
+    }
+}
+
+/// What comes first among megaflows.
+#[derive(Clone, Copy, ValueEnum)]
+enum Order {
+    Packets,
+    Bytes,
+    /// Packets a second of late.
+    Rate,
+    /// The oldest.
+    Age,
+}
+
+/// Where a capture takes packets.
+#[derive(Clone, Copy, ValueEnum)]
+enum Point {
+    Ingress,
+    Egress,
+    Drops,
+}
+
+fn interval(text: &str) -> Result<f64, String> {
+    let seconds = text.parse::<f64>().ok().filter(|s| (0.01..=1e6).contains(s));
+    seconds.ok_or_else(|| "expected seconds, 0.01 or more".into())
+}
+
+/// `key=name of the choice`.
+fn word(key: &str, choices: &[impl ValueEnum]) -> String {
+    let names: Vec<_> = choices.iter().filter_map(|c| Some(c.to_possible_value()?.get_name().to_owned())).collect();
+    format!("{key}={}", names.join(","))
+}
+
 /// Parses the command line and does what it says.
 pub fn main() -> ExitCode {
     let result = match Arguments::parse().command {
@@ -70,12 +218,45 @@ pub fn main() -> ExitCode {
         Command::Check { config } => Config::load(&config)
             .map_err(|e| e.to_string())
             .and_then(|c| crate::run::check(&c).map_err(|e| e.to_string()))
-            .map(|()| print(&format!("{}: good\n", config.display()))),
+            .map(|()| {
+                print(&format!("{}: good\n", config.display()));
+            }),
         Command::Trace { bridge, flow, config: Some(file), .. } => {
-            load(Some(&file)).and_then(|c| crate::run::trace(&c, &bridge, &flow)).map(|text| print(&text))
+            load(Some(&file)).and_then(|c| crate::run::trace(&c, &bridge, &flow)).map(|text| {
+                print(&text);
+            })
         }
         Command::Trace { bridge, flow, run_dir, .. } => ctl(&run_dir, None, "ofproto/trace", &[bridge, flow]),
         Command::Man => man(),
+        Command::Show { from } => from.ask::<Snapshot>("ironbridge/snapshot", &["0".into()], show::show),
+        Command::Stats { from } => from.ask::<Snapshot>("ironbridge/snapshot", &["0".into()], show::stats),
+        Command::Flows { from, matching, bridge, top, sort } => {
+            let mut words = vec![word("sort", &[sort])];
+            words.extend(bridge.map(|b| format!("bridge={b}")));
+            words.extend(matching.map(|m| format!("match={m}")));
+            words.extend(top.map(|n| format!("top={n}")));
+            from.ask::<Vec<Megaflow>>("ironbridge/flows", &words, |f| show::flows(f))
+        }
+        Command::Top { from, once, batch, interval, sort, flows } => from.socket().and_then(|socket| {
+            top::run(&top::Wish {
+                socket,
+                interval: Duration::from_secs_f64(interval),
+                batch: if once { Some(1) } else { batch },
+                json: from.json,
+                sort,
+                flows,
+            })
+        }),
+        Command::Capture { from, ports, write, points, filter, bridge, snaplen, count, seconds } => {
+            let mut words = vec![word("points", &points), format!("snaplen={snaplen}")];
+            words.extend((!ports.is_empty()).then(|| format!("ports={}", ports.join(","))));
+            words.extend(bridge.map(|b| format!("bridge={b}")));
+            words.extend(filter.map(|m| format!("match={m}")));
+            from.socket().and_then(|socket| {
+                let seconds = seconds.map(Duration::from_secs_f64);
+                capture::run(&capture::Wish { socket, words, snaplen, write, json: from.json, count, seconds })
+            })
+        }
         Command::Ctl { run_dir, target, command, arguments } => ctl(&run_dir, target.as_deref(), &command, &arguments),
     };
     match result {
@@ -126,8 +307,9 @@ fn ctl(run_dir: &Path, target: Option<&Path>, command: &str, arguments: &[String
     Ok(())
 }
 
-/// Writes to standard output; a reader that went away is no error.
-fn print(text: &str) {
+/// Writes to standard output; false when whoever read went away, which is no error.
+fn print(text: &str) -> bool {
     let newline = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
-    let _ = write!(std::io::stdout(), "{text}{newline}");
+    let mut out = std::io::stdout();
+    write!(out, "{text}{newline}").and_then(|()| out.flush()).is_ok()
 }

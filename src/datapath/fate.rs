@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use dpif::{DropReason, PortNo};
+use packet::Frame;
 
 use crate::stats::{PortCounters, WorkerCounters};
+use crate::tap::Taps;
 
 /// Bit in a slot: a copy of a packet from there, which has no fate of its own. Slots are below it.
 pub(crate) const COPY: u16 = 0x8000;
@@ -15,9 +17,22 @@ pub(crate) const ELSEWHERE: u16 = u16::MAX;
 pub(crate) struct Fates {
     pub(crate) worker: Arc<WorkerCounters>,
     pub(crate) ports: Vec<Option<Arc<PortCounters>>>,
+    /// Ports by slot.
+    pub(crate) numbers: Vec<PortNo>,
+    /// Captures, while there are some.
+    pub(crate) taps: Option<Box<Taps>>,
 }
 
 impl Fates {
+    pub(crate) fn new(worker: Arc<WorkerCounters>) -> Fates {
+        Fates { worker, ports: Vec::new(), numbers: Vec::new(), taps: None }
+    }
+
+    /// The port of a slot or of a copy's.
+    pub(crate) fn number(&self, slot: u16) -> PortNo {
+        self.numbers.get(usize::from(slot & !COPY)).copied().unwrap_or(PortNo(u32::MAX))
+    }
+
     #[inline(always)]
     fn port(&self, slot: u16) -> Option<&PortCounters> {
         self.ports.get(usize::from(slot))?.as_deref()
@@ -55,11 +70,6 @@ impl Fates {
         }
     }
 
-    /// Forgets what was sent to a port that goes: another may get its number.
-    pub(crate) fn forget(&self, to: PortNo) {
-        self.ports.iter().flatten().for_each(|port| port.sent_to.clear(to.0));
-    }
-
     #[inline]
     pub(crate) fn consumed(&self, slot: u16) {
         if slot & COPY != 0 {
@@ -82,6 +92,25 @@ impl Fates {
         }
         if let Some(counter) = self.port(slot).and_then(|p| p.dropped.get(i)) {
             counter.add(packets);
+        }
+    }
+
+    /// The same for a frame that is still there, so that captures see it.
+    #[inline]
+    pub(crate) fn lost(&mut self, slot: u16, reason: DropReason, frame: &Frame) {
+        self.dropped(slot, reason, 1);
+        if self.taps.is_some() {
+            self.tap_drop(slot, reason, frame);
+        }
+    }
+
+    #[cold]
+    fn tap_drop(&mut self, slot: u16, reason: DropReason, frame: &Frame) {
+        let port = self.number(slot);
+        if let Some(taps) = &mut self.taps
+            && slot & COPY == 0
+        {
+            taps.dropped(port, reason, frame);
         }
     }
 }

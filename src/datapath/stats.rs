@@ -85,7 +85,7 @@ impl Row {
         }
     }
 
-    /// Sets number `n` to 0.
+    /// Sets number `n` to 0, while its writer does not count there.
     pub fn clear(&self, n: u32) {
         let (part, at) = Row::place(n);
         if let Some(counter) = self.0.get(part).and_then(|p| p.get()?.get(at)) {

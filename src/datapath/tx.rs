@@ -118,8 +118,7 @@ impl Tx {
     /// Removes a port after sending what is buffered for it.
     pub(crate) fn remove(&mut self, port: PortNo) -> Option<Sink> {
         let mut gone = self.ports.get_mut(port.0 as usize)?.take()?;
-        flush(&mut gone, &self.fates);
-        self.fates.forget(port);
+        flush(&mut gone, &mut self.fates);
         self.dirty.retain(|d| *d != port.0);
         Some(gone.sink)
     }
@@ -145,7 +144,7 @@ impl Tx {
     #[inline]
     pub(crate) fn output_burst(&mut self, port: u32, frames: &mut Burst, slot: u16, shape: Shape) {
         let Some(Some(p)) = self.ports.get_mut(port as usize) else {
-            self.fates.dropped(slot, DropReason::NoSuchPort, frames.len() as u64);
+            frames.iter().for_each(|frame| self.fates.lost(slot, DropReason::NoSuchPort, frame));
             frames.clear();
             return;
         };
@@ -156,7 +155,7 @@ impl Tx {
             return;
         }
         if p.burst.room() < frames.len() {
-            flush(p, &self.fates);
+            flush(p, &mut self.fates);
         }
         let (at, n) = (p.burst.len(), frames.len());
         if at == 0 {
@@ -174,7 +173,7 @@ impl Tx {
     pub(crate) fn output(&mut self, port: u32, frame: Frame, slot: u16) {
         let shape = Shape::of(&frame);
         let Some(Some(p)) = self.ports.get(port as usize) else {
-            self.fates.dropped(slot, DropReason::NoSuchPort, 1);
+            self.fates.lost(slot, DropReason::NoSuchPort, &frame);
             return;
         };
         if shape.special || shape.longest > p.caps.max_frame {
@@ -192,6 +191,7 @@ impl Tx {
             self.buffer(port, frame, slot);
             return;
         }
+        let copy = if self.fates.taps.is_some() { frame.try_clone() } else { None };
         match resolve(frame, &p.caps) {
             Ok(Resolved::Frame(frame)) => self.buffer(port, frame, slot),
             Ok(Resolved::Segments(segments)) => {
@@ -204,7 +204,7 @@ impl Tx {
                             }
                         }
                         Err(failure) => {
-                            self.fail(port, slot, failure);
+                            self.fail(port, slot, failure, copy);
                             return;
                         }
                     }
@@ -213,11 +213,12 @@ impl Tx {
                     self.buffer(port, frame, slot);
                 }
             }
-            Err(failure) => self.fail(port, slot, failure),
+            Err(failure) => self.fail(port, slot, failure, copy),
         }
     }
 
-    fn fail(&mut self, port: u32, slot: u16, failure: Failure) {
+    /// `copy` is of the frame, for captures.
+    fn fail(&mut self, port: u32, slot: u16, failure: Failure, copy: Option<Frame>) {
         if let Some(Some(p)) = self.ports.get(port as usize) {
             p.counters.errors.add(1);
         }
@@ -227,7 +228,10 @@ impl Tx {
             Failure::Unsupported => DropReason::Unsupported,
             Failure::NoBuffer => DropReason::NoBuffer,
         };
-        self.fates.dropped(slot, reason, 1);
+        match copy {
+            Some(frame) => self.fates.lost(slot, reason, &frame),
+            None => self.fates.dropped(slot, reason, 1),
+        }
     }
 
     /// Buffers a frame that the device takes.
@@ -235,7 +239,7 @@ impl Tx {
     fn buffer(&mut self, port: u32, frame: Frame, slot: u16) {
         let Some(Some(p)) = self.ports.get_mut(port as usize) else { return };
         if p.burst.is_full() {
-            flush(p, &self.fates);
+            flush(p, &mut self.fates);
         }
         if p.burst.is_empty() {
             self.dirty.push(port);
@@ -252,7 +256,7 @@ impl Tx {
         }
         for port in &self.dirty {
             if let Some(Some(p)) = self.ports.get_mut(*port as usize) {
-                flush(p, &self.fates);
+                flush(p, &mut self.fates);
             }
         }
         self.dirty.clear();
@@ -279,10 +283,13 @@ impl TxPort {
 
 /// Hands the buffered frames to the sink and settles their fates.
 #[inline(never)]
-fn flush(p: &mut TxPort, fates: &Fates) {
+fn flush(p: &mut TxPort, fates: &mut Fates) {
     let n = p.burst.len();
     if n == 0 {
         return;
+    }
+    if fates.taps.is_some() {
+        stage(p, fates);
     }
     let sent = match &mut p.sink {
         Sink::Own(queue) => queue.transmit(&mut p.burst),
@@ -304,7 +311,7 @@ fn flush(p: &mut TxPort, fates: &Fates) {
         p.counters.packets.add(n as u64);
         p.counters.bytes.add(std::mem::take(&mut p.bytes));
     } else {
-        left_over(p, fates, sent, n);
+        left_over(p, sent, n);
     }
     let from = p.from.get(..n).unwrap_or(&[]);
     let first = from.first().copied().unwrap_or(ELSEWHERE);
@@ -316,11 +323,36 @@ fn flush(p: &mut TxPort, fates: &Fates) {
     }
     let reason = if matches!(p.sink, Sink::Remote(..)) { DropReason::Rings } else { DropReason::TxFull };
     refused.iter().for_each(|slot| fates.dropped(*slot, reason, 1));
+    if fates.taps.is_some() {
+        settle(p, fates, sent, reason);
+    }
+}
+
+/// Copies what is about to be sent, for captures.
+#[cold]
+fn stage(p: &TxPort, fates: &mut Fates) {
+    let Some(mut taps) = fates.taps.take() else { return };
+    taps.stage(p.port, p.burst.as_slice(), |at| from(p, fates, at));
+    fates.taps = Some(taps);
+}
+
+/// Says what became of it.
+#[cold]
+fn settle(p: &TxPort, fates: &mut Fates, sent: usize, reason: DropReason) {
+    let Some(mut taps) = fates.taps.take() else { return };
+    taps.settle(p.port, sent, matches!(p.sink, Sink::Remote(..)), reason, |at| from(p, fates, at).0);
+    fates.taps = Some(taps);
+}
+
+/// The port that a buffered frame came from, and whether it has a fate.
+fn from(p: &TxPort, fates: &Fates, at: usize) -> (PortNo, bool) {
+    let slot = p.from.get(at).copied().unwrap_or(ELSEWHERE);
+    (fates.number(slot), slot & COPY == 0)
 }
 
 /// The device took only some.
 #[cold]
-fn left_over(p: &mut TxPort, _fates: &Fates, sent: usize, n: usize) {
+fn left_over(p: &mut TxPort, sent: usize, n: usize) {
     let rest: u64 = p.burst.iter().map(|f| f.len() as u64).sum();
     p.counters.packets.add(sent as u64);
     p.counters.bytes.add(std::mem::take(&mut p.bytes).saturating_sub(rest));

@@ -30,6 +30,7 @@ pub mod mpls;
 pub mod nsh;
 pub mod offload;
 pub mod pcap;
+pub mod pcapng;
 pub mod print;
 pub mod sctp;
 pub mod tcp;

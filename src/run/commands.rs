@@ -16,6 +16,7 @@ use openflow::{OfPort, TableId};
 use packet::Frame;
 use pipeline::{BundleItem, FlowFilter};
 
+use super::capture;
 use super::devices::Device;
 use super::names::{FlowNames, Names};
 use super::ports::Way;
@@ -71,6 +72,13 @@ static COMMANDS: &[Row] = &[
     row("fdb/add", "bridge port vlan mac", 4, 4, Run::Published(fdb_add)),
     row("fdb/flush", "[bridge]", 0, 1, Run::Published(fdb_flush)),
     row("fdb/show", "bridge", 1, 1, Run::Now(fdb_show)),
+    row(
+        "ironbridge/capture",
+        "[ports=a,b] [bridge=name] [points=ingress,egress,drops] [match=...] [snaplen=n]",
+        0,
+        5,
+        Run::Now(capture::start),
+    ),
     row(
         "ironbridge/flows",
         "[bridge=name] [match=...] [sort=packets|bytes|rate|age] [top=n]",
@@ -152,6 +160,7 @@ pub(super) fn finish(switch: &mut Switch, later: Later, megaflows: Vec<Megaflow>
             let text = report::megaflows(switch, megaflows);
             call.answer(Ok(text));
         }
+        Later::Untapped { id } => capture::untapped(switch, id),
         Later::MegaflowsJson { call, order, top } => {
             let mut flows = snapshot::megaflows(switch, megaflows, Some(order));
             flows.truncate(top.unwrap_or(usize::MAX));

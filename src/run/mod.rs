@@ -3,9 +3,10 @@
 //! [`instance`] guards the run folder, [`threads`] runs workers, [`devices`] opens ports, [`jobs`] does on threads what takes
 //! time, [`switch`] owns tables and ports, [`ports`] makes ports come and go, [`commands`] is what the control socket can
 //! ask, [`queues`] gives workers their queues, [`pmd`] shows how they do, [`report`] puts figures into words and metrics,
-//! [`snapshot`] into one value, [`owner`] is the loop that everything but forwarding happens in, [`service`] tells a service
-//! manager about it.
+//! [`snapshot`] into one value, [`capture`] streams copies of packets, [`owner`] is the loop that everything but forwarding
+//! happens in, [`service`] tells a service manager about it.
 
+mod capture;
 mod commands;
 mod devices;
 mod instance;

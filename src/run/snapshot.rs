@@ -5,7 +5,7 @@ use datapath::{Order, PortFigures, Wanted};
 use dpif::PortNo;
 use dpif::text::Named;
 use flow::Match;
-use flow::layout::{IN_PORT, KEY_WORDS};
+use flow::layout::{IN_PORT, KEY_WORDS, PACKET_TYPE, RECIRC_ID};
 use flow::text::format::format_match;
 use flow::text::parse::parse_match;
 use openflow::OfPort;
@@ -204,7 +204,14 @@ pub(super) fn megaflows(switch: &Switch, mut flows: Vec<Megaflow>, order: Option
     let none = Names { snapshot: switch.manager.snapshot(), bridge: "" };
     let shown = flows.iter().map(|f| {
         let in_port = port_name(switch, f.in_port);
-        let rest = format_match(&f.matching.with(IN_PORT, 0, 0), &FlowNames(&none));
+        // what all packets as received have is left out
+        let mut matching = f.matching.with(IN_PORT, 0, 0);
+        for slot in [RECIRC_ID, PACKET_TYPE] {
+            if matching.get(slot).0 == 0 {
+                matching = matching.with(slot, 0, 0);
+            }
+        }
+        let rest = format_match(&matching, &FlowNames(&none));
         let matching = if rest.is_empty() { format!("in_port={in_port}") } else { format!("in_port={in_port},{rest}") };
         view::Megaflow {
             bridge: switch.ports.get(&f.in_port).map_or_else(String::new, |p| p.bridge.clone()),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use base::clock::{Clock, Instant};
+use datapath::control::CaptureId;
 use datapath::{Control, Happened, Limits, Order, Queues, Serve, Ticket, WorkerId};
 use dpif::PortNo;
 use openflow::OfPort;
@@ -41,6 +42,8 @@ pub(super) enum Later {
     Flows { call: Call, bridge: String, rules: Vec<(openflow::TableId, Arc<pipeline::Rule>)> },
     /// Megaflows.
     Megaflows { call: Call },
+    /// Nobody waits but the capture's thread.
+    Untapped { id: CaptureId },
     /// Megaflows in an order, as JSON, at most so many.
     MegaflowsJson { call: Call, order: Order, top: Option<usize> },
     /// Everything, as JSON, with so many megaflows.
@@ -80,6 +83,7 @@ pub(super) struct Switch {
     pub(super) moves: u64,
     /// Ports that workers are asked to give back: what follows when they have.
     pub(super) released: HashMap<PortNo, Released>,
+    pub(super) captures: Vec<super::capture::Running>,
     /// The command `exit` was given.
     pub(super) exit: Option<Call>,
 }
@@ -138,6 +142,7 @@ impl Switch {
             moving: BTreeMap::new(),
             moves: 0,
             released: HashMap::new(),
+            captures: Vec::new(),
             exit: None,
         })
     }
@@ -280,6 +285,7 @@ impl Switch {
         if gone {
             self.assign();
         }
+        super::capture::turn(self);
         if self.manager.is_dirty() {
             self.manager.publish();
         }
@@ -315,6 +321,7 @@ impl Switch {
         for thread in std::mem::take(&mut self.threads) {
             thread.stop();
         }
+        super::capture::stop(self);
         // Workers are gone, and with them the queues that they had; devices may be closed.
         self.jobs.stop();
         self.released.clear();

@@ -157,11 +157,11 @@ impl Out {
                 }
             };
             if let Err(reason) = done {
-                self.tx.fates.dropped(p.fate(), reason, 1);
+                self.tx.fates.lost(p.fate(), reason, &frame);
                 return;
             }
         }
-        self.tx.fates.dropped(p.fate(), otherwise, 1);
+        self.tx.fates.lost(p.fate(), otherwise, &frame);
     }
 
     fn copy_out(&mut self, port: PortNo, frame: &Frame, p: &mut Packet) {
@@ -177,7 +177,7 @@ impl Out {
 
     fn recirculate(&mut self, frame: Frame, id: u32, p: &Packet, primary: bool) {
         if p.meta.depth >= MAX_RECIRCULATIONS || self.work.len() >= MAX_WORK {
-            self.tx.fates.dropped(if primary { p.slot } else { p.slot | COPY }, DropReason::Recirculation, 1);
+            self.tx.fates.lost(if primary { p.slot } else { p.slot | COPY }, DropReason::Recirculation, &frame);
             return;
         }
         let meta = Meta { recirc_id: id, depth: p.meta.depth + 1, ..p.meta };

@@ -18,6 +18,9 @@ use packet::device::{RxQueue, TxQueue};
 
 use crate::cache::flows::Limits;
 use crate::stats::{Fates, PortCounters, TxCounters, WorkerCounters, add_drops};
+#[cfg(doc)]
+use crate::tap;
+use crate::tap::{Capture, Selection, Tap};
 use crate::tx::{MAX_PORTS, SharedTx, Sink};
 use crate::worker::{Answer, Command, Event, Link};
 pub use crate::worker::{Megaflow, Order, Wanted};
@@ -36,6 +39,10 @@ pub struct WorkerId(pub usize);
 /// A request under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticket(u64);
+
+/// A capture under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CaptureId(pub u64);
 
 /// The queues of a port. With fewer transmit queues than workers, workers share them.
 #[derive(Default)]
@@ -379,6 +386,26 @@ impl Control {
         self.ask_all(Kind::Dump(Vec::new()), |ticket| Command::Dump { ticket, wanted: wanted.clone() })
     }
 
+    /// Starts a capture. Workers that are made later take no part in it. Captures beyond [`tap::MOST`] copy nothing: the
+    /// caller sees to that.
+    ///
+    /// # Errors
+    /// Out of descriptors.
+    pub fn tap(&mut self, selection: Selection) -> io::Result<(CaptureId, Capture)> {
+        let (capture, lanes) = Capture::new(self.alive())?;
+        self.tickets += 1;
+        let id = self.tickets;
+        for lane in lanes {
+            self.send(lane.worker(), Command::Tap(Tap::new(id, selection.clone(), lane)));
+        }
+        Ok((CaptureId(id), capture))
+    }
+
+    /// Ends a capture; when it is done all copies are with its reader.
+    pub fn untap(&mut self, id: CaptureId) -> Ticket {
+        self.ask_all(Kind::Done, |ticket| Command::Untap { id: id.0, ticket })
+    }
+
     /// The limits in force.
     pub fn limits(&self) -> Limits {
         self.limits
@@ -462,6 +489,9 @@ impl Control {
                 if let Some(gone) = self.ports.remove(&port) {
                     tx.extend(gone.spare);
                 }
+                // no worker sends there any more, and another port may get the number
+                let counters = self.ports.values().flat_map(|p| p.rx.values());
+                counters.for_each(|c| c.sent_to.clear(port.0));
                 rx.sort_by_key(|(number, _)| *number);
                 let rx = rx.into_iter().map(|(_, queue)| queue).collect();
                 happened.push(Happened::Removed { port, queues: Queues { rx, tx: take_queues(tx) } });

@@ -106,6 +106,9 @@ impl Core {
             batch.burst.clear();
             return;
         };
+        if let Some(taps) = &mut self.out.tx.fates.taps {
+            taps.ingress(port.port, batch.burst.as_slice());
+        }
         let simple = port.spaces[0].simple;
         let mut shape = Shape::default();
         if simple {
@@ -372,7 +375,7 @@ impl Core {
             let Some(Item { action, found, .. }) = these.get(usize::from(*at)) else { continue };
             if *action == MISSED {
                 if *found == RUNT {
-                    self.out.tx.fates.dropped(slot, DropReason::Runt, 1);
+                    self.out.tx.fates.lost(slot, DropReason::Runt, &frame);
                 } else {
                     self.single(Waiting { frame, slot, primary: true, meta: Meta::default() }, false);
                 }

@@ -16,6 +16,7 @@ use crate::cache::port::PortCache;
 use crate::cache::slab::OUTPUT;
 use crate::fate::ELSEWHERE;
 use crate::stats::{PortCounters, QueueCounters, TxCounters};
+use crate::tap::{Tap, Taps};
 use crate::tx::{SharedTx, Sink};
 
 /// An order. Those with a ticket are answered.
@@ -67,6 +68,13 @@ pub(crate) enum Command {
     Dump {
         ticket: u64,
         wanted: Arc<Wanted>,
+    },
+    /// Copy packets for a capture.
+    Tap(Tap),
+    /// Copy no more for it; what was copied is handed over before the answer.
+    Untap {
+        id: u64,
+        ticket: u64,
     },
     /// Answer when everything before is done.
     Sync {
@@ -201,6 +209,14 @@ impl Worker {
             Command::Collect { ticket } => self.walks.push(Task::Collect(vec![ticket])),
             Command::Dump { ticket, wanted } => self.walks.push(Task::Report(ticket, wanted, Best::default())),
             Command::Sync { ticket } => self.walks.push(Task::Nothing(ticket)),
+            Command::Tap(tap) => self.core.out.tx.fates.taps.get_or_insert_with(|| Box::new(Taps::new())).add(tap),
+            Command::Untap { id, ticket } => {
+                let taps = &mut self.core.out.tx.fates.taps;
+                if taps.as_mut().is_some_and(|t| t.remove(id)) {
+                    *taps = None;
+                }
+                self.answer(ticket, Answer::Done);
+            }
         }
     }
 
@@ -235,6 +251,7 @@ impl super::Core {
         if free.is_none() {
             self.flows.ports.push(None);
             self.out.tx.fates.ports.push(None);
+            self.out.tx.fates.numbers.push(port);
             self.park.push(VecDeque::new());
             self.budget.push(0);
             self.unparked.push(0);
@@ -242,6 +259,9 @@ impl super::Core {
         if let (Some(p), Some(f)) = (self.flows.ports.get_mut(slot), self.out.tx.fates.ports.get_mut(slot)) {
             *p = Some(Box::new(PortCache::new(port, slot as u16, self.version)));
             *f = Some(counters);
+        }
+        if let Some(number) = self.out.tx.fates.numbers.get_mut(slot) {
+            *number = port;
         }
         slot as u16
     }
@@ -252,13 +272,13 @@ impl super::Core {
         let slot = self.flows.slot(port)?;
         let at = usize::from(slot);
         if let Some(queue) = self.park.get_mut(at) {
-            let primaries = queue.iter().filter(|w| w.primary).count() as u64;
             self.parked -= queue.len();
             if let Some(unparked) = self.unparked.get_mut(at) {
                 *unparked += queue.len() as u64;
             }
-            queue.clear();
-            self.out.tx.fates.dropped(slot, DropReason::PortGone, primaries);
+            for waiting in queue.drain(..).filter(|w| w.primary) {
+                self.out.tx.fates.lost(slot, DropReason::PortGone, &waiting.frame);
+            }
         }
         self.out.tx.flush();
         if let Some(port) = self.flows.ports.get_mut(at).and_then(Option::as_deref_mut) {

@@ -71,7 +71,7 @@ impl Core {
             return;
         }
         let (Some(program), Some(port)) = (self.flows.programs.get(action), self.flows.port(slot)) else {
-            self.out.tx.fates.dropped(fate, DropReason::Internal, 1);
+            self.out.tx.fates.lost(fate, DropReason::Internal, &frame);
             return;
         };
         let mut packet = Packet::new(slot, port.port, primary, meta);
@@ -83,13 +83,13 @@ impl Core {
         let slot = waiting.slot;
         let fate = if waiting.primary { slot } else { slot | COPY };
         let Some(port) = self.flows.port(slot) else {
-            self.out.tx.fates.dropped(fate, DropReason::PortGone, 1);
+            self.out.tx.fates.lost(fate, DropReason::PortGone, &waiting.frame);
             return;
         };
         let (id, number) = (port.id() as u32, port.port);
         let vlan_limit = self.out.vlan_limit;
         if extract_all(&waiting.frame, id, &waiting.meta, vlan_limit, &mut self.key, &mut self.layers).is_err() {
-            self.out.tx.fates.dropped(fate, DropReason::Runt, 1);
+            self.out.tx.fates.lost(fate, DropReason::Runt, &waiting.frame);
             return;
         }
         let received = waiting.meta.recirc_id == 0;
@@ -171,7 +171,7 @@ impl Core {
             }
             _ => {
                 let fate = if waiting.primary { waiting.slot } else { waiting.slot | COPY };
-                self.out.tx.fates.dropped(fate, DropReason::Budget, 1);
+                self.out.tx.fates.lost(fate, DropReason::Budget, &waiting.frame);
             }
         }
     }

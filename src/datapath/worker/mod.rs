@@ -135,7 +135,7 @@ pub(crate) struct Core {
 impl Worker {
     pub(crate) fn new(link: Link, mut reader: Box<dyn Reader>, limits: Limits, seed: u64) -> io::Result<Worker> {
         let version = reader.refresh();
-        let fates = Fates { worker: link.counters.clone(), ports: Vec::new() };
+        let fates = Fates::new(link.counters.clone());
         let core = Core {
             flows: Flows::new(limits, seed)?,
             out: Out::new(Tx::new(fates), reader),
@@ -184,6 +184,9 @@ impl Worker {
         let mut work = Work::default();
         self.core.now = now;
         self.link.counters.steps.add(1);
+        if let Some(taps) = &mut self.core.out.tx.fates.taps {
+            taps.begin(now.as_nanos(), self.core.out.vlan_limit);
+        }
         if !self.link.commands.is_empty() || !self.outbox.is_empty() {
             work.commands = self.commands();
             // what brought a port was preceded by the tables that know it
@@ -220,6 +223,9 @@ impl Worker {
             work.visited += self.walk(now, idle);
         }
         self.core.out.tx.flush();
+        if let Some(taps) = &mut self.core.out.tx.fates.taps {
+            taps.end(false);
+        }
         if !self.leaving.is_empty() {
             self.leave();
             work.more |= !self.leaving.is_empty();
@@ -303,6 +309,9 @@ impl Worker {
         let (commands, handoffs) = (&self.link.commands, &self.link.handoffs);
         if !commands.waker().prepare_sleep(|| commands.is_empty() && handoffs.is_empty()) {
             return false;
+        }
+        if let Some(taps) = &mut self.core.out.tx.fates.taps {
+            taps.end(true);
         }
         self.core.out.reader.offline();
         true

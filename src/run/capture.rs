@@ -61,6 +61,7 @@ struct Shared {
 /// The word and what was expected; too many captures; the socket cannot be made.
 pub(super) fn start(switch: &mut Switch, words: &[String]) -> Result<String, String> {
     let selection = selection(switch, words)?;
+    turn(switch);
     if switch.captures.len() >= MOST {
         return Err(format!("{MOST} captures run already"));
     }

@@ -46,6 +46,8 @@ pub struct QueueCounters {
     pub bursts: Counter,
     /// Cycles from its receive calls that gave packets to their transmission.
     pub cycles: Counter,
+    /// Turns at which it was passed over, having had more of its worker's time than others that wait.
+    pub passed_over: Counter,
 }
 
 impl QueueCounters {

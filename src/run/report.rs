@@ -293,6 +293,9 @@ fn port_metrics(switch: &Switch, s: &mut Scrape) {
             s.counter("ironbridge_queue_rx_bytes_total", "Bytes received from a queue.", &labels, q.bytes);
             let help = "Cycles spent on the packets of a queue.";
             s.counter("ironbridge_queue_rx_cycles_total", help, &labels, c.cycles.get());
+            let help =
+                "Turns at which a queue was passed over, having had more of its worker's time than others that wait.";
+            s.counter("ironbridge_queue_rx_passed_over_total", help, &labels, c.passed_over.get());
         }
         let up = f64::from(u8::from(entry.device.state() == "up"));
         s.gauge("ironbridge_port_up", "Whether the port's link is up.", &labels, up);

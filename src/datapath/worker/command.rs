@@ -9,6 +9,7 @@ use flow::Match;
 use packet::device::RxQueue;
 
 use super::dump::{Best, Wanted};
+use super::turns::Turn;
 use super::walk::Task;
 use super::{Rx, Worker};
 use crate::cache::flows::Limits;
@@ -157,7 +158,8 @@ impl Worker {
         match command {
             Command::AddRx { port, number, queue, counters, received } => {
                 let slot = self.core.open(port, counters);
-                self.rx.push(Rx { port, slot, number, queue, received, got: 0 });
+                let turn = Turn::beside(self.rx.iter().map(|rx| &rx.turn));
+                self.rx.push(Rx { port, slot, number, queue, received, got: 0, turn });
             }
             Command::RemoveRx { port, ticket } => {
                 let (gone, rest) = std::mem::take(&mut self.rx).into_iter().partition(|rx| rx.port == port);

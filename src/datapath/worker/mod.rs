@@ -14,6 +14,7 @@ mod sweep;
 mod tests;
 #[cfg(test)]
 mod tests_shown;
+mod turns;
 #[cfg(test)]
 mod twin;
 mod walk;
@@ -41,6 +42,7 @@ use batch::Batch;
 pub use command::Megaflow;
 pub(crate) use command::{Answer, Command, Event};
 pub use dump::{Order, Wanted};
+use turns::{Round, Turn};
 
 /// What one step did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -72,6 +74,7 @@ struct Rx {
     received: Arc<QueueCounters>,
     /// Packets of this step.
     got: u32,
+    turn: Turn,
 }
 
 impl Rx {
@@ -199,7 +202,16 @@ impl Worker {
         let ticks = self.core.ticks;
         let mut at = if work.is_idle() { self.last } else { ticks() };
         let mut received = 0;
+        let mut round = match &self.rx[..] {
+            [_] | [] => Round::alone(),
+            several => Round::new(several.iter().map(|rx| &rx.turn)),
+        };
         for rx in &mut self.rx {
+            if !round.is_due(&rx.turn) {
+                rx.received.passed_over.add(1);
+                work.more = true;
+                continue;
+            }
             let n = rx.queue.receive(&mut self.batch.burst);
             if n != 0 {
                 received += n as u32;
@@ -208,10 +220,15 @@ impl Worker {
                 self.core.recirculated();
             }
             let after = ticks();
+            let took = after.saturating_sub(at);
+            round.took(&mut rx.turn, n, if n == 0 { 0 } else { took });
             if n != 0 {
-                rx.count(n as u32, after.saturating_sub(at), &self.link.counters);
+                rx.count(n as u32, took, &self.link.counters);
             }
             at = after;
+        }
+        if self.rx.len() > 1 && round.is_contended() {
+            self.rx.sort_unstable_by_key(|rx| rx.turn.place());
         }
         work.packets += received;
         if !self.link.handoffs.is_empty() {

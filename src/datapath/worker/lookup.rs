@@ -223,8 +223,9 @@ impl Core {
     }
 
     /// Counts what a miss cost that began at `start`.
-    fn missed(&self, start: u64) {
+    fn missed(&mut self, start: u64) {
         let cycles = (self.ticks)().saturating_sub(start);
+        self.missing += cycles;
         self.out.tx.fates.worker.miss_cycles.add(cycles, 1, cycles);
     }
 

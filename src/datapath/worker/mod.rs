@@ -133,6 +133,8 @@ pub(crate) struct Core {
     now: Instant,
     sweep: sweep::Sweep,
     ticks: fn() -> u64,
+    /// Ticks that translations took since a queue's turn began.
+    missing: u64,
 }
 
 impl Worker {
@@ -154,6 +156,7 @@ impl Worker {
             now: Instant::ZERO,
             sweep: sweep::Sweep::default(),
             ticks: link.ticks,
+            missing: 0,
         };
         let last = (link.ticks)();
         Ok(Worker {
@@ -221,9 +224,11 @@ impl Worker {
             }
             let after = ticks();
             let took = after.saturating_sub(at);
-            round.took(&mut rx.turn, n, if n == 0 { 0 } else { took });
             if n != 0 {
                 rx.count(n as u32, took, &self.link.counters);
+                round.took(&mut rx.turn, n, took, std::mem::take(&mut self.core.missing));
+            } else {
+                round.took(&mut rx.turn, 0, 0, 0);
             }
             at = after;
         }

@@ -9,7 +9,7 @@
 //! - `drain`: sends nothing, receives
 //!
 //! Starts when every port's link is up. Each second a line of `offered sent` for each stream, in order: what was due by
-//! the clock (what was tried where there is no rate), and what the device took; the rest is lost. Of what drains, both are
+//! the clock and tried, and what the device took; the rest is lost. Of what drains, both are
 //! what was received. What comes to other streams' ports is thrown away.
 
 use std::error::Error;
@@ -83,10 +83,9 @@ impl Stream {
         } else {
             let due = (u128::from(now) * u128::from(self.rate) / 1_000_000_000) as u64;
             let due = due.saturating_sub(self.due);
-            // what is due and cannot be made up for in time is lost
-            if due > 4096 {
-                self.due += due - 4096;
-                self.offered += due - 4096;
+            // what this thread slept through is not made up for: that would be a burst no port was asked to bear
+            if due > 256 {
+                self.due += due - 256;
             }
             due.min(BURST as u64)
         };

@@ -39,6 +39,9 @@ impl Default for Limits {
     }
 }
 
+/// Places that are looked at for one to evict.
+const REACH: u32 = 1024;
+
 pub(crate) struct Flows {
     pub(crate) slab: Slab,
     pub(crate) signatures: SignatureCache,
@@ -190,12 +193,13 @@ impl Flows {
         Some(index)
     }
 
-    /// A megaflow to evict: the next that was not hit since the hand last passed, none of the burst at hand.
+    /// A megaflow to evict: the next that was not hit since the hand last passed, none of the burst at hand. The hand
+    /// goes [`REACH`] places at most, so that a packet does not wait for milliseconds; where all were hit, the first goes.
     fn victim(&mut self) -> Option<u32> {
-        let places = self.slab.places();
-        for _ in 0..(2 * places).min(65_536) {
+        let (places, burst) = (self.slab.places(), self.burst);
+        let mut first = None;
+        for _ in 0..(2 * places).min(REACH) {
             self.hand = if self.hand + 1 >= places { 0 } else { self.hand + 1 };
-            let burst = self.burst;
             let Some(hot) = self.slab.get_mut(self.hand) else { continue };
             if !hot.live || hot.burst == burst {
                 continue;
@@ -203,8 +207,17 @@ impl Flows {
             if !std::mem::take(&mut hot.referenced) {
                 return Some(self.hand);
             }
+            first = first.or(Some(self.hand));
         }
-        None
+        first
+    }
+
+    /// Its only packet so far made it: the next to be evicted unless others come, so that a storm of flows of one packet
+    /// each drives out its own.
+    pub(crate) fn is_new(&mut self, index: u32) {
+        if let Some(hot) = self.slab.get_mut(index) {
+            hot.referenced = false;
+        }
     }
 
     /// Adds what a megaflow counted since it last was here to its totals and statistics. True when it had packets.

@@ -208,6 +208,7 @@ impl Core {
                     self.learn_class(waiting.slot, Some(&waiting.frame), index);
                 }
                 self.hit(index, waiting);
+                self.flows.is_new(index);
                 return;
             }
         }

@@ -32,7 +32,7 @@ const UNSAFE: &[(&str, &str)] = &[
 const UNSAFE_TESTS: &[&str] = &["src/datapath/tests/alloc.rs"];
 
 /// Crates whose `lib.rs` forbids unsafe code altogether.
-const FORBID: &[&str] = &["flow", "dpif", "classifier", "openflow", "datapath", "pipeline"];
+const FORBID: &[&str] = &["flow", "dpif", "classifier", "openflow", "datapath", "pipeline", "ovsdb", "programs"];
 
 /// Which fuzz target reaches a file that decodes bytes or text from outside: the first row whose path is a prefix counts.
 /// No target: the second column is empty and the third says why none is needed.
@@ -71,6 +71,10 @@ const DECODERS: &[(&str, &str, &str)] = &[
     ("src/base/log/", "log_spec", ""),
     ("src/control/", "control", ""),
     ("src/config/", "config", ""),
+    ("src/ovsdb/file/", "ovsdb_file", ""),
+    ("src/ovsdb/data/", "ovsdb_file", ""),
+    ("src/ovsdb/", "ovsdb", ""),
+    ("src/programs/", "", "reads command lines; the rest goes to the readers of ovsdb"),
     ("src/run/", "", "hands its arguments to the readers above"),
     ("src/netdev/link.rs", "", "reads what the kernel sends; its own tests cut messages short"),
     ("src/dpdk/", "", "reads names and numbers that DPDK gives"),

@@ -1,0 +1,282 @@
+//! The server without sockets: bytes of sessions in, bytes out, the time passed in. Databases with their files, sessions with
+//! their monitors and locks, transactions that wait.
+//!
+//! Whoever owns a [`Server`] gives it what came from all sessions that have something ([`Server::receive`]), then lets it
+//! finish ([`Server::flush`]): one fsync for all durable commits of the round, then updates and replies. Nothing is to be
+//! sent before.
+
+mod database;
+mod lock;
+mod monitor;
+mod replica;
+mod request;
+mod session;
+
+#[cfg(test)]
+mod tests;
+
+pub use database::{Hosted, Model};
+pub use session::{Peer, SessionId};
+
+use crate::data::Schema;
+use crate::error::Error;
+use crate::file;
+use crate::json::{self, Json};
+use crate::table::Database;
+use crate::uuid::{Source, Uuid};
+use database::Trigger;
+use lock::Locks;
+use session::Session;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+/// The name of the database that describes the server.
+pub const SERVER_DB: &str = "_Server";
+
+const SERVER_SCHEMA: &str = r#"{"name":"_Server","version":"1.2.0","tables":{"Database":{"columns":{
+  "name":{"type":"string"},
+  "model":{"type":{"key":{"type":"string","enum":["set",["standalone","clustered","relay"]]}}},
+  "connected":{"type":"boolean"},
+  "leader":{"type":"boolean"},
+  "schema":{"type":{"key":{"type":"string"},"min":0,"max":1}},
+  "cid":{"type":{"key":{"type":"uuid"},"min":0,"max":1}},
+  "sid":{"type":{"key":{"type":"uuid"},"min":0,"max":1}},
+  "index":{"type":{"key":{"type":"integer"},"min":0,"max":1}}}}}}"#;
+
+/// Milliseconds on a clock that only goes forward, and since 1970.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Now {
+    pub monotonic: u64,
+    pub wall: i64,
+}
+
+/// Databases and those who use them.
+#[derive(Debug)]
+pub struct Server {
+    databases: BTreeMap<Arc<str>, Hosted>,
+    sessions: BTreeMap<SessionId, Session>,
+    next_session: u64,
+    locks: Locks,
+    uuids: Source,
+    id: Uuid,
+    /// All of it refuses changes, as a backup does.
+    pub read_only: bool,
+}
+
+impl Server {
+    /// A server with no database but its own.
+    ///
+    /// # Errors
+    /// The built-in schema is wrong.
+    pub fn new() -> Result<Server, Error> {
+        let mut uuids = Source::default();
+        let json = json::parse(SERVER_SCHEMA.as_bytes()).map_err(|e| Error::new("internal error", e.to_string()))?;
+        let own = Hosted::memory(Database::new(Arc::new(Schema::from_json(&json)?)));
+        let mut server = Server {
+            databases: BTreeMap::from([(Arc::from(SERVER_DB), own)]),
+            sessions: BTreeMap::new(),
+            next_session: 0,
+            locks: Locks::default(),
+            id: uuids.uuid(),
+            uuids,
+            read_only: false,
+        };
+        server.describe(SERVER_DB);
+        Ok(server)
+    }
+
+    /// The names of all databases.
+    pub fn database_names(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.databases.keys()
+    }
+
+    pub fn database(&self, name: &str) -> Option<&Hosted> {
+        self.databases.get(name)
+    }
+
+    /// Opens the database in a file and serves it. Returns its name.
+    pub fn open(&mut self, path: &Path) -> Result<Arc<str>, Error> {
+        let resolved = path.canonicalize().ok();
+        let open = self.databases.values().filter_map(Hosted::path).any(|p| p.canonicalize().ok() == resolved);
+        if open && resolved.is_some() {
+            return Err(Error::new("ovsdb error", format!("{}: already open", path.display())));
+        }
+        let (db, file) = file::open(path, file::Mode::ReadWrite, None, &mut self.uuids)?;
+        let name = db.schema.name.clone();
+        if self.databases.contains_key(&name) {
+            return Err(Error::new("ovsdb error", format!("{}: duplicate database name {name}", path.display())));
+        }
+        if let Some(torn) = &file.torn {
+            log::warn!(target: "ovsdb_file", "{torn}");
+        }
+        self.databases.insert(name.clone(), Hosted::with_file(db, path, file));
+        self.databases_changed(&name);
+        Ok(name)
+    }
+
+    /// Stops serving a database. False when there is none of that name.
+    pub fn close(&mut self, name: &str) -> bool {
+        if name == SERVER_DB || !self.databases.contains_key(name) {
+            return false;
+        }
+        self.cancel_all(name);
+        self.databases.remove(name);
+        self.databases_changed(name);
+        true
+    }
+
+    /// The description in `_Server` follows, and who does not know of that is sent away.
+    fn databases_changed(&mut self, name: &str) {
+        for session in self.sessions.values_mut().filter(|s| !s.change_aware) {
+            session.monitors.clear();
+            session.close("databases changed");
+        }
+        self.describe(name);
+    }
+
+    /// Sends all clients away, to come again.
+    pub fn reconnect_all(&mut self) {
+        self.sessions.values_mut().for_each(|s| s.close("by request"));
+    }
+
+    /// A client that connected.
+    pub fn connect(&mut self, peer: Peer, now: Now) -> SessionId {
+        self.next_session += 1;
+        let id = SessionId(self.next_session);
+        self.sessions.insert(id, Session::new(peer, now));
+        id
+    }
+
+    /// A client that is gone.
+    pub fn disconnect(&mut self, id: SessionId) {
+        self.sessions.remove(&id);
+        for hosted in self.databases.values_mut() {
+            hosted.triggers.retain(|trigger| trigger.session != id);
+        }
+        for (owner, name) in self.locks.disconnect(id) {
+            self.notify_lock(owner, "locked", &name);
+        }
+    }
+
+    fn notify_lock(&mut self, id: SessionId, method: &str, name: &str) {
+        if let Some(session) = self.sessions.get_mut(&id) {
+            session.notify(method, vec![Json::from(name)]);
+        }
+    }
+
+    pub fn session_count(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// Changes what a session's peer may do, as its row in a database says now.
+    pub fn peer_mut(&mut self, id: SessionId) -> Option<&mut Peer> {
+        self.sessions.get_mut(&id).map(|session| &mut session.peer)
+    }
+
+    /// Bytes from a client. What is wrong with them ends the session.
+    pub fn receive(&mut self, id: SessionId, bytes: &[u8], now: Now) {
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        session.active(now);
+        session.framer.push(bytes);
+        loop {
+            let Some(session) = self.sessions.get_mut(&id).filter(|s| s.closing().is_none()) else { return };
+            match session.framer.next_value() {
+                Ok(None) if session.framer.len() > session::REQUEST_MAX => {
+                    session.close("request is too long");
+                    return;
+                }
+                Ok(None) => return,
+                Ok(Some(message)) => self.message(id, message, now),
+                Err(error) => {
+                    log::warn!(target: "jsonrpc", "{}: error parsing stream: {error}", session.peer.name);
+                    session.close("Protocol error");
+                }
+            }
+        }
+    }
+
+    /// Finishes a round: transactions that waited, the disk, then updates. What [`Server::output`] has is then to be sent.
+    pub fn flush(&mut self, now: Now) {
+        // a transaction that waited may be what another one waits for
+        for _ in 0..16 {
+            if !self.run_triggers(now) {
+                break;
+            }
+        }
+        let names: Vec<Arc<str>> = self.databases.keys().cloned().collect();
+        for name in names {
+            let synced = self.databases.get_mut(&name).map_or(Ok(()), |hosted| hosted.sync());
+            if let Err(error) = synced {
+                self.take_back(&name, &error);
+            }
+        }
+        for session in self.sessions.values_mut() {
+            session.probe(now);
+            // to a client that has not read what it was sent, updates come later and fewer
+            if session.output.is_empty() {
+                session.send_updates();
+            }
+            session.settle();
+        }
+    }
+
+    /// The disk failed after commits were made: they are undone, and who waits for them is told.
+    fn take_back(&mut self, name: &str, error: &Error) {
+        log::error!(target: "ovsdb_server", "{name}: {error}");
+        if let Some(hosted) = self.databases.get_mut(name) {
+            hosted.take_back();
+        }
+        for session in self.sessions.values_mut() {
+            session.fail_commits(name, error);
+        }
+    }
+
+    /// When something is due without any input.
+    pub fn deadline(&self) -> Option<u64> {
+        let triggers = self.databases.values().flat_map(|h| &h.triggers).filter_map(Trigger::deadline);
+        let probes = self.sessions.values().filter_map(Session::deadline);
+        triggers.chain(probes).min()
+    }
+
+    /// Bytes for a client; what was sent is to be taken off the front.
+    pub fn output(&mut self, id: SessionId) -> Option<&mut Vec<u8>> {
+        self.sessions.get_mut(&id).map(|session| &mut session.output)
+    }
+
+    /// Updates that were held back while a client did not read; whether there were any.
+    pub fn refill(&mut self, id: SessionId) -> bool {
+        let Some(session) = self.sessions.get_mut(&id) else { return false };
+        session.send_updates();
+        session.settle();
+        !session.output.is_empty()
+    }
+
+    /// Why a session is to be closed, once its output is sent or does not go.
+    pub fn closing(&self, id: SessionId) -> Option<&'static str> {
+        self.sessions.get(&id).and_then(Session::closing)
+    }
+
+    /// Writes a file anew, without what is no more.
+    pub fn compact(&mut self, name: &str, now: Now) -> Result<(), Error> {
+        match self.databases.get_mut(name) {
+            Some(hosted) => hosted.compact(now),
+            None => Err(Error::new("unknown database", format!("no database named {name}"))),
+        }
+    }
+
+    /// Figures for `memory/show`.
+    pub fn usage(&self) -> BTreeMap<&'static str, usize> {
+        let user = || self.databases.values().filter(|h| h.path().is_some());
+        let mut usage = BTreeMap::new();
+        usage.insert("atoms", user().map(|h| h.db.atom_count()).sum());
+        let cells = |h: &Hosted| h.db.tables.iter().map(|t| t.len() * (t.schema.columns.len() + 2)).sum::<usize>();
+        usage.insert("cells", user().map(cells).sum());
+        usage.insert("monitors", self.sessions.values().map(|s| s.monitors.len()).sum());
+        usage.insert("n-weak-refs", user().map(|h| h.db.weak_count()).sum());
+        usage.insert("sessions", self.sessions.len());
+        usage.insert("triggers", self.databases.values().map(|h| h.triggers.len()).sum());
+        usage.retain(|name, n| *n > 0 || matches!(*name, "atoms" | "cells" | "monitors" | "n-weak-refs"));
+        usage
+    }
+}

@@ -1,0 +1,117 @@
+//! Names of rows: RFC 4122 text, and a source of new ones.
+
+use std::fmt;
+use std::hash::{BuildHasher, RandomState};
+
+/// A UUID. In two halves, so that it needs no more than a word's alignment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Uuid {
+    high: u64,
+    low: u64,
+}
+
+impl Uuid {
+    /// All zeros: the default of a reference.
+    pub const ZERO: Uuid = Uuid { high: 0, low: 0 };
+
+    pub const fn new(high: u64, low: u64) -> Uuid {
+        Uuid { high, low }
+    }
+
+    /// Whether it is all zeros.
+    pub fn is_zero(self) -> bool {
+        self == Uuid::ZERO
+    }
+
+    /// Reads the form with four hyphens; digits in any case.
+    pub fn parse(text: &str) -> Option<Uuid> {
+        let bytes: &[u8; 36] = text.as_bytes().try_into().ok()?;
+        let (mut value, mut at) = (0u128, 0);
+        while at < 36 {
+            if matches!(at, 8 | 13 | 18 | 23) {
+                if bytes[at] != b'-' {
+                    return None;
+                }
+            } else {
+                value = value << 4 | u128::from(char::from(bytes[at]).to_digit(16)?);
+            }
+            at += 1;
+        }
+        Some(Uuid { high: (value >> 64) as u64, low: value as u64 })
+    }
+}
+
+impl fmt::Display for Uuid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (h, l) = (self.high, self.low);
+        write!(
+            f,
+            "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
+            h >> 32,
+            h >> 16 & 0xffff,
+            h & 0xffff,
+            l >> 48,
+            l & 0xffff_ffff_ffff
+        )
+    }
+}
+
+/// Where new UUIDs come from: a keyed hash of a counter, with keys of the operating system's random source.
+#[derive(Clone, Debug)]
+pub struct Source {
+    high: RandomState,
+    low: RandomState,
+    next: u64,
+}
+
+impl Default for Source {
+    fn default() -> Self {
+        Source { high: RandomState::new(), low: RandomState::new(), next: 0 }
+    }
+}
+
+impl Source {
+    /// A source with keys of its own, to hand out beside this one.
+    pub fn fork(&mut self) -> Source {
+        let uuid = self.uuid();
+        Source { high: self.high.clone(), low: self.low.clone(), next: uuid.low ^ uuid.high }
+    }
+
+    /// A random UUID, version 4 of RFC 4122.
+    pub fn uuid(&mut self) -> Uuid {
+        self.next += 1;
+        let high = self.high.hash_one(self.next) & !0xf000 | 0x4000;
+        // the second key is the first's successor, so the counters must differ as well
+        let low = self.low.hash_one(!self.next) & !(3 << 62) | 2 << 62;
+        Uuid { high, low }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text() {
+        let text = "550e8400-e29b-41d4-a716-446655440000";
+        assert_eq!(Uuid::parse(text).unwrap().to_string(), text);
+        assert_eq!(Uuid::parse(&text.to_uppercase()).unwrap().to_string(), text);
+        assert_eq!(Uuid::ZERO.to_string(), "00000000-0000-0000-0000-000000000000");
+        for n in 0..text.len() {
+            assert_eq!(Uuid::parse(&text[..n]), None);
+        }
+        for bad in [text.replace('-', "0"), text.replace('5', "g"), format!("{text}0"), text.replace('-', "é")] {
+            assert_eq!(Uuid::parse(&bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn new_ones_differ() {
+        let mut source = Source::default();
+        let many: std::collections::HashSet<Uuid> = (0..10_000).map(|_| source.uuid()).collect();
+        assert_eq!(many.len(), 10_000);
+        let one = source.uuid().to_string();
+        assert_eq!(&one[14..15], "4");
+        assert!("89ab".contains(&one[19..20]));
+    }
+}

@@ -1,0 +1,138 @@
+//! A connection to a server, blocking: requests, replies, and what comes in between.
+
+use crate::stream::Stream;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use ovsdb::Json;
+use ovsdb::error::strerror;
+use ovsdb::json::Framer;
+use std::io::{ErrorKind, Read, Write};
+use std::os::fd::AsFd;
+
+/// A message that came.
+#[derive(Debug)]
+pub(super) enum Message {
+    /// Method and parameters.
+    Notification(String, Json),
+    /// Id, and result or error.
+    Reply(Json, Result<Json, Json>),
+}
+
+/// A connection.
+#[derive(Debug)]
+pub(super) struct Rpc {
+    pub(super) stream: Stream,
+    framer: Framer,
+    next: i64,
+}
+
+impl Rpc {
+    /// Connects to the first that answers of methods with commas between them.
+    pub(super) fn connect(methods: &str) -> Result<Rpc, String> {
+        let mut error = String::new();
+        for method in split_methods(methods) {
+            match Stream::connect(&method) {
+                Ok(stream) => return Ok(Rpc { stream, framer: Framer::default(), next: 0 }),
+                Err(e) => error = format!("failed to connect to \"{methods}\" ({})", strerror(&e)),
+            }
+        }
+        Err(error)
+    }
+
+    /// Sends a request; its id.
+    pub(super) fn send(&mut self, method: &str, params: Json) -> Result<Json, String> {
+        let id = Json::Int(self.next);
+        self.next += 1;
+        let message = Json::object([("id", id.clone()), ("method", method.into()), ("params", params)]);
+        self.write(&message)?;
+        Ok(id)
+    }
+
+    fn write(&mut self, message: &Json) -> Result<(), String> {
+        self.stream.set_nonblocking(false).map_err(|e| strerror(&e))?;
+        self.stream.write_all(message.to_string().as_bytes()).map_err(|e| strerror(&e))
+    }
+
+    /// Reads what is there; false at the end.
+    pub(super) fn fill(&mut self) -> Result<bool, String> {
+        self.stream.set_nonblocking(true).map_err(|e| strerror(&e))?;
+        let mut buffer = [0; 65536];
+        match self.stream.read(&mut buffer) {
+            Ok(0) => Ok(false),
+            Ok(n) => {
+                self.framer.push(&buffer[..n]);
+                Ok(true)
+            }
+            Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => Ok(true),
+            Err(e) => Err(strerror(&e)),
+        }
+    }
+
+    /// The next message that came whole. Requests for a sign of life are answered.
+    pub(super) fn next(&mut self) -> Result<Option<Message>, String> {
+        loop {
+            let Some(json) = self.framer.next_value().map_err(|e| e.to_string())? else { return Ok(None) };
+            let member = |name: &str| json.get(name).cloned().unwrap_or(Json::Null);
+            if let Some(method) = json.get("method").and_then(Json::as_str) {
+                if method == "echo" {
+                    let members = [("id", member("id")), ("result", member("params")), ("error", Json::Null)];
+                    self.write(&Json::object(members))?;
+                    continue;
+                }
+                return Ok(Some(Message::Notification(method.to_owned(), member("params"))));
+            }
+            let error = member("error");
+            let result = if error == Json::Null { Ok(member("result")) } else { Err(error) };
+            return Ok(Some(Message::Reply(member("id"), result)));
+        }
+    }
+
+    /// Waits for a message.
+    pub(super) fn receive(&mut self) -> Result<Message, String> {
+        loop {
+            if let Some(message) = self.next()? {
+                return Ok(message);
+            }
+            let mut fds = [PollFd::new(self.stream.as_fd(), PollFlags::POLLIN)];
+            let _ = poll(&mut fds, PollTimeout::NONE);
+            if !self.fill()? {
+                return Err("End of file".into());
+            }
+        }
+    }
+
+    /// Calls and waits; the error is the server's.
+    pub(super) fn call(&mut self, method: &str, params: Json) -> Result<Result<Json, Json>, String> {
+        let wanted = self.send(method, params)?;
+        loop {
+            if let Message::Reply(id, result) = self.receive()?
+                && id == wanted
+            {
+                return Ok(result);
+            }
+        }
+    }
+}
+
+/// `METHOD,METHOD…`: a comma begins a method when what follows has a kind.
+fn split_methods(text: &str) -> Vec<String> {
+    let mut methods: Vec<String> = Vec::new();
+    for part in text.split(',') {
+        let begins = ["unix:", "tcp:", "ssl:"].iter().any(|kind| part.starts_with(kind));
+        match methods.last_mut() {
+            Some(last) if !begins => {
+                last.push(',');
+                last.push_str(part);
+            }
+            _ => methods.push(part.to_owned()),
+        }
+    }
+    methods
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn several_methods() {
+        assert_eq!(super::split_methods("tcp:1.2.3.4:5,unix:a,b,tcp:h"), ["tcp:1.2.3.4:5", "unix:a,b", "tcp:h"]);
+    }
+}

@@ -1,0 +1,53 @@
+//! Programs of Open vSwitch by name: a binary that is called by such a name, or with it as first argument, behaves as that
+//! program.
+//!
+//! | module | what for |
+//! |---|---|
+//! | [`options`] | command lines in GNU style |
+//! | [`setup`] | folders, log, what every program takes |
+//! | [`daemon`] | background, pid file, a monitor that starts it again |
+//! | [`stream`] | `unix:`, `tcp:`, `punix:`, `ptcp:` as sockets |
+//! | [`table`] | tables as text, list, CSV, JSON, HTML |
+//! | [`tool`] | `ovsdb-tool` |
+//! | [`client`] | `ovsdb-client` |
+//! | [`server`] | `ovsdb-server` |
+#![forbid(unsafe_code)]
+
+pub mod client;
+pub mod daemon;
+pub mod options;
+pub mod server;
+pub mod setup;
+pub mod stream;
+pub mod table;
+pub mod tool;
+pub mod unixctl;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+/// A program: its name and the arguments behind it.
+type Program = fn(&str, Vec<String>) -> ExitCode;
+
+const PROGRAMS: [(&str, Program); 3] =
+    [("ovsdb-tool", tool::main), ("ovsdb-client", client::main), ("ovsdb-server", server::main)];
+
+/// The names of all programs.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    PROGRAMS.iter().map(|(name, _)| *name)
+}
+
+/// Runs the program that the arguments name, if they do.
+pub fn called(mut arguments: Vec<String>) -> Option<ExitCode> {
+    let find = |name: &str| {
+        let name = Path::new(name).file_name()?.to_str()?;
+        PROGRAMS.iter().find(|(known, _)| *known == name)
+    };
+    if let Some((name, program)) = arguments.first().and_then(|name| find(name)) {
+        arguments.remove(0);
+        return Some(program(name, arguments));
+    }
+    let (name, program) = arguments.get(1).and_then(|name| find(name))?;
+    arguments.drain(..2);
+    Some(program(name, arguments))
+}

@@ -1,0 +1,512 @@
+//! The loop: which sockets have something, what is due when.
+
+use super::remotes::Options;
+use super::{End, Program};
+use crate::stream::{Listener, Stream, is_passive};
+use crate::unixctl::{Connection, Control};
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use ovsdb::server::{Now, SessionId};
+use std::collections::BTreeMap;
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::fd::AsFd;
+use std::process::{Child, Command};
+
+/// Signals that end it. A fault of its own is not among those that can wait, so what comes of SIGSEGV here was sent.
+const SIGNALS: [Signal; 5] = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGALRM, Signal::SIGSEGV];
+
+/// How much is read from a socket in one round.
+const ROUND: usize = 1 << 20;
+
+/// What a descriptor is.
+enum Source {
+    Signals(SignalFd),
+    Listener {
+        method: String,
+        listener: Listener,
+    },
+    Session {
+        id: SessionId,
+        method: String,
+        stream: Stream,
+        writing: bool,
+    },
+    Control(Control),
+    Caller(Connection),
+    /// The server that this one follows, by which method.
+    Upstream {
+        method: String,
+        stream: Stream,
+        writing: bool,
+    },
+}
+
+/// A method by which the server connects to a client.
+#[derive(Default)]
+struct Active {
+    /// When to try again.
+    at: u64,
+    backoff: u64,
+}
+
+/// All descriptors.
+pub(super) struct Events {
+    epoll: Epoll,
+    sources: BTreeMap<u64, Source>,
+    next: u64,
+    methods: BTreeMap<String, Options>,
+    active: BTreeMap<String, Active>,
+    /// Of the databases when the methods were looked at.
+    serial: Option<u64>,
+    unnamed: u64,
+    /// When to try the active server again.
+    upstream_at: u64,
+}
+
+/// Ends this process by a signal.
+pub(super) fn die_by(signal: Signal) {
+    let _ = sigprocmask(SigmaskHow::SIG_UNBLOCK, Some(&SigSet::all()), None);
+    // the run time's own handler may take the first
+    let _ = nix::sys::signal::raise(signal);
+    let _ = nix::sys::signal::raise(signal);
+}
+
+/// Starts a program that has the signals which this one takes in its loop.
+pub(super) fn unblocked(command: &mut Command) -> io::Result<Child> {
+    let mut mask = SigSet::empty();
+    sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), Some(&mut mask))?;
+    let child = command.spawn();
+    sigprocmask(SigmaskHow::SIG_SETMASK, Some(&mask), None)?;
+    child
+}
+
+impl Events {
+    pub(super) fn new() -> io::Result<Events> {
+        let mut mask = SigSet::empty();
+        SIGNALS.into_iter().chain([Signal::SIGCHLD]).for_each(|signal| mask.add(signal));
+        sigprocmask(SigmaskHow::SIG_BLOCK, Some(&mask), None)?;
+        let signals = SignalFd::with_flags(&mask, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
+        let mut events = Events {
+            epoll: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?,
+            sources: BTreeMap::new(),
+            next: 0,
+            methods: BTreeMap::new(),
+            active: BTreeMap::new(),
+            serial: None,
+            unnamed: 0,
+            upstream_at: 0,
+        };
+        events.add(Source::Signals(signals))?;
+        Ok(events)
+    }
+
+    pub(super) fn control(&mut self, control: Control) -> io::Result<()> {
+        self.add(Source::Control(control))
+    }
+
+    fn add(&mut self, source: Source) -> io::Result<()> {
+        self.next += 1;
+        let event = EpollEvent::new(EpollFlags::EPOLLIN, self.next);
+        match &source {
+            Source::Signals(fd) => self.epoll.add(fd.as_fd(), event)?,
+            Source::Listener { listener, .. } => self.epoll.add(listener.as_fd(), event)?,
+            Source::Session { stream, .. } => self.epoll.add(stream.as_fd(), event)?,
+            Source::Control(control) => self.epoll.add(control.as_fd(), event)?,
+            Source::Caller(caller) => self.epoll.add(caller.as_fd(), event)?,
+            Source::Upstream { stream, .. } => self.epoll.add(stream.as_fd(), event)?,
+        }
+        self.sources.insert(self.next, source);
+        Ok(())
+    }
+
+    /// Whether clients are connected by a method.
+    fn connections(&self, wanted: &str) -> usize {
+        let same = |s: &&Source| matches!(s, Source::Session { method, .. } if method == wanted);
+        self.sources.values().filter(same).count()
+    }
+}
+
+impl Program {
+    fn now(&self) -> Now {
+        Now { monotonic: self.started.now().as_millis(), wall: crate::setup::wall_ms() }
+    }
+
+    /// Waits for something and does it.
+    pub(super) fn round(&mut self) -> Result<(), String> {
+        let now = self.now();
+        let reconnect = self.events.active.iter().filter(|(m, _)| self.events.connections(m) == 0).map(|(_, a)| a.at);
+        let upstream =
+            (self.replication.backup && self.replication.connection.is_none()).then_some(self.events.upstream_at);
+        let due = reconnect.chain(self.server.deadline()).chain(upstream).min();
+        let timeout = match due {
+            None => EpollTimeout::NONE,
+            Some(at) => {
+                let ms = at.saturating_sub(now.monotonic).min(60_000);
+                EpollTimeout::from(u16::try_from(ms).unwrap_or(u16::MAX))
+            }
+        };
+        let mut ready = [EpollEvent::empty(); 256];
+        let n = match self.events.epoll.wait(&mut ready, timeout) {
+            Ok(n) => n,
+            Err(nix::errno::Errno::EINTR) => 0,
+            Err(e) => return Err(format!("epoll: {e}")),
+        };
+        let now = self.now();
+        for event in &ready[..n] {
+            self.input(event.data(), now);
+        }
+        self.server.flush(now);
+        self.update_remotes(false)?;
+        self.connect_active(now);
+        self.keep_upstream(now);
+        self.report_status(now);
+        self.run_commands(now);
+        // what commands changed is told as well
+        self.server.flush(now);
+        self.output();
+        Ok(())
+    }
+
+    fn input(&mut self, token: u64, now: Now) {
+        let Some(source) = self.events.sources.get_mut(&token) else { return };
+        match source {
+            Source::Signals(signals) => {
+                while let Ok(Some(info)) = signals.read_signal() {
+                    let signal = i32::try_from(info.ssi_signo).ok().and_then(|n| Signal::try_from(n).ok());
+                    match signal {
+                        Some(Signal::SIGCHLD) => {
+                            if let Some(Ok(Some(status))) = self.run.as_mut().map(Child::try_wait) {
+                                self.exit = Some(End::Code(u8::from(!status.success())));
+                            }
+                        }
+                        Some(signal) => self.exit = Some(End::Signal(signal)),
+                        None => {}
+                    }
+                }
+            }
+            Source::Listener { method, listener } => {
+                let mut accepted = Vec::new();
+                let failed = loop {
+                    match listener.accept(&mut self.events.unnamed) {
+                        Ok(pair) => accepted.push((method.clone(), pair)),
+                        Err(e) => break e,
+                    }
+                };
+                if failed.kind() != ErrorKind::WouldBlock {
+                    log::warn!(target: "ovsdb_jsonrpc_server", "{method}: accept failed: {failed}");
+                }
+                for (method, (stream, name)) in accepted {
+                    self.begin(method, stream, name, now);
+                }
+            }
+            Source::Session { id, stream, .. } => {
+                let (id, mut buffer, mut total) = (*id, [0; 65536], 0);
+                while total < ROUND {
+                    match stream.read(&mut buffer) {
+                        Ok(0) => return self.end(token),
+                        Ok(n) => {
+                            total += n;
+                            self.server.receive(id, &buffer[..n], now);
+                        }
+                        Err(e) if e.kind() == ErrorKind::WouldBlock => break,
+                        Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                        Err(_) => return self.end(token),
+                    }
+                }
+            }
+            Source::Upstream { stream, .. } => {
+                let (mut buffer, mut bytes, mut ended) = ([0; 65536], Vec::new(), false);
+                while bytes.len() < ROUND {
+                    match stream.read(&mut buffer) {
+                        Ok(0) => ended = true,
+                        Ok(n) => {
+                            bytes.extend_from_slice(&buffer[..n]);
+                            continue;
+                        }
+                        Err(e) => ended = e.kind() != ErrorKind::WouldBlock,
+                    }
+                    break;
+                }
+                if !self.follow(&bytes, now) || ended {
+                    self.events.sources.remove(&token);
+                    self.lose_upstream(now);
+                }
+            }
+            Source::Control(control) => {
+                let mut callers = Vec::new();
+                while let Ok(caller) = control.accept() {
+                    callers.push(caller);
+                }
+                for caller in callers {
+                    let _ = self.events.add(Source::Caller(caller));
+                }
+            }
+            Source::Caller(_) => {
+                let Some(Source::Caller(mut caller)) = self.events.sources.remove(&token) else { return };
+                let control = self.events.sources.values().find_map(|s| match s {
+                    Source::Control(control) => Some(control),
+                    _ => None,
+                });
+                if let Some(control) = control {
+                    control.receive(&mut caller);
+                }
+                self.events.sources.insert(token, Source::Caller(caller));
+            }
+        }
+    }
+
+    fn begin(&mut self, method: String, stream: Stream, name: String, now: Now) {
+        let options = self.events.methods.get(&method).cloned().unwrap_or_default();
+        let id = self.server.connect(options.peer(name, &method), now);
+        if let Err(e) = self.events.add(Source::Session { id, method, stream, writing: false }) {
+            log::warn!(target: "ovsdb_jsonrpc_server", "epoll: {e}");
+            self.server.disconnect(id);
+        }
+    }
+
+    fn end(&mut self, token: u64) {
+        if let Some(Source::Session { id, method, .. }) = self.events.sources.remove(&token) {
+            self.server.disconnect(id);
+            if let Some(active) = self.events.active.get_mut(&method) {
+                active.at = 0;
+            }
+        }
+    }
+
+    fn run_commands(&mut self, now: Now) {
+        let tokens: Vec<u64> =
+            self.events.sources.iter().filter(|(_, s)| matches!(s, Source::Caller(_))).map(|(t, _)| *t).collect();
+        for token in tokens {
+            let Some(Source::Caller(mut caller)) = self.events.sources.remove(&token) else { continue };
+            while let Some(call) = caller.next_call() {
+                let result = self.command(call.command, &call.arguments, now);
+                caller.answer(call, result);
+            }
+            caller.send();
+            if !caller.is_done() || caller.wants_to_send() {
+                self.events.sources.insert(token, Source::Caller(caller));
+            }
+        }
+    }
+
+    /// Sends what sessions have to say, and closes what is to be closed.
+    fn output(&mut self) {
+        let mut ended = Vec::new();
+        let Events { epoll, sources, .. } = &mut self.events;
+        for (&token, source) in sources.iter_mut() {
+            let Source::Session { id, stream, writing, method } = source else { continue };
+            let mut broken = false;
+            while let Some(output) = self.server.output(*id) {
+                let mut sent = 0;
+                while sent < output.len() {
+                    match stream.write(&output[sent..]) {
+                        Ok(n) => sent += n,
+                        Err(e) if e.kind() == ErrorKind::WouldBlock => break,
+                        Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                        Err(_) => {
+                            broken = true;
+                            break;
+                        }
+                    }
+                }
+                output.drain(..sent);
+                // what was held back for a client that did not read may go now
+                if broken || !output.is_empty() || !self.server.refill(*id) {
+                    break;
+                }
+            }
+            let waits = self.server.output(*id).is_some_and(|output| !output.is_empty());
+            if let Some(why) = self.server.closing(*id) {
+                log::info!(target: "ovsdb_jsonrpc_server", "{method}: disconnecting ({why})");
+                broken = true;
+            }
+            if broken {
+                ended.push(token);
+            } else if waits != *writing {
+                *writing = waits;
+                let flags = if waits { EpollFlags::EPOLLIN | EpollFlags::EPOLLOUT } else { EpollFlags::EPOLLIN };
+                let _ = epoll.modify(stream.as_fd(), &mut EpollEvent::new(flags, token));
+            }
+        }
+        for token in ended {
+            self.end(token);
+        }
+    }
+
+    /// Sockets follow what remotes say.
+    pub(super) fn update_remotes(&mut self, fresh: bool) -> Result<(), String> {
+        let names: Vec<_> = self.server.database_names().cloned().collect();
+        let serial = names.iter().filter_map(|n| self.server.database(n)).map(|h| h.serial + 1).sum();
+        if self.events.serial == Some(serial) {
+            return Ok(());
+        }
+        self.events.serial = Some(serial);
+        let wanted = self.remotes.resolve(&self.server);
+        let stale: Vec<u64> = self
+            .events
+            .sources
+            .iter()
+            .filter(|(_, source)| match source {
+                Source::Listener { method, .. } | Source::Session { method, .. } => !wanted.contains_key(method),
+                _ => false,
+            })
+            .map(|(token, _)| *token)
+            .collect();
+        for token in stale {
+            if matches!(self.events.sources.get(&token), Some(Source::Listener { .. })) {
+                self.events.sources.remove(&token);
+            } else {
+                self.end(token);
+            }
+        }
+        self.events.active.retain(|method, _| wanted.contains_key(method));
+        for (method, options) in &wanted {
+            let known = self.events.methods.get(method).map(|known| known != options);
+            if known == Some(true) {
+                self.change_peers(method, options);
+            }
+            if known.is_some() {
+                continue;
+            }
+            if !is_passive(method) {
+                self.events.active.insert(method.clone(), Active::default());
+                continue;
+            }
+            match Listener::listen(method) {
+                Ok(listener) => {
+                    let source = Source::Listener { method: method.clone(), listener };
+                    self.events.add(source).map_err(|e| format!("{method}: {e}"))?;
+                }
+                Err(e) => {
+                    let text = format!("{method}: listen failed: {}", ovsdb::error::strerror(&e));
+                    log::error!(target: "ovsdb_jsonrpc_server", "{text}");
+                    let from_row = options.row.is_some() || !self.remotes.configured().any(|r| r == method);
+                    if fresh && !from_row {
+                        return Err(text);
+                    }
+                }
+            }
+        }
+        self.events.methods = wanted;
+        Ok(())
+    }
+
+    /// Looks at the methods again, whatever the databases say.
+    pub(super) fn refresh_remotes(&mut self) -> Result<(), String> {
+        self.events.serial = None;
+        self.update_remotes(false)
+    }
+
+    fn change_peers(&mut self, wanted: &str, options: &Options) {
+        for source in self.events.sources.values() {
+            let Source::Session { id, method, .. } = source else { continue };
+            if method == wanted
+                && let Some(peer) = self.server.peer_mut(*id)
+            {
+                *peer = ovsdb::server::Peer { id: peer.id.take(), ..options.peer(peer.name.clone(), method) };
+            }
+        }
+    }
+
+    fn connect_active(&mut self, now: Now) {
+        let events = &self.events;
+        let due = events.active.iter().filter(|(m, a)| a.at <= now.monotonic && events.connections(m) == 0);
+        for method in due.map(|(m, _)| m.clone()).collect::<Vec<_>>() {
+            let connected = Stream::connect(&method).and_then(|s| s.set_nonblocking(true).map(|()| s));
+            let Some(active) = self.events.active.get_mut(&method) else { continue };
+            match connected {
+                Ok(stream) => {
+                    *active = Active::default();
+                    log::info!(target: "reconnect", "{method}: connected");
+                    self.begin(method.clone(), stream, method, now);
+                }
+                Err(e) => {
+                    active.backoff = (active.backoff * 2).clamp(1000, 8000);
+                    active.at = now.monotonic + active.backoff;
+                    log::info!(target: "reconnect", "{method}: connection attempt failed ({})", ovsdb::error::strerror(&e));
+                }
+            }
+        }
+    }
+
+    /// The connection to the active server is gone; another try in a second.
+    fn lose_upstream(&mut self, now: Now) {
+        self.replication.connection = None;
+        self.events.upstream_at = now.monotonic + 1000;
+    }
+
+    /// Keeps one connection to the active server, if there is to be one.
+    fn keep_upstream(&mut self, now: Now) {
+        let wanted = self.replication.active.clone().filter(|_| self.replication.backup);
+        let fresh = self.replication.connection.is_none();
+        let Events { epoll, sources, .. } = &mut self.events;
+        let mut lost = false;
+        sources.retain(|token, source| {
+            let Source::Upstream { method, stream, writing } = source else { return true };
+            if fresh || wanted.as_ref() != Some(method) {
+                return false;
+            }
+            let Some(connection) = &mut self.replication.connection else { return false };
+            let mut sent = 0;
+            while sent < connection.output.len() {
+                match stream.write(&connection.output[sent..]) {
+                    Ok(n) => sent += n,
+                    Err(e) if e.kind() == ErrorKind::WouldBlock => break,
+                    Err(_) => {
+                        lost = true;
+                        return false;
+                    }
+                }
+            }
+            connection.output.drain(..sent);
+            let waits = !connection.output.is_empty();
+            if waits != *writing {
+                *writing = waits;
+                let flags = if waits { EpollFlags::EPOLLIN | EpollFlags::EPOLLOUT } else { EpollFlags::EPOLLIN };
+                let _ = epoll.modify(stream.as_fd(), &mut EpollEvent::new(flags, *token));
+            }
+            true
+        });
+        if lost {
+            self.lose_upstream(now);
+        }
+        let Some(method) = wanted else { return };
+        if self.replication.connection.is_some() || now.monotonic < self.events.upstream_at {
+            return;
+        }
+        let connected = Stream::connect(&method).and_then(|s| s.set_nonblocking(true).map(|()| s));
+        match connected {
+            Ok(stream) => {
+                self.replication.begin();
+                if self.events.add(Source::Upstream { method, stream, writing: false }).is_err() {
+                    return self.lose_upstream(now);
+                }
+                self.keep_upstream(now);
+            }
+            Err(e) => {
+                log::info!(target: "reconnect", "{method}: connection attempt failed ({})", ovsdb::error::strerror(&e));
+                self.lose_upstream(now);
+            }
+        }
+    }
+
+    /// Rows that name methods say whether anybody is connected that way.
+    pub(super) fn report_status(&mut self, now: Now) {
+        use ovsdb::data::{Atom, Datum};
+        let rows = self.events.methods.iter().filter_map(|(m, o)| Some((o.row.clone()?, self.events.connections(m))));
+        for ((database, table, uuid), n) in rows.collect::<Vec<_>>() {
+            let connected = Datum::One(Atom::Boolean(n > 0));
+            self.server.report(&database, table, uuid, &[("is_connected", connected)], now);
+        }
+    }
+
+    /// Says what is left to say before the end.
+    pub(super) fn finish(&mut self) {
+        for source in std::mem::take(&mut self.events.sources).into_values() {
+            if let Source::Caller(caller) = source {
+                caller.finish();
+            }
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! `ovsdb-server`, ovsdb-server(1): sockets, signals and the control socket around [`ovsdb::server::Server`].
+//!
+//! One thread and one epoll. A round reads what all sockets have, lets the server work and wait for the disk once, then
+//! writes.
+
+mod commands;
+mod events;
+mod remotes;
+mod replication;
+
+use crate::daemon::{self, Daemon, Keep};
+use crate::options::{self, Known, Parsed, Takes, option};
+use crate::setup::{self, fatal};
+use crate::unixctl::Control;
+use events::Events;
+use ovsdb::server::Server;
+use remotes::Remotes;
+use replication::Replication;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ExitCode};
+
+const PROGRAM: &str = "ovsdb-server";
+
+const OPTIONS: [Known; 16] = [
+    option("remote", '\0', Takes::Value),
+    option("unixctl", '\0', Takes::Value),
+    option("run", '\0', Takes::Value),
+    option("private-key", 'p', Takes::Value),
+    option("certificate", 'c', Takes::Value),
+    option("ca-cert", 'C', Takes::Value),
+    option("bootstrap-ca-cert", '\0', Takes::Value),
+    option("peer-ca-cert", '\0', Takes::Value),
+    option("ssl-protocols", '\0', Takes::Value),
+    option("ssl-ciphers", '\0', Takes::Value),
+    option("sync-from", '\0', Takes::Value),
+    option("sync-exclude-tables", '\0', Takes::Value),
+    option("active", '\0', Takes::Nothing),
+    option("record", '\0', Takes::Maybe),
+    option("replay", '\0', Takes::Maybe),
+    option("disable-file-column-diff", '\0', Takes::Nothing),
+];
+
+const MODULES: [&str; 16] = [
+    "daemon_unix",
+    "fatal_signal",
+    "jsonrpc",
+    "ovsdb_file",
+    "ovsdb_jsonrpc_server",
+    "ovsdb_log",
+    "ovsdb_monitor",
+    "ovsdb_server",
+    "poll_loop",
+    "reconnect",
+    "replication",
+    "relay",
+    "socket_util",
+    "stream_ssl",
+    "timeval",
+    "unixctl",
+];
+
+/// A server with all that belongs to it.
+struct Program {
+    server: Server,
+    remotes: Remotes,
+    events: Events,
+    /// Databases as they were named, for a new start.
+    files: BTreeSet<PathBuf>,
+    /// `--run`'s command.
+    run: Option<Child>,
+    /// What it ends with, when it is to end.
+    exit: Option<End>,
+    started: base::clock::Clock,
+    replication: Replication,
+}
+
+/// How it ends.
+#[derive(Clone, Copy, Debug)]
+enum End {
+    Code(u8),
+    Signal(nix::sys::signal::Signal),
+}
+
+/// Runs `ovsdb-server`.
+pub fn main(program: &str, arguments: Vec<String>) -> ExitCode {
+    let known = [&setup::COMMON[..], &daemon::OPTIONS[..], &OPTIONS[..]].concat();
+    let parsed = match options::parse(&known, arguments) {
+        Ok(parsed) => parsed,
+        Err(text) => return fatal(program, text),
+    };
+    if parsed.has("help") {
+        setup::print(&usage());
+        return ExitCode::SUCCESS;
+    }
+    if parsed.has("version") {
+        setup::print(&setup::version(program));
+        return ExitCode::SUCCESS;
+    }
+    for unsupported in ["record", "replay"] {
+        if parsed.has(unsupported) {
+            return fatal(program, format!("--{unsupported} is not supported"));
+        }
+    }
+    let daemon = match daemon::start(program, &parsed) {
+        Ok(daemon) => daemon,
+        Err(code) => return code,
+    };
+    if let Err(text) = setup::start_log(program, &parsed, base::log::Level::Info, &MODULES) {
+        return fatal(program, text);
+    }
+    match run(&parsed, daemon) {
+        Ok(End::Code(code)) => ExitCode::from(code),
+        Ok(End::Signal(signal)) => {
+            // by now its handler is the default, and everything is tidied up
+            events::die_by(signal);
+            ExitCode::FAILURE
+        }
+        Err(text) => fatal(program, text),
+    }
+}
+
+fn usage() -> String {
+    "ovsdb-server: Open vSwitch database server\n\
+     usage: ovsdb-server [OPTIONS] [DATABASE...]\n\
+     where each DATABASE is a database file in ovsdb format;\n\
+     the default DATABASE is conf.db of the folder of databases.\n\n\
+     JSON-RPC options (may be specified any number of times):\n  \
+     --remote=REMOTE         connect or listen to REMOTE: punix:FILE, ptcp:PORT[:IP],\n                          \
+     unix:FILE, tcp:IP[:PORT], db:DB,TABLE,COLUMN\n\
+     Daemon options:\n  \
+     --detach                run in background as daemon\n  \
+     --monitor               start it again when it crashes\n  \
+     --no-chdir              do not chdir to '/'\n  \
+     --pidfile[=FILE]        create pidfile\n  \
+     --overwrite-pidfile     with --pidfile, start even if already running\n\
+     Logging options:\n  \
+     -vSPEC, --verbose=SPEC  set logging levels\n  \
+     --log-file[=FILE]       enable logging to specified FILE\n\
+     Other options:\n  \
+     --run COMMAND           run COMMAND as subprocess then exit\n  \
+     --unixctl=SOCKET        override default control socket name\n  \
+     -h, --help              display this help message\n  \
+     -V, --version           display version information\n"
+        .to_owned()
+}
+
+fn run(parsed: &Parsed, mut daemon: Daemon) -> Result<End, String> {
+    let mut program = Program {
+        server: Server::new().map_err(|e| e.to_string())?,
+        remotes: Remotes::default(),
+        events: Events::new().map_err(|e| format!("epoll: {e}"))?,
+        files: BTreeSet::new(),
+        run: None,
+        exit: None,
+        started: base::clock::Clock::real(),
+        replication: Replication {
+            active: parsed.value("sync-from").map(str::to_owned),
+            exclude: parsed.value("sync-exclude-tables").unwrap_or_default().to_owned(),
+            ..Replication::default()
+        },
+    };
+    let kept = daemon::state_file().and_then(|path| std::fs::read_to_string(path).ok());
+    match &kept {
+        Some(kept) => {
+            for line in kept.lines() {
+                match line.split_once(' ') {
+                    Some(("db", path)) => program.open(Path::new(path)).map_err(|e| e.to_string())?,
+                    Some(("remote", remote)) => program.remotes.add(remote),
+                    _ => {}
+                }
+            }
+        }
+        None => {
+            let default = [setup::default_db().display().to_string()];
+            let files = if parsed.arguments.is_empty() { &default[..] } else { &parsed.arguments[..] };
+            for file in files {
+                if file.starts_with("relay:") {
+                    return Err(format!("{file}: relay databases are not supported yet"));
+                }
+                program.open(Path::new(file)).map_err(|e| e.to_string())?;
+            }
+            for remote in parsed.values("remote") {
+                remotes::check(&program.server, remote)?;
+                program.remotes.add(remote);
+            }
+        }
+    }
+    program.set_backup(parsed.has("sync-from") && !parsed.has("active"));
+    program.update_remotes(true)?;
+    let control = Control::listen(PROGRAM, parsed.value("unixctl"), &commands::COMMANDS);
+    if let Some(control) = control.map_err(|e| format!("control socket: {}", ovsdb::error::strerror(&e)))? {
+        program.events.control(control).map_err(|e| e.to_string())?;
+    }
+    if let Some(command) = parsed.value("run") {
+        let mut shell = std::process::Command::new("/bin/sh");
+        let child = events::unblocked(daemon::forget(shell.arg("-c").arg(command)));
+        program.run = Some(child.map_err(|e| format!("--run: {e}"))?);
+    }
+    program.report_status(ovsdb::server::Now::default());
+    program.save();
+    daemon.ready(Keep::Nothing);
+    // with --run it is more like a tool
+    if program.run.is_none() {
+        log::info!(target: "ovsdb_server", "ovsdb-server (Open vSwitch) {}", setup::OVS_VERSION);
+    }
+    loop {
+        program.round()?;
+        if let Some(end) = program.exit {
+            program.finish();
+            return Ok(end);
+        }
+    }
+}
+
+impl Program {
+    fn open(&mut self, path: &Path) -> Result<(), ovsdb::Error> {
+        self.server.open(path)?;
+        self.files.insert(setup::absolute(path));
+        Ok(())
+    }
+
+    /// Keeps what it was told, for a new start.
+    fn save(&self) {
+        let Some(path) = daemon::state_file() else { return };
+        let files = self.files.iter().map(|f| format!("db {}\n", f.display()));
+        let text: String = files.chain(self.remotes.configured().map(|r| format!("remote {r}\n"))).collect();
+        if let Err(e) = std::fs::write(&path, text) {
+            log::warn!(target: "ovsdb_server", "{}: {e}", path.display());
+        }
+    }
+}

@@ -1,7 +1,7 @@
 //! A database in memory. Rows are shared and immutable; what a commit replaces it names, so that the price of a change is
 //! the change. Beside the rows: how many strong references point to each, who points weakly to it, and its index entries.
 
-use crate::data::{Datum, Schema, TableSchema, Type};
+use crate::data::{Datum, Schema, TableSchema, Type, changed};
 use crate::uuid::Uuid;
 use indexmap::IndexMap;
 use std::cmp::Ordering;
@@ -113,7 +113,14 @@ impl Table {
                 }
                 continue;
             }
-            let (mut was, mut is) = (was.keys().peekable(), is.keys().peekable());
+            if let (Datum::Set(a), Datum::Set(b)) = (was, is)
+                && Arc::ptr_eq(a, b)
+            {
+                continue;
+            }
+            let (sets, pairs) = (changed(was.atoms(), is.atoms()), changed(was.pairs(), is.pairs()));
+            let mut was = sets.0.iter().chain(pairs.0.iter().map(|(key, _)| key)).peekable();
+            let mut is = sets.1.iter().chain(pairs.1.iter().map(|(key, _)| key)).peekable();
             loop {
                 let order = match (was.peek(), is.peek()) {
                     (None, None) => break,

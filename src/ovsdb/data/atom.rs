@@ -154,7 +154,11 @@ impl Atom {
 
 impl PartialEq for Atom {
     fn eq(&self, other: &Atom) -> bool {
-        self.cmp(other) == Ordering::Equal
+        match (self, other) {
+            (Atom::Uuid(a), Atom::Uuid(b)) => a == b,
+            (Atom::String(a), Atom::String(b)) => a == b,
+            _ => self.cmp(other) == Ordering::Equal,
+        }
     }
 }
 

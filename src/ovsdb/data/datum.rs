@@ -213,6 +213,16 @@ impl Datum {
         if self.is_empty() {
             return other.clone();
         }
+        if let (Datum::Set(atoms), Datum::One(atom)) = (self, other) {
+            // the common case of one more member of a large set: two copies of what is there, no comparisons
+            return match atoms.binary_search(atom) {
+                Ok(_) => self.clone(),
+                Err(at) => {
+                    let one = std::iter::once(atom);
+                    Datum::Set(atoms[..at].iter().chain(one).chain(&atoms[at..]).cloned().collect())
+                }
+            };
+        }
         if matches!(self, Datum::Map(_)) {
             return Datum::sorted_map(merge(
                 self.pairs(),
@@ -307,6 +317,14 @@ impl Datum {
     pub fn atom_count(&self) -> usize {
         self.atoms().len() + 2 * self.pairs().len()
     }
+}
+
+/// The middles of two lists, without what both begin and end with.
+pub(crate) fn changed<'a, T: PartialEq>(old: &'a [T], new: &'a [T]) -> (&'a [T], &'a [T]) {
+    let before = old.iter().zip(new).take_while(|(a, b)| a == b).count();
+    let (old, new) = (&old[before..], &new[before..]);
+    let after = old.iter().rev().zip(new.iter().rev()).take_while(|(a, b)| a == b).count();
+    (&old[..old.len() - after], &new[..new.len() - after])
 }
 
 enum Side<'a, T> {

@@ -12,6 +12,7 @@ mod tests;
 
 pub use atom::{Atom, AtomKind, Names};
 pub use datum::Datum;
+pub(crate) use datum::changed;
 pub use members::{Members, is_id, kind};
 pub use schema::{Column, Schema, TableSchema, version_numbers};
 pub use types::{BaseType, Reference, Type};

@@ -98,6 +98,9 @@ pub(super) fn dump(mut call: Call<'_>) -> Done {
                 columns.push("_uuid".into());
                 columns.extend(table.columns.iter().map(|c| c.name.to_string()));
             }
+            // `_uuid` comes before all letters
+            columns.sort();
+            columns.dedup();
             wanted.push((table, columns));
         }
     }

@@ -7,6 +7,10 @@ pub(crate) mod port;
 pub(crate) mod shape;
 pub(crate) mod signature;
 pub(crate) mod slab;
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod tests_worker;
 pub(crate) mod tuple;
 
 /// No megaflow.

@@ -463,6 +463,10 @@ mod tests {
         let Child::Node(node) = &t.root else { panic!() };
         assert_eq!((node.depth, node.short.len()), (24, 0));
         assert_eq!(weighed(&t), weight(3, 1, 33));
+        // what parts above the node is told by the first bit that differs, whatever is below
+        for (address, bits) in [(0x0b00_0000, 8), (0x8a00_0000, 1), (0x0a80_0000, 9), (0x0a00_0100, 24)] {
+            assert_eq!(t.find(address).missing(32), Some(bits), "{address:x}");
+        }
         // those that end before the step is over stay with the node
         let mut t = Trie::<u32>::default();
         (0..30).for_each(|n| t.insert(0x0a00_0000 | n << 16, 16));

@@ -349,3 +349,35 @@ fn the_one_that_was_not_hit_makes_room() {
     assert!(make(&mut f, 1, &flow(13), &mask, &c).is_some());
     assert_eq!((f.slab.len(), c.evicted.get()), (2, 6));
 }
+
+#[test]
+fn the_busiest_mask_is_searched_first() {
+    let (mut f, c) = (worker(1000), WorkerCounters::default());
+    let masks = [mask_of(&[NW_SRC]), mask_of(&[NW_DST]), mask_of(&[TP_DST])];
+    let flow = |m: usize| flow_of(&[(IN_PORT, 11), ([NW_SRC, NW_DST, TP_DST][m], 7)]);
+    for (m, mask) in masks.iter().enumerate() {
+        make(&mut f, 1, &flow(m), mask, &c).unwrap();
+    }
+    let visits = |f: &mut Flows, m: usize| {
+        let before = c.subtables.get();
+        let (b, k) = packet(1, &flow(m));
+        assert_ne!(f.find(1, &b, &k, &c), NONE);
+        c.subtables.get() - before
+    };
+    assert_eq!([0, 1, 2].map(|m| visits(&mut f, m)), [1, 2, 3]);
+    let (b, k) = packet(1, &flow_of(&[(IN_PORT, 11)]));
+    assert_eq!((f.find(1, &b, &k, &c), c.subtables.get()), (NONE, 9));
+    // ranked every so many lookups: until then nothing changes
+    for n in 5..8192 {
+        let m = if n % 4 == 0 { 1 } else { 2 };
+        assert_eq!(visits(&mut f, m), m as u64 + 1, "{n}");
+    }
+    assert_eq!([2, 1, 0].map(|m| visits(&mut f, m)), [1, 2, 3]);
+    // what was long ago counts half each time
+    let mut at = 0;
+    while visits(&mut f, 0) != 1 {
+        at += 1;
+        assert!(at < 3 * 8192);
+    }
+    assert!(at > 8000, "{at}");
+}

@@ -19,6 +19,9 @@ const FUNCTIONS: &[&str] = &[
     "rte_eth_(rx_burst|tx_burst|tx_prepare)",
     "rte_pktmbuf_(pool_create|free|free_bulk|copy|alloc|alloc_bulk)",
     "rte_mempool_(free|full|in_use_count|avail_count)",
+    "rte_vhost_driver_(register|unregister|start|callback_register|disable_features)",
+    "rte_vhost_(enqueue_burst|dequeue_burst|enable_guest_notification)",
+    "rte_vhost_get_(ifname|negotiated_features|vring_num|mtu|numa_node)",
     "ib_(errno|link_get|log_open)",
 ];
 
@@ -29,6 +32,7 @@ const TYPES: &[&str] = &[
     "rte_ether_addr",
     "rte_mbuf",
     "rte_mempool",
+    "rte_vhost_device_ops",
     "ib_.*",
 ];
 
@@ -46,7 +50,7 @@ const OPAQUE: &[&str] = &[
 ];
 
 /// Libraries that the generated names live in (`rte_log` is one of its own since 24.07).
-const LIBRARIES: &[&str] = &["rte_ethdev", "rte_mbuf", "rte_mempool", "rte_ring", "rte_eal", "rte_log"];
+const LIBRARIES: &[&str] = &["rte_vhost", "rte_ethdev", "rte_mbuf", "rte_mempool", "rte_ring", "rte_eal", "rte_log"];
 
 /// What to do when there is no DPDK; the root package says the same.
 const MISSING: &str = "DPDK 22.11 or newer (libdpdk) was not found: run scripts/setup, \

@@ -162,19 +162,25 @@ fn port_ok(port: &Port, i: usize) -> Result<(), Problem> {
             return problem("bridge.port.other_config", i, format!("{key} {e}"));
         }
     }
-    let allowed: &[&str] = match port.interface_type {
-        InterfaceType::Dpdk => &["dpdk-devargs"],
-        InterfaceType::Patch => &["peer"],
-        InterfaceType::Afpacket | InterfaceType::Tap | InterfaceType::Dummy => &[],
+    let (needed, optional): (&[&str], &[&str]) = match port.interface_type {
+        InterfaceType::Dpdk => (&["dpdk-devargs"], &[]),
+        InterfaceType::Dpdkvhostuserclient => (&["vhost-server-path"], &["tx-retries-max"]),
+        InterfaceType::Dpdkvhostuser => (&[], &["tx-retries-max"]),
+        InterfaceType::Patch => (&["peer"], &[]),
+        InterfaceType::Afpacket | InterfaceType::Tap | InterfaceType::Dummy => (&[], &[]),
     };
-    if let Some(key) = port.options.keys().find(|k| !allowed.contains(&k.as_str())) {
+    if let Some(key) = port.options.keys().find(|k| ![needed, optional].concat().contains(&k.as_str())) {
+        let allowed = [needed, optional].concat();
         let list = if allowed.is_empty() { "no options".to_owned() } else { allowed.join(", ") };
         let name = port.interface_type.name();
         return problem("bridge.port.options", i, format!("unknown key \"{key}\" for type {name}, expected {list}"));
     }
-    if let Some(key) = allowed.iter().find(|k| !port.options.contains_key(**k)) {
+    if let Some(key) = needed.iter().find(|k| !port.options.contains_key(**k)) {
         let name = port.interface_type.name();
         return problem("bridge.port.options", i, format!("type {name} expected \"{key}\""));
+    }
+    if let Some(n) = port.options.get("tx-retries-max").filter(|n| !n.parse::<u8>().is_ok_and(|n| n <= 32)) {
+        return problem("bridge.port.options", i, format!("tx-retries-max is \"{n}\", expected 0 to 32"));
     }
     Ok(())
 }

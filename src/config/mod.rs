@@ -90,6 +90,14 @@ pub struct Dpdk {
     pub pci: bool,
     /// Further EAL arguments, as they are.
     pub extra: Vec<String>,
+    /// Folder of the sockets that the switch listens at, relative to the run folder (other_config:vhost-sock-dir).
+    pub vhost_sock_dir: PathBuf,
+    /// other_config:vhost-iommu-support.
+    pub vhost_iommu_support: bool,
+    /// other_config:vhost-postcopy-support.
+    pub vhost_postcopy_support: bool,
+    /// Offer TCP segmentation to virtual machines (other_config:userspace-tso-enable).
+    pub userspace_tso_enable: bool,
 }
 
 /// A switch with a third position.
@@ -165,6 +173,10 @@ impl Default for Dpdk {
             file_prefix: "ironbridge".into(),
             pci: false,
             extra: Vec::new(),
+            vhost_sock_dir: PathBuf::new(),
+            vhost_iommu_support: false,
+            vhost_postcopy_support: false,
+            userspace_tso_enable: false,
         }
     }
 }
@@ -233,7 +245,7 @@ impl Config {
         match self.dpdk.enable {
             Enable::Yes => true,
             Enable::No => false,
-            Enable::Auto => self.bridges.iter().flat_map(|b| &b.ports).any(|p| p.interface_type == InterfaceType::Dpdk),
+            Enable::Auto => self.bridges.iter().flat_map(|b| &b.ports).any(|p| p.interface_type.is_dpdk()),
         }
     }
 }

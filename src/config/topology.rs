@@ -85,6 +85,10 @@ pub enum VlanMode {
 pub enum InterfaceType {
     /// A DPDK device by `options:dpdk-devargs`: a PCI address or a virtual device.
     Dpdk,
+    /// A virtual machine's card by vhost-user; the switch connects to `options:vhost-server-path`.
+    Dpdkvhostuserclient,
+    /// The same; the switch listens, at a socket of the port's name.
+    Dpdkvhostuser,
     /// An existing kernel interface, by AF_PACKET.
     #[serde(alias = "system")]
     Afpacket,
@@ -98,10 +102,17 @@ pub enum InterfaceType {
 }
 
 impl InterfaceType {
+    /// Whether it needs DPDK.
+    pub fn is_dpdk(self) -> bool {
+        matches!(self, InterfaceType::Dpdk | InterfaceType::Dpdkvhostuserclient | InterfaceType::Dpdkvhostuser)
+    }
+
     /// The word in configuration and display.
     pub fn name(self) -> &'static str {
         match self {
             InterfaceType::Dpdk => "dpdk",
+            InterfaceType::Dpdkvhostuserclient => "dpdkvhostuserclient",
+            InterfaceType::Dpdkvhostuser => "dpdkvhostuser",
             InterfaceType::Afpacket => "afpacket",
             InterfaceType::Tap => "tap",
             InterfaceType::Patch => "patch",

@@ -130,6 +130,31 @@ pub fn apply(frame: &mut Frame, header: &Header) -> Result<(), Error> {
     Ok(())
 }
 
+/// Turns what rte_vhost says of a frame that a virtual machine sent into work for transmit: a checksum that is not in the
+/// data yet is still to be made, and a packet with a segment size still to be cut. Where the headers do not bear that out
+/// the frame counts as whole: its receiver finds the checksum wrong.
+pub fn adopt(frame: &mut Frame) {
+    let mut offload = frame.offload();
+    let (unmade, long) = (offload.rx_l4 == Checksum::None, offload.lro);
+    if !unmade && !long {
+        return;
+    }
+    let mss = (frame.raw().tx_offload >> 24) as u16;
+    frame.clear_offload();
+    offload = Offload::default();
+    let Some(layers) = locate::layers(frame) else { return };
+    offload.l4_sum = match layers.l4 {
+        L4::Tcp { .. } => L4Sum::Tcp,
+        L4::Udp => L4Sum::Udp,
+        L4::Sctp => L4Sum::Sctp,
+        _ => return,
+    };
+    offload.segment = (long && mss != 0 && offload.l4_sum == L4Sum::Tcp).then_some(mss);
+    offload.rx_l4 = Checksum::None;
+    layers.describe(&mut offload);
+    frame.set_offload(offload);
+}
+
 /// The header that says what a frame's metadata says, for a receiver that understands it. Checksums to be made of
 /// protocols or at places that the frame's headers don't show are an error (ours).
 pub fn header_of(frame: &Frame) -> Result<Header, Error> {

@@ -115,6 +115,7 @@ static COMMANDS: &[Row] = &[
     row("port/del", "name", 1, 1, Run::Later(port_del)),
     row("revalidator/purge", "", 0, 0, Run::Later(purge)),
     row("version", "", 0, 0, Run::Now(version)),
+    row("vhost/show", "[port]", 0, 1, Run::Now(vhost_show)),
     row("vlog/close", "", 0, 0, Run::Now(|_, _| log_do(|l| l.close()))),
     row("vlog/list", "", 0, 0, Run::Now(|_, _| Ok(logger().map_or_else(String::new, |l| l.list())))),
     row("vlog/list-pattern", "", 0, 0, Run::Now(|_, _| Ok(logger().map_or_else(String::new, |l| l.list_pattern())))),
@@ -301,6 +302,18 @@ fn set_other_config(switch: &mut Switch, arguments: &[String]) -> Answer {
         }
     }
     switch.set_other_config(map).map(|()| String::new())
+}
+
+/// `vhost/show [PORT]`: what is known of the virtual machines behind ports.
+fn vhost_show(switch: &mut Switch, arguments: &[String]) -> Answer {
+    let wanted = arguments.first();
+    if let Some(name) = wanted {
+        let entry = switch.ports.values().find(|p| p.name == *name).ok_or_else(|| format!("no port named {name}"))?;
+        let text = entry.device.describe_vhost().ok_or_else(|| format!("{name}: no vhost-user port"))?;
+        return Ok(format!("{name}:\n{text}"));
+    }
+    let all = switch.ports.values().filter_map(|p| Some((&p.name, p.device.describe_vhost()?)));
+    Ok(all.map(|(name, text)| format!("{name}:\n{text}")).collect())
 }
 
 fn fdb_show(switch: &mut Switch, arguments: &[String]) -> Answer {

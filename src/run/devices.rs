@@ -14,12 +14,15 @@ use datapath::{Queues, Serve, WorkerId};
 use netdev::{afpacket, tap};
 use packet::device::PortStats;
 
-use crate::config::{Dpdk, Enable, InterfaceType, Port};
+use crate::config::{Config, Dpdk, Enable, InterfaceType, Port};
+use crate::http::metrics::Scrape;
 
 /// What stays with management while workers have a port's queues.
 pub(super) enum Device {
     #[cfg(feature = "dpdk")]
     Dpdk(dpdk::Port),
+    #[cfg(feature = "dpdk")]
+    Vhost(dpdk::Vhost),
     Kernel {
         status: netdev::Status,
         name: String,
@@ -37,6 +40,8 @@ impl Device {
             Device::Dpdk(port) if port.is_removed() => "gone",
             #[cfg(feature = "dpdk")]
             Device::Dpdk(port) if !port.link().up => "down",
+            #[cfg(feature = "dpdk")]
+            Device::Vhost(vhost) if !vhost.is_up() => "down",
             Device::Kernel { status, .. } => match status.state() {
                 netdev::State::Up => "up",
                 netdev::State::Down => "down",
@@ -60,6 +65,8 @@ impl Device {
         match self {
             #[cfg(feature = "dpdk")]
             Device::Dpdk(port) => port.stats(false),
+            #[cfg(feature = "dpdk")]
+            Device::Vhost(vhost) => PortStats { tx_errors: vhost.stats(false).tx_errors, ..PortStats::default() },
             Device::Kernel { status, .. } => {
                 let c = status.counters();
                 PortStats {
@@ -72,11 +79,31 @@ impl Device {
         }
     }
 
+    /// What there is to say of a virtual machine behind it, and the counters of its rings.
+    pub(super) fn describe_vhost(&self) -> Option<String> {
+        match self {
+            #[cfg(feature = "dpdk")]
+            Device::Vhost(vhost) => Some(vhost::describe(vhost)),
+            _ => None,
+        }
+    }
+
+    /// What a scrape says of it beyond what it says of every port.
+    pub(super) fn metrics(&self, port: &str, s: &mut Scrape) {
+        let _ = (port, &s);
+        #[cfg(feature = "dpdk")]
+        if let Device::Vhost(vhost) = self {
+            vhost::metrics(vhost, port, s);
+        }
+    }
+
     /// The MTU in bytes, where it is known.
     pub(super) fn mtu(&self) -> Option<u32> {
         match self {
             #[cfg(feature = "dpdk")]
             Device::Dpdk(port) => port.config().map(|c| u32::from(c.mtu)),
+            #[cfg(feature = "dpdk")]
+            Device::Vhost(vhost) => Some(u32::from(vhost.mtu())),
             Device::Kernel { name, .. } => netdev::link::mtu(name).ok(),
             _ => None,
         }
@@ -89,6 +116,10 @@ pub(super) fn line(port: &Port) -> Option<String> {
     match port.interface_type {
         InterfaceType::Dpdk => Some(format!("dpdk {}", dpdk())),
         InterfaceType::Afpacket | InterfaceType::Tap => Some(format!("interface {}", port.name)),
+        InterfaceType::Dpdkvhostuserclient => {
+            Some(format!("vhost {}", port.options.get("vhost-server-path").map_or("", String::as_str)))
+        }
+        InterfaceType::Dpdkvhostuser => Some(format!("vhost {}", port.name)),
         InterfaceType::Dummy | InterfaceType::Patch => None,
     }
 }
@@ -108,18 +139,22 @@ pub(super) struct Opener {
     fast: Arc<AtomicUsize>,
     #[cfg(feature = "dpdk")]
     dpdk: Arc<dpdk_side::Side>,
+    #[cfg(feature = "dpdk")]
+    vhost: Arc<vhost::Maker>,
 }
 
 impl Opener {
     /// Nothing is started yet. `fast` is the number of polling workers.
-    pub(super) fn new(config: &Dpdk, main_cpu: Option<usize>, slow: WorkerId, fast: usize) -> Opener {
-        let _ = (config, main_cpu, fast);
+    pub(super) fn new(config: &Config, slow: WorkerId, fast: usize) -> Opener {
+        let _ = (config, fast);
         Opener {
             slow,
             #[cfg(feature = "dpdk")]
             fast: Arc::new(AtomicUsize::new(fast)),
             #[cfg(feature = "dpdk")]
-            dpdk: Arc::new(dpdk_side::Side::new(config.clone(), main_cpu)),
+            dpdk: Arc::new(dpdk_side::Side::new(config.dpdk.clone(), config.cpu.management)),
+            #[cfg(feature = "dpdk")]
+            vhost: Arc::new(vhost::Maker::new(config)),
         }
     }
 
@@ -167,6 +202,7 @@ impl Opener {
     pub(super) fn open(&self, port: &Port) -> Result<Opened, String> {
         match port.interface_type {
             InterfaceType::Dpdk => self.open_dpdk(port),
+            InterfaceType::Dpdkvhostuserclient | InterfaceType::Dpdkvhostuser => self.open_vhost(port),
             InterfaceType::Afpacket => {
                 let p = afpacket::open(&port.name).map_err(|e| e.to_string())?;
                 self.mtu(port)?;
@@ -219,16 +255,32 @@ impl Opener {
         Ok(Opened { device: Device::Dpdk(device), queues, serve })
     }
 
+    #[cfg(not(feature = "dpdk"))]
+    fn open_vhost(&self, port: &Port) -> Result<Opened, String> {
+        self.open_dpdk(port)
+    }
+
+    #[cfg(feature = "dpdk")]
+    fn open_vhost(&self, port: &Port) -> Result<Opened, String> {
+        let workers = u16::try_from(self.fast.max(1)).unwrap_or(u16::MAX);
+        let (vhost, queues) = self.vhost.open(&self.dpdk, port, workers)?;
+        let serve = if self.fast == 0 { Serve::Only(self.slow) } else { Serve::Fast };
+        Ok(Opened { device: Device::Vhost(vhost), queues, serve })
+    }
+
     /// Closes what is left when the queues are back.
     pub(super) fn close(&self, device: Device, queues: Queues) {
         drop(queues);
         #[cfg(feature = "dpdk")]
-        if let Device::Dpdk(port) = device {
-            let name = port.name().to_owned();
-            if let Err((_, e)) = port.detach() {
-                log::warn!(target: "dpdk", "{name}: not detached: {e}");
+        match device {
+            Device::Dpdk(port) => {
+                let name = port.name().to_owned();
+                if let Err((_, e)) = port.detach() {
+                    log::warn!(target: "dpdk", "{name}: not detached: {e}");
+                }
+                self.dpdk.sweep();
             }
-            self.dpdk.sweep();
+            device => drop(device),
         }
         #[cfg(not(feature = "dpdk"))]
         drop(device);
@@ -253,3 +305,5 @@ impl Opener {
 
 #[cfg(feature = "dpdk")]
 mod dpdk_side;
+#[cfg(feature = "dpdk")]
+mod vhost;

@@ -297,6 +297,7 @@ fn port_metrics(switch: &Switch, s: &mut Scrape) {
                 "Turns at which a queue was passed over, having had more of its worker's time than others that wait.";
             s.counter("ironbridge_queue_rx_passed_over_total", help, &labels, c.passed_over.get());
         }
+        entry.device.metrics(&entry.name, s);
         let up = f64::from(u8::from(entry.device.state() == "up"));
         s.gauge("ironbridge_port_up", "Whether the port's link is up.", &labels, up);
         for (reason, n) in &f.fates.dropped {

@@ -117,7 +117,7 @@ impl Switch {
             }
             waiting.push(worker);
         }
-        let opener = Opener::new(&config.dpdk, config.cpu.management, slow, cores.len());
+        let opener = Opener::new(&config, slow, cores.len());
         let (started, started_ticks) = (clock.now(), base::clock::ticks());
         let settings = config::Datapath::parse(&config.other_config).map_err(RunError::Setup)?;
         let scheduler = Scheduler::new(settings, started);

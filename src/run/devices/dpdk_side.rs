@@ -102,7 +102,7 @@ impl Side {
     }
 
     /// The pool for ports of this MTU, made when there is none.
-    fn pool(&self, eal: &Eal, config: &PortConfig, workers: u32) -> Result<Pool, String> {
+    pub(super) fn pool(&self, eal: &Eal, config: &PortConfig, workers: u32) -> Result<Pool, String> {
         let demand = PoolDemand {
             rx_queues: u32::from(config.rx_queues),
             rx_descriptors: u32::from(config.rx_descriptors),

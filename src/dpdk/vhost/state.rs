@@ -1,0 +1,330 @@
+//! What a port's queues and vhost's callbacks share: gates, which rings are on, counters.
+//!
+//! Callbacks for one guest come one at a time. Those that turn rings on and off come with locks of rte_vhost held for
+//! which a worker may be waiting, gate in hand: they only write atomics. Only [`State::close`] waits for gates.
+
+use super::fault::Damage;
+use super::{Side, VhostConfig, VhostStatus};
+use base::counter::Counter;
+use packet::device::TxCaps;
+use packet::frame::flags;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, Ordering::Relaxed};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Rings of a guest at the most: as many as rte_vhost has for one, 128 pairs.
+const RINGS: usize = 256;
+/// No ring to send to.
+pub(super) const NOWHERE: u16 = u16::MAX;
+
+/// A guest whose driver has started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Guest {
+    /// Its number in vhost.
+    pub(super) vid: i32,
+    /// What it does by itself with frames that it gets.
+    pub(super) caps: TxCaps,
+    /// Bits of [`flags::TX_WORK`] that it takes.
+    pub(super) work: u64,
+}
+
+impl Guest {
+    /// `caps` are what the port can do for a guest that negotiated everything.
+    pub(super) fn new(vid: i32, features: u64, caps: TxCaps) -> Guest {
+        let has = |bit: u32| features & 1 << bit != 0;
+        let checksum = has(dpdk_sys::IB_VIRTIO_NET_F_GUEST_CSUM);
+        let tso = caps.tso
+            && checksum
+            && has(dpdk_sys::IB_VIRTIO_NET_F_GUEST_TSO4)
+            && has(dpdk_sys::IB_VIRTIO_NET_F_GUEST_TSO6);
+        let caps = TxCaps {
+            tcp_checksum: caps.tcp_checksum && checksum,
+            udp_checksum: caps.udp_checksum && checksum,
+            tso,
+            ..caps
+        };
+        // rte_vhost makes IPv4 header checksums itself
+        let mut work = flags::TX_IP_CKSUM;
+        if checksum {
+            work |= flags::TX_L4_MASK;
+        }
+        if tso {
+            work |= flags::TX_TCP_SEG;
+        }
+        Guest { vid, caps, work }
+    }
+}
+
+/// Whether a ring is in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Phase {
+    Off = 0,
+    /// Turned on, and the guest not told yet that it need not kick.
+    Fresh = 1,
+    On = 2,
+}
+
+/// One ring of the guest.
+#[derive(Default)]
+#[repr(align(128))]
+pub(super) struct Ring {
+    /// The guest, while its memory may be used. Who holds the lock may use it, and writes the counters.
+    pub(super) gate: Mutex<Option<Guest>>,
+    phase: AtomicU8,
+    pub(super) packets: Counter,
+    pub(super) bytes: Counter,
+    /// Frames that it had no room for.
+    pub(super) full: Counter,
+    /// Attempts beyond the first.
+    pub(super) retries: Counter,
+    /// Frames that could not be made what the guest takes.
+    pub(super) errors: Counter,
+}
+
+impl Ring {
+    pub(super) fn phase(&self) -> Phase {
+        match self.phase.load(Relaxed) {
+            0 => Phase::Off,
+            1 => Phase::Fresh,
+            _ => Phase::On,
+        }
+    }
+
+    fn set(&self, phase: Phase) {
+        self.phase.store(phase as u8, Relaxed);
+    }
+
+    /// Fresh no more; turned off meanwhile it stays off.
+    pub(super) fn settled(&self) {
+        let _ = self.phase.compare_exchange(Phase::Fresh as u8, Phase::On as u8, Relaxed, Relaxed);
+    }
+
+    pub(super) fn gate(&self) -> MutexGuard<'_, Option<Guest>> {
+        self.gate.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Counters of a ring.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RingStats {
+    /// The pair that it belongs to.
+    pub pair: u16,
+    /// The guest receives by it; otherwise it sends.
+    pub to_guest: bool,
+    /// The guest uses it.
+    pub enabled: bool,
+    /// Frames moved.
+    pub packets: u64,
+    /// Bytes moved.
+    pub bytes: u64,
+    /// Frames that it had no room for.
+    pub full: u64,
+    /// Attempts to put the rest of a burst, beyond the first.
+    pub retries: u64,
+    /// Frames that could not be made what the guest takes.
+    pub errors: u64,
+}
+
+/// Everything that a port shares with its queues and callbacks.
+pub(super) struct State {
+    pub(super) path: PathBuf,
+    /// By vhost's number: the guest receives by even ones and sends by odd ones.
+    rings: Box<[Ring]>,
+    /// Pairs that the guest has spoken of.
+    pairs: AtomicU16,
+    /// A hint that saves looking at gates; they decide.
+    up: AtomicBool,
+    /// The ring that each transmit queue sends to.
+    routes: Box<[AtomicU16]>,
+    /// Frames of each transmit queue that had no ring to go to; each has one writer.
+    unrouted: Box<[Counter]>,
+    caps: TxCaps,
+    pub(super) damage: Damage,
+    about: Mutex<About>,
+}
+
+/// For display, and for callbacks.
+#[derive(Default)]
+struct About {
+    /// The number of the connection.
+    connection: Option<i32>,
+    guest: Option<i32>,
+    features: u64,
+    node: Option<u32>,
+    connections: u64,
+    refused: u64,
+}
+
+impl State {
+    pub(super) fn new(path: &Path, tx_queues: u16, caps: TxCaps) -> State {
+        State {
+            path: path.to_path_buf(),
+            rings: std::iter::repeat_with(Ring::default).take(RINGS).collect(),
+            pairs: AtomicU16::new(0),
+            up: AtomicBool::new(false),
+            routes: (0..tx_queues).map(|_| AtomicU16::new(NOWHERE)).collect(),
+            unrouted: (0..tx_queues).map(|_| Counter::new()).collect(),
+            caps,
+            damage: Damage::default(),
+            about: Mutex::default(),
+        }
+    }
+
+    fn about(&self) -> MutexGuard<'_, About> {
+        self.about.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    #[inline]
+    pub(super) fn is_up(&self) -> bool {
+        self.up.load(Relaxed) && !self.damage.is_broken()
+    }
+
+    #[inline]
+    pub(super) fn pairs(&self) -> u16 {
+        self.pairs.load(Relaxed)
+    }
+
+    #[inline]
+    pub(super) fn ring(&self, number: u16) -> Option<&Ring> {
+        self.rings.get(usize::from(number))
+    }
+
+    /// The ring that transmit queue `queue` sends to.
+    #[inline]
+    pub(super) fn route(&self, queue: u16) -> u16 {
+        self.routes.get(usize::from(queue)).map_or(NOWHERE, |r| r.load(Relaxed))
+    }
+
+    #[cold]
+    pub(super) fn count_unrouted(&self, queue: u16, frames: usize) {
+        if let Some(counter) = self.unrouted.get(usize::from(queue)) {
+            counter.add(frames as u64);
+        }
+    }
+
+    /// Somebody connected. False when there is a connection already: two guests cannot share a port.
+    pub(super) fn connect(&self, vid: i32) -> bool {
+        let mut about = self.about();
+        if about.connection.is_some() {
+            about.refused += 1;
+            return false;
+        }
+        about.connection = Some(vid);
+        about.connections += 1;
+        true
+    }
+
+    /// The connection is over.
+    pub(super) fn disconnect(&self, vid: i32) {
+        let mut about = self.about();
+        if about.connection != Some(vid) {
+            return;
+        }
+        about.connection = None;
+        self.damage.forget();
+        self.rings.iter().for_each(|ring| ring.set(Phase::Off));
+        self.pairs.store(0, Relaxed);
+        self.reroute();
+    }
+
+    /// The guest's driver has started: its memory may be used.
+    pub(super) fn open(&self, vid: i32, features: u64, rings: u16, node: Option<u32>) {
+        let guest = Guest::new(vid, features, self.caps);
+        {
+            let mut about = self.about();
+            (about.guest, about.features, about.node) = (Some(vid), features, node);
+        }
+        self.pairs.fetch_max((rings / 2).min(RINGS as u16 / 2), Relaxed);
+        self.rings.iter().for_each(|ring| *ring.gate() = Some(guest));
+        self.up.store(true, Relaxed);
+    }
+
+    /// The guest's driver has stopped, or the guest is gone. When this returns, no worker uses its memory, nor will.
+    pub(super) fn close(&self) {
+        self.up.store(false, Relaxed);
+        self.rings.iter().for_each(|ring| *ring.gate() = None);
+        self.about().guest = None;
+    }
+
+    /// A ring was turned on or off.
+    pub(super) fn enable(&self, number: u16, on: bool) {
+        let Some(ring) = self.ring(number) else { return };
+        ring.set(if on { Phase::Fresh } else { Phase::Off });
+        self.pairs.fetch_max(number / 2 + 1, Relaxed);
+        self.reroute();
+    }
+
+    /// Deals the enabled rings that the guest receives by out to the transmit queues.
+    fn reroute(&self) {
+        let on: Vec<u16> = (0..RINGS as u16)
+            .step_by(2)
+            .filter(|n| self.ring(*n).is_some_and(|ring| ring.phase() != Phase::Off))
+            .collect();
+        for (i, route) in self.routes.iter().enumerate() {
+            route.store(on.get(i % on.len().max(1)).copied().unwrap_or(NOWHERE), Relaxed);
+        }
+    }
+
+    pub(super) fn status(&self, config: &VhostConfig) -> VhostStatus {
+        let about = self.about();
+        VhostStatus {
+            path: config.path.clone(),
+            side: config.side,
+            connected: about.connection.is_some(),
+            guest: about.guest,
+            features: if about.guest.is_some() { about.features } else { 0 },
+            node: about.node.filter(|_| about.guest.is_some()),
+            pairs: self.pairs(),
+            connections: about.connections,
+            refused: about.refused,
+            broken: self.damage.is_broken(),
+            holes: self.damage.holes(),
+        }
+    }
+
+    pub(super) fn rings(&self) -> Vec<RingStats> {
+        // rings that were used by a guest before this one keep their counts
+        let used = |pair: &u16| {
+            *pair < self.pairs()
+                || [0, 1]
+                    .iter()
+                    .any(|side| self.ring(pair * 2 + side).is_some_and(|r| r.packets.get() != 0 || r.full.get() != 0))
+        };
+        let stats = |number: u16| {
+            let ring = self.ring(number)?;
+            Some(RingStats {
+                pair: number / 2,
+                to_guest: number.is_multiple_of(2),
+                enabled: ring.phase() != Phase::Off,
+                packets: ring.packets.get(),
+                bytes: ring.bytes.get(),
+                full: ring.full.get(),
+                retries: ring.retries.get(),
+                errors: ring.errors.get(),
+            })
+        };
+        let pairs = (0..RINGS as u16 / 2).filter(used);
+        pairs.flat_map(|pair| [pair * 2 + 1, pair * 2]).filter_map(stats).collect()
+    }
+
+    pub(super) fn unrouted(&self) -> u64 {
+        self.unrouted.iter().map(Counter::get).sum()
+    }
+}
+
+impl std::fmt::Debug for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("State").field("path", &self.path).field("up", &self.is_up()).finish_non_exhaustive()
+    }
+}
+
+impl Side {
+    /// The word for display.
+    pub fn name(self) -> &'static str {
+        match self {
+            Side::Client => "client",
+            Side::Server => "server",
+        }
+    }
+}

@@ -82,8 +82,10 @@ pub(super) fn watch() {
 extern "C" fn handle(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
     let damage = TOUCHES.get();
     if !damage.is_null() || VHOSTS.get() {
-        // SAFETY: the kernel hands over a siginfo_t, which for SIGBUS has an address.
-        let address = unsafe { (*info).si_addr() };
+        // SAFETY: the kernel hands over a siginfo_t, which stays while this runs.
+        let info = unsafe { &*info };
+        // SAFETY: for SIGBUS it has an address.
+        let address = unsafe { info.si_addr() };
         if fill(address as usize) {
             // SAFETY: null, or what `within` was given, which its caller keeps while this thread is in it.
             if let Some(damage) = unsafe { damage.as_ref() } {

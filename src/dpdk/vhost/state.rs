@@ -328,3 +328,72 @@ impl Side {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CAPS: TxCaps = TxCaps { ip_checksum: false, sctp_checksum: false, ..TxCaps::ALL };
+
+    fn routes(state: &State) -> Vec<u16> {
+        (0..3).map(|queue| state.route(queue)).collect()
+    }
+
+    #[test]
+    fn transmit_queues_go_round_the_rings_that_are_on() {
+        let state = State::new(Path::new("/x"), 3, CAPS);
+        assert_eq!(routes(&state), [NOWHERE; 3]);
+        // rings that the guest sends by are no place to send to
+        state.enable(1, true);
+        assert_eq!((routes(&state), state.pairs()), (vec![NOWHERE; 3], 1));
+        state.enable(4, true);
+        assert_eq!((routes(&state), state.pairs()), (vec![4; 3], 3));
+        state.enable(0, true);
+        assert_eq!(routes(&state), [0, 4, 0]);
+        state.enable(0, false);
+        assert_eq!(routes(&state), [4; 3]);
+        state.enable(u16::MAX, true);
+        assert!(state.connect(7) && !state.connect(8));
+        state.disconnect(8);
+        assert_eq!(routes(&state), [4; 3]);
+        state.disconnect(7);
+        assert_eq!((routes(&state), state.pairs()), (vec![NOWHERE; 3], 0));
+        assert!(state.connect(8));
+    }
+
+    #[test]
+    fn gates_hold_the_guest_while_it_is_there() {
+        let state = State::new(Path::new("/x"), 1, CAPS);
+        let held = |n| state.ring(n).and_then(|ring| ring.gate().map(|guest| guest.vid));
+        assert_eq!((held(0), state.is_up()), (None, false));
+        state.open(3, 0, 4, None);
+        assert_eq!((held(0), held(255), state.pairs(), state.is_up()), (Some(3), Some(3), 2, true));
+        state.close();
+        assert_eq!((held(0), held(255), state.is_up()), (None, None, false));
+    }
+
+    #[test]
+    fn a_guest_gets_what_it_negotiated() {
+        let bit = |n: u32| 1u64 << n;
+        let checksum = bit(dpdk_sys::IB_VIRTIO_NET_F_GUEST_CSUM);
+        let tso = bit(dpdk_sys::IB_VIRTIO_NET_F_GUEST_TSO4) | bit(dpdk_sys::IB_VIRTIO_NET_F_GUEST_TSO6);
+        let of = |features| Guest::new(0, features, CAPS);
+        assert_eq!(of(0).work, flags::TX_IP_CKSUM);
+        assert_eq!(of(tso).work, flags::TX_IP_CKSUM);
+        assert_eq!(of(checksum).work, flags::TX_IP_CKSUM | flags::TX_L4_MASK);
+        assert_eq!(of(checksum | tso).work, flags::TX_IP_CKSUM | flags::TX_L4_MASK | flags::TX_TCP_SEG);
+        assert!(of(checksum | tso).caps.tso && !of(checksum).caps.tso && !of(0).caps.tcp_checksum);
+        assert_eq!(Guest::new(0, checksum | tso, TxCaps { tso: false, ..CAPS }).work, of(checksum).work);
+    }
+
+    #[test]
+    fn a_ring_that_is_turned_off_meanwhile_stays_off() {
+        let ring = Ring::default();
+        ring.set(Phase::Fresh);
+        ring.settled();
+        assert_eq!(ring.phase(), Phase::On);
+        ring.set(Phase::Off);
+        ring.settled();
+        assert_eq!(ring.phase(), Phase::Off);
+    }
+}

@@ -107,3 +107,27 @@ proptest! {
         prop_assert_eq!(header_of(&again).unwrap(), header);
     }
 }
+
+#[test]
+fn what_a_guest_left_out_is_work_for_transmit() {
+    let left = |frame: &mut Frame, lro, segment| {
+        frame.set_offload(Offload { rx_l4: Checksum::None, lro, segment, ..Offload::default() });
+        adopt(frame);
+        frame.offload()
+    };
+    let mut tcp = v6().tcp(1, 2).payload(&[0; 3000]).frame().unwrap();
+    let offload = left(&mut tcp, true, Some(1440));
+    assert_eq!((offload.segment, offload.l4_sum, offload.lro), (Some(1440), L4Sum::Tcp, false));
+    let offload = left(&mut tcp, false, Some(1440));
+    assert_eq!((offload.segment, offload.l4_sum), (None, L4Sum::Tcp));
+    let mut udp = v4().udp(1, 2).payload(&[0; 30]).frame().unwrap();
+    let offload = left(&mut udp, true, Some(1440));
+    assert_eq!((offload.segment, offload.l4_sum), (None, L4Sum::Udp));
+    // headers that do not bear it out
+    let mut other = Frame::from_slice(&[0xff; 60]);
+    assert_eq!(left(&mut other, true, Some(9)), Offload::default());
+    // nothing left out, nothing changed
+    udp.set_offload(Offload { rx_l4: Checksum::Good, ..Offload::default() });
+    adopt(&mut udp);
+    assert_eq!(udp.offload(), Offload { rx_l4: Checksum::Good, ..Offload::default() });
+}

@@ -202,8 +202,7 @@ impl TxQueue {
                 Ok(Resolved::Segments(segments)) => {
                     for segment in segments {
                         match segment {
-                            Ok(segment) if !out.full => out.push(segment),
-                            Ok(_) => ring.full.add(1),
+                            Ok(segment) => out.push(segment),
                             Err(_) => ring.errors.add(1),
                         }
                     }
@@ -213,7 +212,9 @@ impl TxQueue {
                     continue;
                 }
             }
-            out.whole += 1;
+            if !out.full {
+                out.whole += 1;
+            }
         }
         out.flush();
         out.sent
@@ -240,16 +241,24 @@ impl Out<'_> {
         if self.frames.is_full() {
             self.flush();
         }
-        let _ = self.frames.push(frame);
+        if self.full {
+            self.ring.full.add(1);
+        } else {
+            let _ = self.frames.push(frame);
+        }
     }
 
     fn flush(&mut self) {
         self.queue.send(self.ring, self.guest, self.number, &mut self.frames);
         let left = self.frames.len();
-        self.full |= left != 0;
-        // parts of one frame are counted as frames here: at worst too few count as sent
-        self.sent = if self.full { self.sent.max(self.whole.saturating_sub(left)) } else { self.whole };
-        self.frames.clear();
+        if left != 0 {
+            // parts of one frame are counted as frames here: at worst too few count as sent
+            self.sent = self.sent.max(self.whole.saturating_sub(left));
+            self.full = true;
+            self.frames.clear();
+        } else if !self.full {
+            self.sent = self.whole;
+        }
     }
 }
 

@@ -283,11 +283,16 @@ class GuestCase(Case):
                                  ("b", "dpdkvhostuser", "", rest)], more)
         switch = self.start(body, name=f"s{len(list(self.folder.iterdir()))}").ready()
         for flow in ("in_port=1,actions=2", "in_port=2,actions=1"):
-            switch.ctl("ofctl/add-flow", "br0", flow)
+            self.flow(switch, flow)
         first.start()
         second = self.guest(switch.run_dir / "b", **options)
         self.up(switch, "a", "b")
         return switch, first, second
+
+    def flow(self, switch, text):
+        """Adds a flow and waits until no worker goes by the old ones."""
+        switch.ctl("ofctl/add-flow", "br0", text)
+        switch.ctl("ofctl/barrier")
 
     def up(self, switch, *names):
         until("guests to be up", lambda: all(f"{n} " in line and ": up" in line for n in names for line in

@@ -74,7 +74,7 @@ class Vhost(GuestCase):
                                     ("b", "dpdkvhostuser", "", "")], f'vhost-sock-dir = "{run}"\n')
         for n, how in enumerate([signal.SIGKILL, signal.SIGTERM, signal.SIGKILL, signal.SIGTERM]):
             switch = self.start(body, name=f"r{n}").ready()
-            switch.ctl("ofctl/add-flow", "br0", "in_port=1,actions=2")
+            self.flow(switch, "in_port=1,actions=2")
             a.start()
             b = self.guest(run / "b")
             self.up(switch, "a", "b")
@@ -114,7 +114,7 @@ class Vhost(GuestCase):
             if with_guest:
                 c = self.guest(switch.run_dir / "c")
                 self.up(switch, "c")
-                switch.ctl("ofctl/add-flow", "br0", "in_port=c,actions=2")
+                self.flow(switch, "in_port=c,actions=2")
                 c.send([udp4(sport=3)] * 5)
                 until("frames of c", lambda: len(b.frames()) or True)
             a.send([udp4(sport=n + 1)] * 20)
@@ -151,7 +151,7 @@ class Vhost(GuestCase):
         body = NO_WORKERS + bridge([("a", "dpdkvhostuserclient", f'vhost-server-path = "{path}"', ""),
                                     ("b", "dpdkvhostuser", "", "")], "userspace-tso-enable = true\n")
         switch = self.start(body).ready()
-        switch.ctl("ofctl/add-flow", "br0", "in_port=1,actions=2")
+        self.flow(switch, "in_port=1,actions=2")
         a.start()
         b = self.guest(switch.run_dir / "b")
         self.up(switch, "a", "b")

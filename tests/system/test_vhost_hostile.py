@@ -18,7 +18,7 @@ class Hostile(GuestCase):
         body = NO_WORKERS + bridge([("a", "dpdkvhostuser", "", ""), ("b", "dpdkvhostuser", "", ""), ("evil", "dpdkvhostuser", "", "")])
         self.switch = self.start(body).ready()
         for flow in ("in_port=1,actions=2", "in_port=2,actions=1", "in_port=3,actions=drop"):
-            self.switch.ctl("ofctl/add-flow", "br0", flow)
+            self.flow(self.switch, flow)
         self.a, self.b = self.guest(self.switch.run_dir / "a"), self.guest(self.switch.run_dir / "b")
         self.up(self.switch, "a", "b")
         self.path, self.sent = self.switch.run_dir / "evil", 0
@@ -185,10 +185,10 @@ class Hostile(GuestCase):
                     harm(g, r)
                     self.others_are_well()
                 # frames for it, into a ring that is broken
-                self.switch.ctl("ofctl/add-flow", "br0", "in_port=2,actions=3")
+                self.flow(self.switch, "in_port=2,actions=3")
                 self.b.send([udp4(b"into it" * 30)] * 40)
                 until("all taken", self.b.drained)
-                self.switch.ctl("ofctl/add-flow", "br0", "in_port=2,actions=1")
+                self.flow(self.switch, "in_port=2,actions=1")
                 g.close()
         self.finish()
 

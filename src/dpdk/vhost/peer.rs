@@ -25,7 +25,9 @@ pub(super) fn limit(path: &Path) {
         let fd = unsafe { BorrowedFd::borrow_raw(number) };
         let raw = fd.as_raw_fd();
         let at_path = |address: nix::Result<UnixAddr>| address.is_ok_and(|a| a.path() == Some(path));
-        if !at_path(getpeername(raw)) && !(at_path(getsockname(raw)) && getpeername::<UnixAddr>(raw).is_ok()) {
+        // ours by its own name when the switch listens, by the peer's when it connects; the one that listens has no peer
+        let connected = getpeername::<UnixAddr>(raw).is_ok();
+        if !connected || !(at_path(getpeername(raw)) || at_path(getsockname(raw))) {
             continue;
         }
         let set = setsockopt(&fd, sockopt::ReceiveTimeout, &TimeVal::milliseconds(REST_MILLISECONDS))

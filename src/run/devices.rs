@@ -262,9 +262,10 @@ impl Opener {
 
     #[cfg(feature = "dpdk")]
     fn open_vhost(&self, port: &Port) -> Result<Opened, String> {
-        let workers = u16::try_from(self.fast.max(1)).unwrap_or(u16::MAX);
+        let fast = self.fast.load(Relaxed);
+        let workers = u16::try_from(fast.max(1)).unwrap_or(u16::MAX);
         let (vhost, queues) = self.vhost.open(&self.dpdk, port, workers)?;
-        let serve = if self.fast == 0 { Serve::Only(self.slow) } else { Serve::Fast };
+        let serve = if fast == 0 { Serve::Only(self.slow) } else { Serve::Fast };
         Ok(Opened { device: Device::Vhost(vhost), queues, serve })
     }
 

@@ -71,6 +71,9 @@ class Storm:
 
     def measure(self, switch, folder, generator, seconds):
         streams = Streams(generator, folder)
+        # what another switch left is nobody's
+        for number in (0, 1):
+            streams.socket(number).unlink(missing_ok=True)
         ports = [("p0", streams.port(0)), ("p1", "net_null1,no-rx=1"), ("p2", streams.port(1)),
                  ("p3", "net_null3,no-rx=1")]
 

@@ -80,7 +80,7 @@ impl Moving {
 
     fn add_worker(&mut self) {
         if self.rig.control.fast().count() < 4 {
-            let free = (0..8)
+            let free = (0..64)
                 .find(|n| {
                     let taken = |(id, name, _): (WorkerId, &str, _)| {
                         name == format!("pmd-{n}") && !self.rig.control.is_retired(id)

@@ -31,6 +31,7 @@ class Prometheus(Case):
             + dpdk_port("null", 9, "net_null0")
         # what net_null makes is of no use here: its flows drop it
         switch = self.start(body).ready()
+        switch.endless = True
         switch.ctl("ofctl/add-flow", "br0", "in_port=1,actions=2")
         url = f"http://127.0.0.1:{switch.metrics_port}/metrics"
         switch.ctl("netdev-dummy/receive", "p1", packets.udp4().hex())

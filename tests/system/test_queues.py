@@ -99,10 +99,13 @@ class Workers(Case):
 
     def start_with(self, workers, port=""):
         (self.folder / "flows.txt").write_text("in_port=1,actions=2\nin_port=2,actions=1\n")
-        return self.start(f'[other_config]\npmd-maxsleep = "1000"\n[cpu]\nworkers = {workers}\n{DPDK}'
+        switch = self.start(f'[other_config]\npmd-maxsleep = "1000"\n[cpu]\nworkers = {workers}\n{DPDK}'
                           + BRIDGE.replace("flows.txt", "../flows.txt")
                           + dpdk_port("p1", 1, "net_null0,size=64", "n_rxq = 3\n" + port)
                           + dpdk_port("p2", 2, "net_null1,no-rx=1", "n_rxq = 2\n")).ready()
+        # net_null makes packets without end
+        switch.endless = True
+        return switch
 
     def shown(self, switch):
         return assignment(switch.ctl("dpif-netdev/pmd-rxq-show"))

@@ -69,6 +69,7 @@ class Service(Case):
         limited = ("setpriv", "--no-new-privs", "--inh-caps", "-all", "--bounding-set", ",".join(["-all", *(f"+{c}" for c in left)]))
         switch = self.start(body, prefix=limited).ready()
         # what net_null makes without end goes nowhere
+        switch.endless = True
         switch.ctl("ofctl/add-flows", "br0", "in_port=1,actions=2\nin_port=2,actions=1")
         caps = re.search(r"CapEff:\s+(\w+)", pathlib.Path(f"/proc/{switch.pid}/status").read_text())[1]
         self.assertEqual(int(caps, 16).bit_count(), len(left))

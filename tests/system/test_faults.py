@@ -294,13 +294,14 @@ class SlowDevices(Case):
         return text in self.switch.ctl("dpif/show")
 
     def feed(self):
-        """The capture's header: then libpcap goes on."""
+        """The capture's header and its end: then libpcap goes on, and whoever reads packets is not held up."""
         header = self.folder / "header"
         packets.write_pcap(header, [])
-        fifo = self.open_fifo()
-        self.addCleanup(fifo.close)
-        fifo.write(header.read_bytes())
-        return fifo
+        with self.open_fifo() as fifo:
+            fifo.write(header.read_bytes())
+
+    def jobs(self):
+        return self.switch.metrics()["ironbridge_device_jobs", ()]
 
     def test_management_goes_on(self):
         """While one is opened, commands are answered, packets forwarded, other ports come and go, and names are taken."""
@@ -319,18 +320,19 @@ class SlowDevices(Case):
         with self.assertRaises(Refused) as refused:
             switch.ctl("bridge/del", "br0")
         # the device of the port that came and went is closed after the answer
-        until("the slow one alone", lambda: switch.metrics()["ironbridge_device_jobs", ()] == 1)
+        until("the slow one alone", lambda: self.jobs() == 1)
         self.assertTrue(self.shown("late: (dpdk: being added)"))
         self.feed()
         self.assertEqual(self.other.answer(), "")
         self.assertRegex(switch.ctl("dpif/show"), r"late 3/\d+: \(dpdk: up")
-        until("no work on devices", lambda: switch.metrics()["ironbridge_device_jobs", ()] == 0)
+        until("no work on devices", lambda: self.jobs() == 0)
 
     def test_removed_while_it_is_added(self):
         self.add_slow()
         third = Control(self.switch.socket)
         self.addCleanup(third.close)
         third.send("port/del", "late")
+        until("the removal to wait", lambda: self.jobs() == 2)
         # the device is still taken: who asks for it now waits, and gets it in the end
         fourth = Control(self.switch.socket)
         self.addCleanup(fourth.close)

@@ -469,6 +469,23 @@ fn dependants_are_found_by_rule_table_and_thing() {
 }
 
 #[test]
+fn a_place_used_again_is_nobodys_dependant() {
+    let mut slab = Slab::new(1024).unwrap();
+    let mut index = DepIndex::default();
+    let d = deps(&[1], &[]);
+    for i in 0..10 {
+        assert_eq!(put(&mut slab, 0), i);
+        index.add(&d, i, 1);
+    }
+    slab.remove(4);
+    index.remove(&d, &slab);
+    let others: Vec<u32> = (0..10).filter(|i| *i != 4).collect();
+    assert_eq!(index.of_rule(RuleId(1), &slab, 9), Some(others.clone()));
+    assert_eq!(put(&mut slab, 0), 4);
+    assert_eq!(index.of_rule(RuleId(1), &slab, 9), Some(others));
+}
+
+#[test]
 fn rewriting_is_of_words_of_the_key_but_the_first() {
     let with = |words: &[u8]| {
         let mut d = deps(&[1, 2], &[]);

@@ -1,13 +1,14 @@
 //! Tests of what a worker keeps of one port and of all: masks, classes, megaflows made, found, verified and evicted.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use base::clock::Instant;
 use dpif::{Action, FlowStats, PortNo, TableKey, Translation};
 use flow::extract::Depth;
 use flow::layout::{
-    ETH_DST, ETH_SRC, ETH_TYPE, IN_PORT, IPV6_DST, KEY_WORDS, NW_DST, NW_FRAG, NW_SRC, PACKET_TYPE, RECIRC_ID,
-    TCP_FLAGS, TP_DST, TUN_ID, VLAN_TCI,
+    CT_STATE, ETH_DST, ETH_SRC, ETH_TYPE, IN_PORT, IPV6_DST, KEY_WORDS, NW_DST, NW_FRAG, NW_SRC, PACKET_TYPE,
+    RECIRC_ID, TCP_FLAGS, TIERS_BITS, TIERS_WORD, TP_DST, TUN_ID, VLAN_TCI,
 };
 use flow::{Flow, Key, Mask, Slot};
 
@@ -380,4 +381,100 @@ fn the_busiest_mask_is_searched_first() {
         assert!(at < 3 * 8192);
     }
     assert!(at > 8000, "{at}");
+}
+
+#[test]
+fn connection_state_beside_the_tier_bits_is_looked_at() {
+    let (mut f, c) = (worker(1000), WorkerCounters::default());
+    let mask = mask_of(&[NW_SRC, CT_STATE]);
+    let flow = |state: u128| flow_of(&[(IN_PORT, 11), (NW_SRC, 1), (CT_STATE, state)]);
+    let made: Vec<u32> = (1..5).map(|s| make(&mut f, 1, &flow(s), &mask, &c).unwrap()).collect();
+    let mut hashes = HashSet::new();
+    for state in 0..6 {
+        let (b, k) = packet(1, &flow(state));
+        let want = if state == 0 { NONE } else { made.get(state as usize - 1).copied().unwrap_or(NONE) };
+        assert_eq!(f.find(1, &b, &k, &c), want);
+        let port = f.port(1).unwrap();
+        assert!(made.iter().all(|i| f.verify(port, *i, &b, || &k) == (*i == want)));
+        assert!(hashes.insert(port.spaces[0].hash(&b, &k, 1)));
+    }
+    // equal bits of the words that only wide hashes have do not cancel out
+    for words in [[5, 6], [5, 7], [6, 7]] {
+        let mut port = PortCache::new(PortNo(1), 0, 0);
+        let mut mask = Mask::default();
+        words.iter().for_each(|w| mask.w[*w] = 1 << 20);
+        port.number(false, &mask, 64);
+        for word in words {
+            let mut base = [0; 8];
+            let before = port.spaces[0].hash_of(&base, 1);
+            base[word] = 1 << 20;
+            assert_ne!(port.spaces[0].hash_of(&base, 1), before, "{words:?} {word}");
+        }
+    }
+}
+
+#[test]
+fn the_last_resort_looks_at_every_bit_but_the_tiers() {
+    let slab = Slab::new(1024).unwrap();
+    let mut port = PortCache::new(PortNo(1), 0, 0);
+    let mut number = 0;
+    for word in 1..KEY_WORDS {
+        let mut mask = Mask::default();
+        mask.w[word] = 1 << 40;
+        number = port.number(false, &mask, 0).0;
+        let table = port.tables[usize::from(number)].as_mut().unwrap();
+        assert_eq!(table.mask.w[TIERS_WORD] & TIERS_BITS, 0);
+        assert!(table.mask.w[word] >> 40 & 1 == 1);
+        table.insert(1, 0, &slab);
+    }
+    let mask = &port.tables[usize::from(number)].as_ref().unwrap().mask;
+    for (word, bits) in mask.w.iter().enumerate() {
+        let want = if word == TIERS_WORD { !TIERS_BITS } else { u64::MAX };
+        assert_eq!(*bits, if word < KEY_WORDS { want } else { 0 }, "{word}");
+    }
+}
+
+#[test]
+fn masks_that_stay_are_searched_after_others_went() {
+    let (mut f, c) = (worker(1000), WorkerCounters::default());
+    let masks = [mask_of(&[NW_SRC]), mask_of(&[NW_DST]), mask_of(&[TP_DST])];
+    let flow = |m: usize, r: u128| flow_of(&[(RECIRC_ID, r), (IN_PORT, 11), ([NW_SRC, NW_DST, TP_DST][m], 7)]);
+    let first = make(&mut f, 1, &flow(0, 0), &masks[0], &c).unwrap();
+    let second = make(&mut f, 1, &flow(1, 0), &masks[1], &c).unwrap();
+    let third = make(&mut f, 1, &flow(2, 9), &masks[2], &c).unwrap();
+    f.remove(first);
+    let port = f.ports[1].as_mut().unwrap();
+    port.recycle(Instant::from_nanos(1), 5);
+    port.recycle(Instant::from_nanos(6), 5);
+    assert_eq!(port.masks(), 2);
+    // each space looks at what its own masks look at
+    assert_eq!((port.spaces[0].union[3], port.spaces[0].union[4]), (0xffff_ffff, 0));
+    assert_eq!((port.spaces[1].union[3], port.spaces[1].union[4]), (0, TP_DST.bits()));
+    for (m, r, index) in [(1, 0, second), (2, 9, third), (0, 0, NONE)] {
+        let (b, k) = packet(1, &flow(m, r));
+        assert_eq!(f.find(1, &b, &k, &c), index);
+    }
+}
+
+#[test]
+fn megaflows_of_rewritten_lookups_are_counted() {
+    let (mut f, c) = (worker(1000), WorkerCounters::default());
+    let mut made = Vec::new();
+    for i in 0..4 {
+        let mut d = deps(&[1], &[]);
+        d.tables[0].rewritten = if i % 2 == 0 { Box::from([(3, 1, 1)]) } else { Box::default() };
+        let mut t = Translation { mask: mask_of(&[NW_SRC]), deps: d, ..Translation::default() };
+        let flow = flow_of(&[(IN_PORT, 11), (NW_SRC, i)]);
+        made.push(f.insert(1, &flow, &mut t, &program(3), Instant::from_nanos(5), &c).unwrap());
+    }
+    let count = |f: &Flows| f.port(1).unwrap().tables[0].as_ref().unwrap().rewriters;
+    let counts: Vec<u32> = made
+        .iter()
+        .map(|index| {
+            let before = count(&f);
+            f.remove(*index);
+            before
+        })
+        .collect();
+    assert_eq!((counts, count(&f)), (vec![2, 1, 1, 0], 0));
 }

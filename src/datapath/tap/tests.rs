@@ -68,6 +68,19 @@ fn every_point_sees_its_packets() {
 }
 
 #[test]
+fn packets_of_the_loop_in_which_it_begins_have_its_time() {
+    let mut rig = rig();
+    rig.now += Duration::from_secs(3);
+    let (id, capture) = rig.control.tap(Selection::at(true, false, false)).unwrap();
+    rig.port(1).inject(udp(1, 2, 3, 4));
+    rig.step();
+    let at = rig.now;
+    end(&mut rig, id);
+    let chunk = capture.next().unwrap();
+    assert_eq!(Record::read(chunk.bytes()).unwrap().0.time, at.as_nanos());
+}
+
+#[test]
 fn a_selection_by_port_match_and_length() {
     let mut rig = rig();
     let source = matching(&[(NW_SRC, 7, 0xffff_ffff)]);

@@ -102,10 +102,11 @@ impl Drop for Tap {
 }
 
 impl Taps {
-    pub(crate) fn new() -> Taps {
+    /// In the loop that began at `now`.
+    pub(crate) fn new(now: u64, vlan_limit: u8) -> Taps {
         Taps {
-            now: 0,
-            vlan_limit: 1,
+            now,
+            vlan_limit,
             list: Vec::with_capacity(super::MOST),
             key: Box::default(),
             layers: Layers::default(),

@@ -211,7 +211,11 @@ impl Worker {
             Command::Collect { ticket } => self.walks.push(Task::Collect(vec![ticket])),
             Command::Dump { ticket, wanted } => self.walks.push(Task::Report(ticket, wanted, Best::default())),
             Command::Sync { ticket } => self.walks.push(Task::Nothing(ticket)),
-            Command::Tap(tap) => self.core.out.tx.fates.taps.get_or_insert_with(|| Box::new(Taps::new())).add(tap),
+            Command::Tap(tap) => {
+                let (now, vlan_limit) = (self.core.now.as_nanos(), self.core.out.vlan_limit);
+                let taps = &mut self.core.out.tx.fates.taps;
+                taps.get_or_insert_with(|| Box::new(Taps::new(now, vlan_limit))).add(tap);
+            }
             Command::Untap { id, ticket } => {
                 let taps = &mut self.core.out.tx.fates.taps;
                 if taps.as_mut().is_some_and(|t| t.remove(id)) {

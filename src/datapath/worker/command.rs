@@ -261,6 +261,7 @@ impl super::Core {
             self.park.push(VecDeque::new());
             self.budget.push(0);
             self.unparked.push(0);
+            self.owed.push((0, 0));
         }
         if let (Some(p), Some(f)) = (self.flows.ports.get_mut(slot), self.out.tx.fates.ports.get_mut(slot)) {
             *p = Some(Box::new(PortCache::new(port, slot as u16, self.version)));

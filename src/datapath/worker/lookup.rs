@@ -24,6 +24,7 @@ impl Core {
     #[inline(never)]
     pub(crate) fn serve_parked(&mut self) -> u32 {
         let mut served = 0;
+        let mut at = (self.ticks)();
         for slot in 0..self.park.len() {
             if self.park.get(slot).is_none_or(|q| q.is_empty()) {
                 continue;
@@ -32,16 +33,9 @@ impl Core {
             if self.flows.port(slot as u16).is_some_and(|p| p.version != self.version) {
                 self.catch_up(slot as u16);
             }
-            let mut most = self.flows.limits.park;
-            // those that are of known flows by now go on whatever the budget: later packets of these must not overtake them
-            let mut before = usize::MAX;
-            while most != 0 {
-                let waiting = self.park.get(slot).map_or(0, |q| q.len());
-                if waiting >= before {
-                    break;
-                }
-                before = waiting;
-                most -= 1;
+            // Each of them once, in order: when the budget is used up, those go on that are of known flows by now, whatever
+            // is before them: later packets of these would overtake them.
+            for _ in 0..self.park.get(slot).map_or(0, |q| q.len()) {
                 let Some(waiting) = self.park.get_mut(slot).and_then(|q| q.pop_front()) else { break };
                 self.parked -= 1;
                 if let Some(unparked) = self.unparked.get_mut(slot) {
@@ -50,9 +44,15 @@ impl Core {
                 served += 1;
                 self.single(waiting, true);
             }
+            self.recirculated();
             self.count_parked(slot);
+            let after = (self.ticks)();
+            if let Some(owed) = self.owed.get_mut(slot) {
+                owed.0 += after.saturating_sub(at);
+                owed.1 += std::mem::take(&mut self.missing);
+            }
+            at = after;
         }
-        self.recirculated();
         served
     }
 
@@ -158,14 +158,10 @@ impl Core {
         let most = self.flows.limits.park;
         match self.park.get_mut(slot) {
             Some(queue) if queue.len() < most => {
-                if again {
-                    if let Some(unparked) = self.unparked.get_mut(slot) {
-                        *unparked = unparked.saturating_sub(1);
-                    }
-                    queue.push_front(waiting)
-                } else {
-                    queue.push_back(waiting)
+                if again && let Some(unparked) = self.unparked.get_mut(slot) {
+                    *unparked = unparked.saturating_sub(1);
                 }
+                queue.push_back(waiting);
                 self.parked += 1;
                 self.count_parked(slot);
             }

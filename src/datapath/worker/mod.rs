@@ -13,6 +13,8 @@ mod sweep;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
+mod tests_order;
+#[cfg(test)]
 mod tests_shown;
 mod turns;
 #[cfg(test)]
@@ -135,6 +137,8 @@ pub(crate) struct Core {
     ticks: fn() -> u64,
     /// Ticks that translations took since a queue's turn began.
     missing: u64,
+    /// Ticks that parked packets took in this step, and of these the ones in translations, by slot.
+    owed: Vec<(u64, u64)>,
 }
 
 impl Worker {
@@ -157,6 +161,7 @@ impl Worker {
             sweep: sweep::Sweep::default(),
             ticks: link.ticks,
             missing: 0,
+            owed: Vec::new(),
         };
         let last = (link.ticks)();
         Ok(Worker {
@@ -201,6 +206,7 @@ impl Worker {
         self.core.budget.fill(self.core.flows.limits.translations);
         if self.core.parked != 0 {
             work.packets += self.core.serve_parked();
+            self.charge_parked();
         }
         let ticks = self.core.ticks;
         let mut at = if work.is_idle() { self.last } else { ticks() };
@@ -257,6 +263,16 @@ impl Worker {
             self.core.parked != 0 || !self.walks.is_empty() || !self.outbox.is_empty() || self.core.sweep.is_behind();
         self.account(&work, received, at);
         work
+    }
+
+    /// What parked packets took is their queues' time, not that of whoever is next.
+    #[inline(never)]
+    fn charge_parked(&mut self) {
+        for rx in &mut self.rx {
+            let owed = self.core.owed.get_mut(usize::from(rx.slot)).map(std::mem::take).unwrap_or_default();
+            rx.received.cycles.add(owed.0);
+            rx.turn.owe(owed.0, owed.1);
+        }
     }
 
     /// Says whose the cycles of a step were. `received` packets came by its queues, the last of which was done at `at`.

@@ -22,13 +22,20 @@ const WAITS: usize = BURST - BURST / 4;
 pub(super) struct Turn {
     /// Ticks that its packets took, and what it was set forward by while it was empty.
     spent: u64,
+    /// Ticks of packets of its that were worked on outside its turn; counted with the next.
+    owed: u64,
     waits: bool,
 }
 
 impl Turn {
     /// That of a queue that comes to others.
     pub(super) fn beside<'a>(others: impl Iterator<Item = &'a Turn>) -> Turn {
-        Turn { spent: others.map(|turn| turn.spent).max().unwrap_or(0), waits: false }
+        Turn { spent: others.map(|turn| turn.spent).max().unwrap_or(0), ..Turn::default() }
+    }
+
+    /// Its packets took `ticks` outside its turn, of which `missing` went by in translations.
+    pub(super) fn owe(&mut self, ticks: u64, missing: u64) {
+        self.owed += ticks + missing * (MISSING - 1);
     }
 
     /// What to sort queues by after a round: who is furthest behind goes first, so that none ahead of it goes twice
@@ -70,7 +77,7 @@ impl Round {
     /// The queue gave `packets` that took `ticks`, of which `missing` went by in translations.
     #[inline(always)]
     pub(super) fn took(&mut self, turn: &mut Turn, packets: usize, ticks: u64, missing: u64) {
-        let ticks = ticks + missing * (MISSING - 1);
+        let ticks = ticks + missing * (MISSING - 1) + std::mem::take(&mut turn.owed);
         turn.waits = packets >= WAITS;
         turn.spent = if self.fresh { ticks } else { turn.spent.saturating_add(ticks) };
         if turn.waits {
@@ -173,6 +180,21 @@ mod tests {
         queues.iter_mut().for_each(|q| (q.came, q.time) = (0, 0));
         run(&mut queues, 3_000_000);
         assert!(queues.iter().all(|q| q.time.abs_diff(1_000_000) < 250_000));
+    }
+
+    #[test]
+    fn what_waited_is_counted_with_the_next_turn() {
+        let (mut first, mut second) =
+            (Turn { waits: true, ..Turn::default() }, Turn { waits: true, ..Turn::default() });
+        first.owe(SLACK, SLACK / 2);
+        let mut round = Round::new([first, second].iter());
+        round.took(&mut first, BURST, 10, 0);
+        round.took(&mut second, BURST, 10, 0);
+        assert_eq!((first.place(), second.place()), (2 * SLACK + 10, 10));
+        let mut round = Round::new([first, second].iter());
+        assert!(!round.is_due(&first) && round.is_due(&second));
+        round.took(&mut second, BURST, SLACK, 0);
+        assert!(Round::new([first, second].iter()).is_due(&first), "counted once");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The Open vSwitch Database of RFC 7047 with the extensions of ovsdb-server(7): data, transactions, file, server. It knows
+//! The Open vSwitch Database of RFC 7047 with the extensions of ovsdb-server(7): data, transactions, file, server, client. It knows
 //! nothing of switches.
 //!
 //! | module | what for |
@@ -11,10 +11,12 @@
 //! | [`txn`] | operations, conditions, mutations, and the checks of a commit |
 //! | [`file`] | the standalone format of ovsdb(5): records with checksums, lock, compaction |
 //! | [`server`] | sessions, monitors, locks, several databases: bytes in, bytes out |
+//! | [`client`] | a replica of a database: rows as a server has them, what changed, transactions with conflicts |
 //!
 //! Nothing here reads a clock, and nothing but [`file`] touches the outside.
 #![forbid(unsafe_code)]
 
+pub mod client;
 pub mod data;
 pub mod error;
 pub mod file;

@@ -115,6 +115,13 @@ impl Server {
         Ok(name)
     }
 
+    /// Serves a database that is in memory alone.
+    pub fn host(&mut self, db: Database) {
+        let name = db.schema.name.clone();
+        self.databases.insert(name.clone(), Hosted::memory(db));
+        self.databases_changed(&name);
+    }
+
     /// Stops serving a database. False when there is none of that name.
     pub fn close(&mut self, name: &str) -> bool {
         if name == SERVER_DB || !self.databases.contains_key(name) {

@@ -1,0 +1,254 @@
+//! What rows ask for: bridges, their ports and settings, whole. What cannot be is named, with the reason, and left out.
+
+use crate::rows::{self, Map};
+use ovsdb::Uuid;
+use ovsdb::table::Database;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The OpenFlow number of a bridge's own port.
+pub const LOCAL: u32 = 65534;
+
+/// The last number that a port may have.
+const LAST: u32 = 65279;
+
+/// A port as it is to be.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Port {
+    /// Its row in table Interface; zeros for a bridge's own port that nobody wrote a row for.
+    pub uuid: Uuid,
+    pub name: String,
+    /// `type`, `internal` for a bridge's own port.
+    pub kind: String,
+    pub options: Map,
+    pub other_config: Map,
+    /// [`LOCAL`] is the bridge's own.
+    pub number: u32,
+    pub mac: Option<[u8; 6]>,
+    pub mtu_request: Option<i64>,
+    pub vlan: Vlan,
+}
+
+/// The VLAN columns of a port.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Vlan {
+    pub tag: Option<u16>,
+    pub trunks: Vec<u16>,
+    pub mode: Option<String>,
+}
+
+/// A bridge as it is to be.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Bridge {
+    pub uuid: Uuid,
+    pub name: String,
+    pub secure: bool,
+    /// other_config:datapath-id.
+    pub datapath_id: Option<u64>,
+    /// other_config:hwaddr.
+    pub hwaddr: Option<[u8; 6]>,
+    /// The rest of other_config.
+    pub other_config: Map,
+    /// By interface name.
+    pub ports: BTreeMap<String, Port>,
+}
+
+/// Everything that is to be. What the switch has by now is told in the same words, see [`crate::plan`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Desired {
+    /// Open_vSwitch:other_config.
+    pub other_config: Map,
+    pub bridges: BTreeMap<String, Bridge>,
+}
+
+/// What was read of the rows.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Reading {
+    pub desired: Desired,
+    /// The row of Open_vSwitch and its next_cfg; none before the database is initialised.
+    pub root: Option<(Uuid, i64)>,
+    /// Interfaces that cannot be, by row, with why.
+    pub refused: BTreeMap<Uuid, String>,
+    /// What else is wrong.
+    pub warnings: Vec<String>,
+}
+
+/// Six bytes in hexadecimal digits with colons between them.
+pub fn mac(text: &str) -> Option<[u8; 6]> {
+    let mut out = [0; 6];
+    let mut parts = text.split(':');
+    for byte in &mut out {
+        let part = parts.next().filter(|p| (1..=2).contains(&p.len()))?;
+        *byte = u8::from_str_radix(part, 16).ok()?;
+    }
+    parts.next().is_none().then_some(out)
+}
+
+/// An address that a device may have: not zero, not of a group.
+fn station(text: &str) -> Option<[u8; 6]> {
+    mac(text).filter(|m| *m != [0; 6] && m[0] & 1 == 0)
+}
+
+/// `datapath-id`: 16 hexadecimal digits, not all zeros, or any number of them after 0x.
+fn datapath_id(text: &str) -> Option<u64> {
+    let digits = match text.strip_prefix("0x") {
+        Some(rest) => (1..=16).contains(&rest.len()).then_some(rest)?,
+        None => (text.len() == 16).then_some(text)?,
+    };
+    digits.bytes().all(|b| b.is_ascii_hexdigit()).then_some(())?;
+    u64::from_str_radix(digits, 16).ok().filter(|id| *id != 0)
+}
+
+fn vlans(ids: &[i64]) -> Vec<u16> {
+    ids.iter().filter_map(|id| u16::try_from(*id).ok()).collect()
+}
+
+/// Reads all rows. `now` is what the switch has: ports keep their numbers.
+pub fn read(db: &Database, now: &Desired) -> Reading {
+    let mut out = Reading::default();
+    let Some(root) = rows::OpenVSwitch::all(db).next() else { return out };
+    out.root = Some((root.uuid, root.next_cfg));
+    out.desired.other_config = root.other_config;
+    let mut rows: Vec<rows::Bridge> = root.bridges.iter().filter_map(|uuid| rows::Bridge::get(db, *uuid)).collect();
+    rows.sort_by(|a, b| a.name.cmp(&b.name));
+    // an interface's name is a device's: the first bridge that has it keeps it
+    let mut names: BTreeSet<String> = rows.iter().map(|b| b.name.clone()).collect();
+    for row in rows {
+        let bridge = out.bridge(db, row, now, &mut names);
+        out.desired.bridges.insert(bridge.name.clone(), bridge);
+    }
+    out
+}
+
+impl Reading {
+    fn bridge(&mut self, db: &Database, row: rows::Bridge, now: &Desired, names: &mut BTreeSet<String>) -> Bridge {
+        let mut other_config = row.other_config;
+        let mut warn = |text: String| self.warnings.push(format!("bridge {}: {text}", row.name));
+        if !matches!(row.datapath_type.as_str(), "" | "netdev" | "system") {
+            warn(format!("datapath_type {:?}: taken as \"netdev\", the only one that there is", row.datapath_type));
+        }
+        let mut take = |key: &str| other_config.remove(key);
+        let id = take("datapath-id").and_then(|text| {
+            let id = datapath_id(&text);
+            if id.is_none() {
+                warn(format!("other_config:datapath-id {text:?} is no datapath ID, expected 16 hexadecimal digits"));
+            }
+            id
+        });
+        let hwaddr = take("hwaddr").and_then(|text| {
+            let address = station(&text);
+            if address.is_none() {
+                warn(format!("other_config:hwaddr {text:?} is no address of a station"));
+            }
+            address
+        });
+        let mut bridge = Bridge {
+            uuid: row.uuid,
+            secure: row.fail_mode.as_deref() == Some("secure"),
+            datapath_id: id,
+            hwaddr,
+            other_config,
+            ports: BTreeMap::new(),
+            name: row.name,
+        };
+        let mut ports: Vec<rows::Port> = row.ports.iter().filter_map(|uuid| rows::Port::get(db, *uuid)).collect();
+        ports.sort_by(|a, b| a.name.cmp(&b.name));
+        let mut wanted = Vec::new();
+        for port in ports {
+            let several = port.interfaces.len() > 1;
+            for interface in port.interfaces.iter().filter_map(|uuid| rows::Interface::get(db, *uuid)) {
+                let own = interface.name == bridge.name;
+                if several {
+                    self.refused.insert(interface.uuid, format!("port {}: bonds are not supported yet", port.name));
+                } else if !own && !names.insert(interface.name.clone()) {
+                    let text = format!("{}: another bridge or port has the name", interface.name);
+                    self.refused.insert(interface.uuid, text);
+                } else if let Err(e) = usable(&port) {
+                    self.refused.insert(interface.uuid, e);
+                } else {
+                    wanted.push(self.port(&port, interface, own));
+                }
+            }
+        }
+        if !wanted.iter().any(|(p, ..)| p.number == LOCAL) {
+            let (name, kind) = (bridge.name.clone(), "internal".to_owned());
+            wanted.push((Port { name, kind, number: LOCAL, ..Port::default() }, None, None));
+        }
+        let have = now.bridges.get(&bridge.name);
+        bridge.ports = number(wanted, have);
+        bridge
+    }
+
+    /// The port, what number it asks for, and the one that it had.
+    fn port(&mut self, port: &rows::Port, row: rows::Interface, own: bool) -> (Port, Option<u32>, Option<u32>) {
+        let address = row.mac.and_then(|text| {
+            let address = station(&text);
+            if address.is_none() {
+                self.warnings.push(format!("interface {}: mac {text:?} is no address of a station", row.name));
+            }
+            address
+        });
+        let positive = |n: Option<i64>| n.and_then(|n| u32::try_from(n).ok()).filter(|n| (1..=LAST).contains(n));
+        let (request, had) = (positive(row.ofport_request), positive(row.ofport));
+        let port = Port {
+            uuid: row.uuid,
+            name: row.name,
+            kind: if own { "internal".into() } else { row.kind },
+            options: row.options,
+            other_config: row.other_config,
+            number: if own { LOCAL } else { 0 },
+            mac: address,
+            mtu_request: row.mtu_request,
+            vlan: Vlan {
+                tag: port.tag.and_then(|t| u16::try_from(t).ok()),
+                trunks: vlans(&port.trunks),
+                mode: port.vlan_mode.clone(),
+            },
+        };
+        (port, request, had)
+    }
+}
+
+/// What of a port's columns there is no port for.
+fn usable(port: &rows::Port) -> Result<(), String> {
+    match port.vlan_mode.as_deref() {
+        Some("dot1q-tunnel") => Err(format!("port {}: vlan_mode dot1q-tunnel is not supported yet", port.name)),
+        _ => Ok(()),
+    }
+}
+
+/// Gives numbers: who asks for one gets it (the first by name, where several do), then a port keeps the one that it has or,
+/// after a start of the switch, had; then the next after the highest in use, so that a removed port's flows don't meet
+/// another port soon.
+fn number(ports: Vec<(Port, Option<u32>, Option<u32>)>, now: Option<&Bridge>) -> BTreeMap<String, Port> {
+    let mut taken = BTreeSet::new();
+    let mut out = BTreeMap::new();
+    let mut rest = ports;
+    let passes: [fn(&(Port, Option<u32>, Option<u32>), Option<&Bridge>) -> Option<u32>; 4] = [
+        |(port, ..), _| Some(port.number).filter(|n| *n != 0),
+        |(_, request, _), _| *request,
+        |(port, ..), now| now.and_then(|b| b.ports.get(&port.name)).map(|p| p.number).filter(|n| *n != LOCAL),
+        |(_, _, had), _| *had,
+    ];
+    for pass in passes {
+        for mut entry in std::mem::take(&mut rest) {
+            match pass(&entry, now).filter(|n| taken.insert(*n)) {
+                Some(n) => {
+                    entry.0.number = n;
+                    out.insert(entry.0.name.clone(), entry.0);
+                }
+                None => rest.push(entry),
+            }
+        }
+    }
+    let used = now.into_iter().flat_map(|b| b.ports.values()).map(|p| p.number);
+    let mut last = used.chain(taken.iter().copied()).filter(|n| *n != LOCAL).max().unwrap_or(0);
+    for (mut port, ..) in rest {
+        let free = (last + 1..=LAST).chain(1..=last).find(|n| !taken.contains(n));
+        let Some(n) = free else { continue };
+        taken.insert(n);
+        last = n;
+        port.number = n;
+        out.insert(port.name.clone(), port);
+    }
+    out
+}

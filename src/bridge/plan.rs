@@ -1,0 +1,145 @@
+//! From what is to what is to be: steps. A pure difference of two [`Desired`] values; once its steps are applied there is
+//! none any more.
+
+use crate::desired::{Bridge, Desired, Port, Vlan};
+use crate::rows::Map;
+
+/// A step. Steps of one plan are carried out in order; what takes its time at a device need not be waited for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    DelPort {
+        bridge: String,
+        name: String,
+    },
+    /// Its ports are gone by now.
+    DelBridge {
+        name: String,
+    },
+    /// Without its ports, which follow.
+    AddBridge(Bridge),
+    /// Other settings than ports: from this to that.
+    SetBridge {
+        from: Bridge,
+        to: Bridge,
+    },
+    SetVlan {
+        bridge: String,
+        name: String,
+        vlan: Vlan,
+    },
+    SetMac {
+        bridge: String,
+        name: String,
+        mac: Option<[u8; 6]>,
+    },
+    /// Interface:other_config, where the port stays.
+    SetPort {
+        bridge: String,
+        port: Port,
+    },
+    AddPort {
+        bridge: String,
+        port: Port,
+    },
+    /// Open_vSwitch:other_config.
+    Settings(Map),
+}
+
+/// Whether a port must go and come again to be another: the rest can be changed while it is there.
+fn must_reopen(from: &Port, to: &Port) -> bool {
+    let Port { uuid: _, name: _, kind, options, other_config: _, number, mac: _, mtu_request, vlan: _ } = from;
+    *kind != to.kind || *options != to.options || *number != to.number || *mtu_request != to.mtu_request
+}
+
+/// A bridge's settings alone.
+fn bare(bridge: &Bridge) -> Bridge {
+    Bridge { ports: Default::default(), ..bridge.clone() }
+}
+
+/// The steps from `now` to `wanted`.
+pub fn plan(now: &Desired, wanted: &Desired) -> Vec<Step> {
+    let mut steps = Vec::new();
+    for (name, bridge) in &now.bridges {
+        let next = wanted.bridges.get(name);
+        for (port_name, port) in &bridge.ports {
+            let stays = next.and_then(|b| b.ports.get(port_name)).is_some_and(|p| !must_reopen(port, p));
+            if !stays {
+                steps.push(Step::DelPort { bridge: name.clone(), name: port_name.clone() });
+            }
+        }
+    }
+    let gone = now.bridges.keys().filter(|name| !wanted.bridges.contains_key(*name));
+    steps.extend(gone.map(|name| Step::DelBridge { name: name.clone() }));
+    if now.other_config != wanted.other_config {
+        steps.push(Step::Settings(wanted.other_config.clone()));
+    }
+    for (name, bridge) in &wanted.bridges {
+        match now.bridges.get(name) {
+            None => steps.push(Step::AddBridge(bare(bridge))),
+            Some(from) if bare(from) != bare(bridge) => {
+                steps.push(Step::SetBridge { from: bare(from), to: bare(bridge) });
+            }
+            Some(_) => {}
+        }
+    }
+    for (name, bridge) in &wanted.bridges {
+        let have = now.bridges.get(name);
+        let mut ports: Vec<&Port> = bridge.ports.values().collect();
+        // the bridge's own first, then in order of numbers
+        ports.sort_by_key(|p| (p.number != crate::desired::LOCAL, p.number));
+        for port in ports {
+            let from = have.and_then(|b| b.ports.get(&port.name)).filter(|from| !must_reopen(from, port));
+            let Some(from) = from else {
+                steps.push(Step::AddPort { bridge: name.clone(), port: port.clone() });
+                continue;
+            };
+            let (bridge, name) = (name.clone(), port.name.clone());
+            if from.vlan != port.vlan {
+                steps.push(Step::SetVlan { bridge: bridge.clone(), name: name.clone(), vlan: port.vlan.clone() });
+            }
+            if from.mac != port.mac {
+                steps.push(Step::SetMac { bridge: bridge.clone(), name, mac: port.mac });
+            }
+            if from.other_config != port.other_config || from.uuid != port.uuid {
+                steps.push(Step::SetPort { bridge, port: port.clone() });
+            }
+        }
+    }
+    steps
+}
+
+impl Desired {
+    /// Takes note that a step was carried out.
+    pub fn apply(&mut self, step: &Step) {
+        match step {
+            Step::DelPort { bridge, name } => {
+                if let Some(bridge) = self.bridges.get_mut(bridge) {
+                    bridge.ports.remove(name);
+                }
+            }
+            Step::DelBridge { name } => drop(self.bridges.remove(name)),
+            Step::AddBridge(bridge) => drop(self.bridges.insert(bridge.name.clone(), bridge.clone())),
+            Step::SetBridge { to, .. } => {
+                if let Some(bridge) = self.bridges.get_mut(&to.name) {
+                    *bridge = Bridge { ports: std::mem::take(&mut bridge.ports), ..to.clone() };
+                }
+            }
+            Step::SetVlan { bridge, name, vlan } => {
+                self.port_mut(bridge, name).into_iter().for_each(|p| p.vlan = vlan.clone());
+            }
+            Step::SetMac { bridge, name, mac } => {
+                self.port_mut(bridge, name).into_iter().for_each(|p| p.mac = *mac);
+            }
+            Step::SetPort { bridge, port } | Step::AddPort { bridge, port } => {
+                if let Some(bridge) = self.bridges.get_mut(bridge) {
+                    bridge.ports.insert(port.name.clone(), port.clone());
+                }
+            }
+            Step::Settings(map) => self.other_config = map.clone(),
+        }
+    }
+
+    fn port_mut(&mut self, bridge: &str, name: &str) -> Option<&mut Port> {
+        self.bridges.get_mut(bridge)?.ports.get_mut(name)
+    }
+}

@@ -1,0 +1,282 @@
+//! Rows as clients write them, through to steps.
+
+use crate::desired::{LOCAL, read};
+use crate::{Desired, Step, plan, status, unsupported};
+use ovsdb::Json;
+use ovsdb::client::Transaction;
+use ovsdb::json::parse;
+use ovsdb::table::Database;
+use ovsdb::txn::{Context, Outcome, execute};
+use ovsdb::uuid::Source;
+use proptest::prelude::*;
+use std::sync::Arc;
+
+struct Db {
+    db: Database,
+    uuids: Source,
+}
+
+impl Db {
+    fn new() -> Db {
+        let schema = crate::schema::schema().unwrap();
+        let mut db = Db { db: Database::new(Arc::new(schema)), uuids: Source::default() };
+        let mut t = Transaction::new();
+        status::initialise(&mut t);
+        db.run(t.operations());
+        db
+    }
+
+    fn run(&mut self, operations: &[Json]) {
+        let mut context = Context {
+            read_only: false,
+            reserved: false,
+            role: None,
+            id: None,
+            owns: &|_| false,
+            elapsed: 0,
+            uuids: &mut self.uuids,
+        };
+        match execute(&self.db, operations, &mut context) {
+            Outcome::Done(_, Some(commit)) => self.db.apply(&commit.changes),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn operations(&mut self, text: &str) {
+        let json = parse(format!("[{text}]").as_bytes()).unwrap();
+        self.run(json.as_array().unwrap());
+    }
+
+    /// A bridge with its own port, and ports: (name, type, columns of Interface, columns of Port).
+    fn bridge(&mut self, name: &str, columns: &str, ports: &[(&str, &str, &str, &str)]) {
+        let own = [(name, "internal", "", "")];
+        let mut text = String::new();
+        let mut names = Vec::new();
+        for (n, (port, kind, interface, more)) in own.iter().chain(ports).enumerate() {
+            text += &format!(
+                r#"{{"op":"insert","table":"Interface","uuid-name":"i{n}","row":{{"name":"{port}","type":"{kind}"{interface}}}}},"#
+            );
+            text += &format!(
+                r#"{{"op":"insert","table":"Port","uuid-name":"p{n}","row":{{"name":"{port}","interfaces":["named-uuid","i{n}"]{more}}}}},"#
+            );
+            names.push(format!(r#"["named-uuid","p{n}"]"#));
+        }
+        let ports = names.join(",");
+        text += &format!(
+            r#"{{"op":"insert","table":"Bridge","uuid-name":"b","row":{{"name":"{name}","ports":["set",[{ports}]]{columns}}}}},"#
+        );
+        text += r#"{"op":"mutate","table":"Open_vSwitch","where":[],"mutations":[["bridges","insert",["named-uuid","b"]]]}"#;
+        self.operations(&text);
+    }
+
+    fn update(&mut self, table: &str, name: &str, row: &str) {
+        self.operations(&format!(
+            r#"{{"op":"update","table":"{table}","where":[["name","==","{name}"]],"row":{row}}}"#
+        ));
+    }
+}
+
+/// Carries out what there is to do; the steps in words.
+fn follow(db: &Db, now: &mut Desired) -> Vec<String> {
+    let steps = plan(now, &read(&db.db, now).desired);
+    steps.iter().for_each(|step| now.apply(step));
+    assert_eq!(plan(now, &read(&db.db, now).desired), []);
+    let words = |step: &Step| match step {
+        Step::DelPort { bridge, name } => format!("-{bridge}/{name}"),
+        Step::DelBridge { name } => format!("-{name}"),
+        Step::AddBridge(b) => format!("+{}", b.name),
+        Step::SetBridge { to, .. } => format!("={}", to.name),
+        Step::SetVlan { name, .. } => format!("{name} vlan"),
+        Step::SetMac { name, .. } => format!("{name} mac"),
+        Step::SetPort { port, .. } => format!("{} set", port.name),
+        Step::AddPort { bridge, port } => format!("+{bridge}/{} {}", port.name, port.number),
+        Step::Settings(map) => format!("settings {}", map.len()),
+    };
+    steps.iter().map(words).collect()
+}
+
+#[test]
+fn a_bridge_comes_changes_and_goes() {
+    let (mut db, mut now) = (Db::new(), Desired::default());
+    assert_eq!(follow(&db, &mut now), Vec::<String>::new());
+    let ports = [("p2", "dummy", "", ""), ("p1", "dummy", "", r#","tag":9"#)];
+    db.bridge("br0", r#","fail_mode":"secure""#, &ports);
+    assert_eq!(follow(&db, &mut now), ["+br0", "+br0/br0 65534", "+br0/p1 1", "+br0/p2 2"]);
+    let bridge = &now.bridges["br0"];
+    assert!(bridge.secure && bridge.ports["p1"].vlan.tag == Some(9) && bridge.ports["br0"].kind == "internal");
+    db.update("Port", "p1", r#"{"tag":10}"#);
+    db.update("Bridge", "br0", r#"{"fail_mode":["set",[]]}"#);
+    assert_eq!(follow(&db, &mut now), ["=br0", "p1 vlan"]);
+    db.update("Interface", "p1", r#"{"options":["map",[["n_rxq","2"]]]}"#);
+    assert_eq!(follow(&db, &mut now), ["-br0/p1", "+br0/p1 1"]);
+    db.update("Interface", "p1", r#"{"mac":"02:00:00:00:00:01","other_config":["map",[["pmd-rxq-affinity","0:1"]]]}"#);
+    assert_eq!(follow(&db, &mut now), ["p1 mac", "p1 set"]);
+    db.operations(r#"{"op":"update","table":"Open_vSwitch","where":[],"row":{"bridges":["set",[]],"other_config":["map",[["max-idle","5"]]]}}"#);
+    assert_eq!(follow(&db, &mut now), ["-br0/br0", "-br0/p1", "-br0/p2", "-br0", "settings 1"]);
+}
+
+#[test]
+fn numbers_stay() {
+    let (mut db, mut now) = (Db::new(), Desired::default());
+    let ports = [
+        ("a", "dummy", "", ""),
+        ("b", "dummy", r#","ofport":7"#, ""),
+        ("c", "dummy", r#","ofport_request":7"#, ""),
+        ("d", "dummy", r#","ofport":3"#, ""),
+        ("e", "dummy", r#","ofport":-1"#, ""),
+    ];
+    db.bridge("br0", "", &ports);
+    // c asks, d had; b had what c asks for: the next after the highest, after which nothing comes back into gaps
+    assert_eq!(
+        follow(&db, &mut now),
+        ["+br0", "+br0/br0 65534", "+br0/d 3", "+br0/c 7", "+br0/a 8", "+br0/b 9", "+br0/e 10"]
+    );
+    // a request that somebody else has is no reason to move anybody
+    db.update("Interface", "a", r#"{"ofport_request":3}"#);
+    assert_eq!(follow(&db, &mut now), ["-br0/a", "-br0/d", "+br0/a 3", "+br0/d 11"]);
+    db.update("Interface", "a", r#"{"ofport_request":["set",[]]}"#);
+    assert_eq!(follow(&db, &mut now), Vec::<String>::new());
+    // a new start: as the rows have it
+    db.update("Interface", "d", r#"{"ofport":11}"#);
+    db.update("Interface", "a", r#"{"ofport":3}"#);
+    let mut again = Desired::default();
+    let steps = follow(&db, &mut again);
+    assert!(steps.contains(&"+br0/a 3".into()) && steps.contains(&"+br0/d 11".into()), "{steps:?}");
+}
+
+#[test]
+fn what_cannot_be_is_named() {
+    let mut db = Db::new();
+    db.bridge(
+        "br0",
+        r#","datapath_type":"strange","other_config":["map",[["datapath-id","12"],["hwaddr","01:00:00:00:00:00"]]]"#,
+        &[
+            ("p1", "dummy", r#","mac":"x""#, r#","vlan_mode":"dot1q-tunnel""#),
+            ("p3", "dummy", r#","mac":"ff:ff:ff:ff:ff:ff""#, ""),
+        ],
+    );
+    let two = r#"{"op":"insert","table":"Interface","uuid-name":"x","row":{"name":"x"}},{"op":"insert","table":"Interface","uuid-name":"y","row":{"name":"y"}},
+        {"op":"insert","table":"Port","uuid-name":"bond","row":{"name":"bond","interfaces":["set",[["named-uuid","x"],["named-uuid","y"]]],"bond_mode":"active-backup"}},
+        {"op":"mutate","table":"Bridge","where":[],"mutations":[["ports","insert",["named-uuid","bond"]]]}"#;
+    db.operations(two);
+    db.operations(r#"{"op":"update","table":"Bridge","where":[],"row":{"stp_enable":true}},{"op":"update","table":"Open_vSwitch","where":[],"row":{"other_config":["map",[["max-idle","1"],["magic","1"]]]}}"#);
+    let reading = read(&db.db, &Desired::default());
+    let mut refused: Vec<&str> = reading.refused.values().map(String::as_str).collect();
+    refused.sort_unstable();
+    assert_eq!(
+        refused,
+        [
+            "port bond: bonds are not supported yet",
+            "port bond: bonds are not supported yet",
+            "port p1: vlan_mode dot1q-tunnel is not supported yet"
+        ]
+    );
+    assert_eq!(reading.desired.bridges["br0"].ports.keys().collect::<Vec<_>>(), ["br0", "p3"]);
+    assert_eq!(reading.warnings.len(), 4, "{:?}", reading.warnings);
+    let unsupported = unsupported::unsupported(&db.db, &|key| key == "max-idle");
+    let wanted = ["Bridge br0: stp_enable", "Open_vSwitch: other_config:magic", "Port bond: bond_mode"];
+    assert_eq!(unsupported.iter().collect::<Vec<_>>(), wanted);
+}
+
+#[test]
+fn addresses_and_identifiers() {
+    let mut db = Db::new();
+    db.bridge(
+        "br0",
+        r#","other_config":["map",[["datapath-id","00000000000000ab"],["hwaddr","02:00:00:00:00:5"],["mac-aging-time","60"]]]"#,
+        &[],
+    );
+    let bridge = read(&db.db, &Desired::default()).desired.bridges.remove("br0").unwrap();
+    assert_eq!((bridge.datapath_id, bridge.hwaddr), (Some(0xab), Some([2, 0, 0, 0, 0, 5])));
+    assert_eq!(bridge.other_config.keys().collect::<Vec<_>>(), ["mac-aging-time"]);
+    for bad in ["", "0", "0x", "0x0", "zz00000000000000", "+000000000000001", "0x11112222333344445"] {
+        db.update("Bridge", "br0", &format!(r#"{{"other_config":["map",[["datapath-id","{bad}"]]]}}"#));
+        assert_eq!(read(&db.db, &Desired::default()).warnings.len(), 1, "{bad}");
+    }
+}
+
+#[test]
+fn status_is_written_where_it_differs() {
+    let mut db = Db::new();
+    db.bridge("br0", "", &[("p1", "dummy", "", "")]);
+    let reading = read(&db.db, &Desired::default());
+    let port = &reading.desired.bridges["br0"].ports["p1"];
+    let mut is = status::Interface {
+        ofport: Some(1),
+        mac_in_use: Some([2, 0, 0, 0, 0, 1]),
+        link_up: Some(true),
+        statistics: Some([("rx_packets", 5)].into()),
+        ..status::Interface::default()
+    };
+    let mut say = |is: &status::Interface| {
+        let mut t = Transaction::new();
+        status::interface(&mut t, &db.db, port.uuid, is);
+        let n = t.operations().len();
+        db.run(t.operations());
+        n
+    };
+    assert_eq!((say(&is), say(&is)), (1, 0));
+    is.statistics = None;
+    is.ofport = None;
+    assert_eq!(say(&is), 0);
+    is.error = Some("no".into());
+    assert_eq!((say(&is), say(&is)), (1, 0));
+    assert_eq!(crate::rows::Interface::get(&db.db, port.uuid).unwrap().ofport, Some(1));
+    let (root, _) = reading.root.unwrap();
+    let mut t = Transaction::new();
+    status::switch(&mut t, &db.db, root, &status::Switch::default(), Some(4));
+    db.run(t.operations());
+    assert_eq!(crate::rows::OpenVSwitch::all(&db.db).next().unwrap().cur_cfg, 4);
+}
+
+/// Some ports of some bridges.
+fn some() -> impl Strategy<Value = Vec<(u8, u8, u8, Option<u8>)>> {
+    proptest::collection::vec((0..3u8, 0..6u8, 0..2u8, proptest::option::of(1..8u8)), 0..12)
+}
+
+fn build(ports: &[(u8, u8, u8, Option<u8>)]) -> Db {
+    let mut db = Db::new();
+    for bridge in 0..3 {
+        let mut seen = std::collections::BTreeSet::new();
+        let own: Vec<(String, &str, String)> = ports
+            .iter()
+            .filter(|(b, p, ..)| *b == bridge && p % 3 == bridge && seen.insert(*p))
+            .map(|(_, p, kind, request)| {
+                let request = request.map_or(String::new(), |n| format!(r#","ofport_request":{n}"#));
+                (format!("p{p}"), if *kind == 0 { "dummy" } else { "tap" }, request)
+            })
+            .collect();
+        if !own.is_empty() {
+            let rows: Vec<_> = own.iter().map(|(n, k, r)| (n.as_str(), *k, r.as_str(), "")).collect();
+            db.bridge(&format!("br{bridge}"), "", &rows);
+        }
+    }
+    db
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// From anything to anything: the plan arrives, and numbers are given once.
+    #[test]
+    fn a_plan_arrives(a in some(), b in some()) {
+        let mut now = Desired::default();
+        follow(&build(&a), &mut now);
+        let wanted = read(&build(&b).db, &now).desired;
+        for step in plan(&now, &wanted) {
+            // a port goes before its bridge does, and comes after it has come
+            match &step {
+                Step::DelBridge { name } => prop_assert!(now.bridges[name].ports.is_empty()),
+                Step::AddPort { bridge, .. } => prop_assert!(now.bridges.contains_key(bridge)),
+                _ => {}
+            }
+            now.apply(&step);
+        }
+        prop_assert_eq!(&now, &wanted);
+        for bridge in wanted.bridges.values() {
+            let numbers: std::collections::BTreeSet<u32> = bridge.ports.values().map(|p| p.number).collect();
+            prop_assert_eq!(numbers.len(), bridge.ports.len());
+            prop_assert!(numbers.contains(&LOCAL));
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! What rows have set and the switch does not do yet, a line each: `TABLE NAME: COLUMN`, of maps `COLUMN:KEY`.
+
+use ovsdb::data::{Atom, Datum};
+use ovsdb::table::{Database, Row, Table};
+use std::collections::BTreeSet;
+
+/// Columns that are done, or that are for others: what people note, what the switch writes.
+const DONE: [(&str, &[&str]); 4] = [
+    (
+        "Open_vSwitch",
+        &[
+            "bridges",
+            "cur_cfg",
+            "datapath_types",
+            "datapaths",
+            "db_version",
+            "dpdk_initialized",
+            "dpdk_version",
+            "external_ids",
+            "iface_types",
+            "manager_options",
+            "next_cfg",
+            "other_config",
+            "ovs_version",
+            "ssl",
+            "statistics",
+            "system_type",
+            "system_version",
+        ],
+    ),
+    (
+        "Bridge",
+        &[
+            "datapath_id",
+            "datapath_type",
+            "datapath_version",
+            "external_ids",
+            "fail_mode",
+            "name",
+            "other_config",
+            "ports",
+            // the names of versions that controllers may speak: there are no controllers yet
+            "protocols",
+            "rstp_status",
+            "status",
+        ],
+    ),
+    (
+        "Port",
+        &[
+            "bond_active_slave",
+            "external_ids",
+            "fake_bridge",
+            "interfaces",
+            "name",
+            "other_config",
+            "rstp_statistics",
+            "rstp_status",
+            "statistics",
+            "status",
+            "tag",
+            "trunks",
+            "vlan_mode",
+        ],
+    ),
+    (
+        "Interface",
+        &[
+            "admin_state",
+            "bfd_status",
+            "cfm_fault",
+            "cfm_fault_status",
+            "cfm_flap_count",
+            "cfm_health",
+            "cfm_remote_mpids",
+            "cfm_remote_opstate",
+            "duplex",
+            "error",
+            "external_ids",
+            "ifindex",
+            "lacp_current",
+            "link_resets",
+            "link_speed",
+            "link_state",
+            "mac",
+            "mac_in_use",
+            "mtu",
+            "mtu_request",
+            "name",
+            "ofport",
+            "ofport_request",
+            "options",
+            "other_config",
+            "statistics",
+            "status",
+            "type",
+        ],
+    ),
+];
+
+/// Keys of other_config that are done or change nothing that could be seen; those of Open_vSwitch the caller knows.
+const KEYS: [(&str, &[&str]); 3] = [
+    ("Bridge", &["datapath-id", "forward-bpdu", "hwaddr", "mac-aging-time", "mac-table-size"]),
+    ("Port", &[]),
+    ("Interface", &["pmd-rxq-affinity"]),
+];
+
+fn name_of(table: &Table, row: &Row) -> String {
+    let name = table.schema.column("name").and_then(|n| row.columns[n].string());
+    name.map_or_else(|| table.schema.name.to_string(), |name| format!("{} {name}", table.schema.name))
+}
+
+/// The lines. `settings` are the keys of Open_vSwitch:other_config that are done.
+pub fn unsupported(db: &Database, settings: &dyn Fn(&str) -> bool) -> BTreeSet<String> {
+    let mut out = BTreeSet::new();
+    for (name, done) in DONE {
+        let Some(table) = db.table(name) else { continue };
+        let keys = KEYS.iter().find(|(t, _)| *t == name).map(|(_, keys)| *keys);
+        for row in table.rows() {
+            for (column, datum) in table.schema.columns.iter().zip(&row.columns) {
+                let set = !column.ty.is_default(datum);
+                if set && !done.contains(&&*column.name) {
+                    out.insert(format!("{}: {}", name_of(table, row), column.name));
+                }
+                if &*column.name != "other_config" {
+                    continue;
+                }
+                let known = |key: &str| keys.map_or_else(|| settings(key), |keys| keys.contains(&key));
+                for key in keys_of(datum).filter(|key| !known(key)) {
+                    out.insert(format!("{}: other_config:{key}", name_of(table, row)));
+                }
+            }
+        }
+    }
+    out
+}
+
+fn keys_of(datum: &Datum) -> impl Iterator<Item = &str> {
+    datum.keys().filter_map(|atom| match atom {
+        Atom::String(s) => Some(&**s),
+        _ => None,
+    })
+}

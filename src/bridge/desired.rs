@@ -169,17 +169,17 @@ impl Reading {
                 }
             }
         }
-        if !wanted.iter().any(|(p, ..)| p.number == LOCAL) {
+        if !wanted.iter().any(|u| u.port.number == LOCAL) {
             let (name, kind) = (bridge.name.clone(), "internal".to_owned());
-            wanted.push((Port { name, kind, number: LOCAL, ..Port::default() }, None, None));
+            let port = Port { name, kind, number: LOCAL, ..Port::default() };
+            wanted.push(Unnumbered { port, request: None, had: None });
         }
         let have = now.bridges.get(&bridge.name);
         bridge.ports = number(wanted, have);
         bridge
     }
 
-    /// The port, what number it asks for, and the one that it had.
-    fn port(&mut self, port: &rows::Port, row: rows::Interface, own: bool) -> (Port, Option<u32>, Option<u32>) {
+    fn port(&mut self, port: &rows::Port, row: rows::Interface, own: bool) -> Unnumbered {
         let address = row.mac.and_then(|text| {
             let address = station(&text);
             if address.is_none() {
@@ -204,7 +204,7 @@ impl Reading {
                 mode: port.vlan_mode.clone(),
             },
         };
-        (port, request, had)
+        Unnumbered { port, request, had }
     }
 }
 
@@ -216,25 +216,35 @@ fn usable(port: &rows::Port) -> Result<(), String> {
     }
 }
 
+/// A port without a number, unless it is the bridge's own.
+struct Unnumbered {
+    port: Port,
+    /// What it asks for.
+    request: Option<u32>,
+    /// What it had before the switch started.
+    had: Option<u32>,
+}
+
 /// Gives numbers: who asks for one gets it (the first by name, where several do), then a port keeps the one that it has or,
 /// after a start of the switch, had; then the next after the highest in use, so that a removed port's flows don't meet
 /// another port soon.
-fn number(ports: Vec<(Port, Option<u32>, Option<u32>)>, now: Option<&Bridge>) -> BTreeMap<String, Port> {
+fn number(ports: Vec<Unnumbered>, now: Option<&Bridge>) -> BTreeMap<String, Port> {
+    type Pass = fn(&Unnumbered, Option<&Bridge>) -> Option<u32>;
+    let passes: [Pass; 4] = [
+        |u, _| Some(u.port.number).filter(|n| *n != 0),
+        |u, _| u.request,
+        |u, now| now.and_then(|b| b.ports.get(&u.port.name)).map(|p| p.number).filter(|n| *n != LOCAL),
+        |u, _| u.had,
+    ];
     let mut taken = BTreeSet::new();
     let mut out = BTreeMap::new();
     let mut rest = ports;
-    let passes: [fn(&(Port, Option<u32>, Option<u32>), Option<&Bridge>) -> Option<u32>; 4] = [
-        |(port, ..), _| Some(port.number).filter(|n| *n != 0),
-        |(_, request, _), _| *request,
-        |(port, ..), now| now.and_then(|b| b.ports.get(&port.name)).map(|p| p.number).filter(|n| *n != LOCAL),
-        |(_, _, had), _| *had,
-    ];
     for pass in passes {
         for mut entry in std::mem::take(&mut rest) {
             match pass(&entry, now).filter(|n| taken.insert(*n)) {
                 Some(n) => {
-                    entry.0.number = n;
-                    out.insert(entry.0.name.clone(), entry.0);
+                    entry.port.number = n;
+                    out.insert(entry.port.name.clone(), entry.port);
                 }
                 None => rest.push(entry),
             }
@@ -242,7 +252,7 @@ fn number(ports: Vec<(Port, Option<u32>, Option<u32>)>, now: Option<&Bridge>) ->
     }
     let used = now.into_iter().flat_map(|b| b.ports.values()).map(|p| p.number);
     let mut last = used.chain(taken.iter().copied()).filter(|n| *n != LOCAL).max().unwrap_or(0);
-    for (mut port, ..) in rest {
+    for Unnumbered { mut port, .. } in rest {
         let free = (last + 1..=LAST).chain(1..=last).find(|n| !taken.contains(n));
         let Some(n) = free else { continue };
         taken.insert(n);

@@ -231,8 +231,8 @@ mod tests {
         row.columns[0] = Datum::One(Atom::String(Arc::from("p1")));
         db.apply(&[ovsdb::table::Change { table: 0, uuid, old: None, new: Some(Arc::new(row)) }]);
         let wanted = Interface { uuid, name: "p1".into(), ..Interface::default() };
-        assert_eq!(Interface::all(&db).collect::<Vec<_>>(), [wanted.clone()]);
         assert_eq!(Interface::get(&db, uuid), Some(wanted));
+        assert_eq!(Interface::all(&db).count(), 1);
         assert_eq!(OpenVSwitch::all(&db).count(), 0);
     }
 }

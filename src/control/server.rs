@@ -14,10 +14,15 @@ use super::frame::{Framer, Request};
 /// Calls of one connection that may be in work at once; the next is read when one of them is answered.
 const PIPELINE: usize = 256;
 
+/// An answer of more bytes is put into JSON on another thread.
+const LONG: usize = 1 << 16;
+
 /// A command on its way to the owner loop. Dropping it unanswered answers with an error.
 pub struct Call {
     pub method: String,
     pub arguments: Vec<String>,
+    /// Number of its connection; 0 is the process itself.
+    pub from: u64,
     reply: oneshot::Sender<Result<String, String>>,
 }
 
@@ -29,7 +34,7 @@ impl Call {
     pub async fn send(calls: &mpsc::Sender<Call>, method: &str, arguments: Vec<String>) -> Result<String, String> {
         let (reply, answer) = oneshot::channel();
         let gone = || "the switch is stopping".to_owned();
-        calls.send(Call { method: method.to_owned(), arguments, reply }).await.map_err(|_| gone())?;
+        calls.send(Call { method: method.to_owned(), arguments, from: 0, reply }).await.map_err(|_| gone())?;
         answer.await.map_err(|_| gone())?
     }
 
@@ -62,10 +67,12 @@ impl Server {
 
     /// Accepts for ever; each call goes to `calls`.
     pub async fn serve(&self, calls: mpsc::Sender<Call>) {
+        let mut number = 0;
         loop {
             match self.listener.accept().await {
                 Ok((stream, _)) => {
-                    tokio::spawn(connection(stream, calls.clone()));
+                    number += 1;
+                    tokio::spawn(connection(stream, number, calls.clone()));
                 }
                 Err(e) => {
                     // Out of descriptors, mostly: let those that are open finish.
@@ -91,20 +98,33 @@ fn ended(mut text: String) -> String {
     text
 }
 
+fn message(id: &Value, answer: Result<String, String>) -> String {
+    let message = match answer {
+        Ok(text) => json!({"id": id, "result": ended(text), "error": null}),
+        Err(text) => json!({"id": id, "result": null, "error": ended(text)}),
+    };
+    message.to_string()
+}
+
 /// An answer that is awaited, with the id of its request.
 type Pending = (Value, oneshot::Receiver<Result<String, String>>);
 
-async fn connection(stream: UnixStream, calls: mpsc::Sender<Call>) {
+async fn connection(stream: UnixStream, from: u64, calls: mpsc::Sender<Call>) {
     let (mut read, mut write) = stream.into_split();
     let (pending, mut answers) = mpsc::channel::<Pending>(PIPELINE);
     let writer = tokio::spawn(async move {
         let mut out = Vec::new();
         while let Some((id, answer)) = answers.recv().await {
-            let message = match answer.await.unwrap_or_else(|_| Err("the switch is stopping".into())) {
-                Ok(text) => json!({"id": id, "result": ended(text), "error": null}),
-                Err(text) => json!({"id": id, "result": null, "error": ended(text)}),
+            let answer = answer.await.unwrap_or_else(|_| Err("the switch is stopping".into()));
+            let message = if answer.as_ref().is_ok_and(|text| text.len() > LONG) {
+                // the loop's thread has better things to do
+                let made = tokio::task::spawn_blocking(move || message(&id, answer)).await;
+                let Ok(made) = made else { return };
+                made
+            } else {
+                message(&id, answer)
             };
-            out.extend_from_slice(message.to_string().as_bytes());
+            out.extend_from_slice(message.as_bytes());
             if (answers.is_empty() || out.len() > 1 << 16) && write.write_all(&out).await.is_err() {
                 return;
             }
@@ -129,7 +149,7 @@ async fn connection(stream: UnixStream, calls: mpsc::Sender<Call>) {
                     if pending.send((id, answer)).await.is_err() {
                         break 'read;
                     }
-                    if calls.send(Call { method, arguments, reply }).await.is_err() {
+                    if calls.send(Call { method, arguments, from, reply }).await.is_err() {
                         break 'read;
                     }
                 }

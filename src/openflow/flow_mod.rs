@@ -55,6 +55,13 @@ pub struct FlowMod {
     pub actions: Vec<Action>,
 }
 
+impl FlowMod {
+    /// Whether it deletes flows, strictly or not.
+    pub fn deletes(&self) -> bool {
+        matches!(self.command, Command::Delete | Command::DeleteStrict)
+    }
+}
+
 impl Default for FlowMod {
     fn default() -> Self {
         FlowMod {

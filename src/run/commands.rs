@@ -9,15 +9,15 @@ use datapath::{Order, Wanted};
 use flow::text::parse::parse_match;
 use openflow::flow_mod::Command as Verb;
 use openflow::group_mod::GroupCommand;
-use openflow::text::file::Change;
 use openflow::text::{ParsedFlow, parse_flow};
 use openflow::view::Version;
 use openflow::{OfPort, TableId};
 use packet::Frame;
-use pipeline::{BundleItem, FlowFilter};
+use pipeline::FlowFilter;
 
 use super::capture;
 use super::devices::Device;
+use super::long;
 use super::names::{FlowNames, Names};
 use super::ports::Way;
 use super::snapshot;
@@ -126,6 +126,7 @@ static COMMANDS: &[Row] = &[
 
 /// Executes a call; its answer may come later.
 pub(super) fn execute(switch: &mut Switch, call: Call) {
+    let Some(call) = switch.longs.admit(call) else { return };
     let Some(row) = COMMANDS.iter().find(|r| r.name == call.method) else {
         let known = "(use \"list-commands\" to see a list of valid commands)";
         let text = format!("\"{}\" is not a valid command {known}", call.method);
@@ -139,6 +140,9 @@ pub(super) fn execute(switch: &mut Switch, call: Call) {
     if n > row.most {
         let text = format!("\"{}\" command takes at most {} arguments", row.name, row.most);
         return call.answer(Err(text));
+    }
+    if long::is_long(&call) {
+        return long::begin(switch, call);
     }
     match row.run {
         Run::Now(run) => {
@@ -158,8 +162,8 @@ pub(super) fn finish(switch: &mut Switch, later: Later, megaflows: Vec<Megaflow>
     match later {
         Later::Done { call } => call.answer(Ok(String::new())),
         Later::Megaflows { call } => {
-            let text = report::megaflows(switch, megaflows);
-            call.answer(Ok(text));
+            let (tables, now) = (switch.manager.snapshot().clone(), switch.clock.now());
+            switch.jobs.aside(move || call.answer(Ok(report::megaflows(&tables, megaflows, now))), |_, _| {});
         }
         Later::Untapped { id } => capture::untapped(switch, id),
         Later::MegaflowsJson { call, order, top } => {
@@ -172,9 +176,9 @@ pub(super) fn finish(switch: &mut Switch, later: Later, megaflows: Vec<Megaflow>
             shown.hottest.truncate(top);
             call.answer(to_json(&shown));
         }
-        Later::Flows { call, bridge, rules } => {
-            let text = report::flows(switch, &bridge, &rules);
-            call.answer(Ok(text));
+        Later::Flows { call, tables, bridge, filter } => {
+            let now = switch.clock.now();
+            switch.jobs.aside(move || call.answer(Ok(report::flows(&tables, &bridge, &filter, now))), |_, _| {});
         }
     }
 }
@@ -375,8 +379,7 @@ fn del_flows(switch: &mut Switch, arguments: &[String]) -> Answer {
 /// # Errors
 /// `LINE: what is wrong`, or what the tables refuse.
 pub(super) fn add_flows(switch: &mut Switch, bridge: &str, text: &str) -> Answer {
-    let names = names_of(switch, bridge)?;
-    let flows = openflow::text::parse_flows(text, &names).map_err(|e| e.to_string())?;
+    let flows = long::parse_flows(text, &names_of(switch, bridge)?)?;
     let now = switch.clock.now();
     for (n, parsed) in flows.iter().enumerate() {
         let done = switch.manager.flow_mod(bridge, &parsed.flow, now);
@@ -387,18 +390,7 @@ pub(super) fn add_flows(switch: &mut Switch, bridge: &str, text: &str) -> Answer
 
 /// All lines or none. Lines are flows, or begin with `flow` or `group`.
 fn bundle(switch: &mut Switch, bridge: &str, text: &str) -> Answer {
-    let names = names_of(switch, bridge)?;
-    let items: Vec<BundleItem> = if text.lines().any(|l| l.starts_with("flow ") || l.starts_with("group ")) {
-        let changes = openflow::text::parse_bundle(text, &names).map_err(|e| e.to_string())?;
-        let item = |c| match c {
-            Change::Flow(parsed) => BundleItem::Flow(parsed.flow),
-            Change::Group(group) => BundleItem::Group(group),
-        };
-        changes.into_iter().map(item).collect()
-    } else {
-        let flows = openflow::text::parse_flows(text, &names).map_err(|e| e.to_string())?;
-        flows.into_iter().map(|parsed| BundleItem::Flow(parsed.flow)).collect()
-    };
+    let items = long::parse_bundle(text, &names_of(switch, bridge)?)?;
     let now = switch.clock.now();
     let done = switch.manager.bundle(bridge, &items, now);
     done.map(|_| String::new()).map_err(|(i, e)| format!("change {}: {e}", i + 1))
@@ -472,13 +464,13 @@ fn dump_flows(switch: &mut Switch, call: Call) {
             Err(e) => return call.answer(Err(e.to_string())),
         }
     }
-    // the rules of now: changes that come while workers count are not in it
-    let rules = match switch.manager.dump_flows(&bridge, &filter) {
-        Ok(rules) => rules,
-        Err(e) => return call.answer(Err(e.to_string())),
-    };
+    if switch.manager.snapshot().bridge_named(&bridge).is_none() {
+        return call.answer(Err(format!("no bridge named {bridge}")));
+    }
+    // the tables of now: changes that come while workers count are not in them
+    let tables = Box::new(switch.manager.snapshot().clone());
     let ticket = switch.control.collect();
-    switch.tickets.insert(ticket, Later::Flows { call, bridge, rules });
+    switch.tickets.insert(ticket, Later::Flows { call, tables, bridge, filter });
 }
 
 fn dump_megaflows(switch: &mut Switch, call: Call) {

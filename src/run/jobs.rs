@@ -151,6 +151,29 @@ impl Jobs {
         self.fill(place, work, then);
     }
 
+    /// Does work that waits for no device beside the owner loop, and `then` in it; the error is a panic of `work`. Few at a
+    /// time, in no order.
+    pub(super) fn aside<R: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> R + Send + 'static,
+        then: impl FnOnce(&mut Switch, Result<R, String>) + Send + 'static,
+    ) {
+        let outcomes = self.outcomes.clone();
+        let work = move || {
+            let outcome = catch_unwind(AssertUnwindSafe(work)).map_err(|_| {
+                log::error!(target: "switch", "work beside the loop ended by a panic");
+                "internal error".to_owned()
+            });
+            // refused when the owner loop is gone: nobody wants to know
+            let _ = outcomes.send(Box::new(move |switch: &mut Switch| then(switch, outcome)));
+        };
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn_blocking(work)),
+            // before the loop turns there is nothing to hold up
+            Err(_) => work(),
+        }
+    }
+
     /// The next outcome, for the owner loop to run.
     pub(super) async fn outcome(&mut self) -> Option<Then> {
         self.inbox.recv().await

@@ -1,7 +1,7 @@
 //! Makes a running switch of a configuration, and takes it down again.
 //!
 //! [`instance`] guards the run folder, [`threads`] runs workers, [`devices`] opens ports, [`jobs`] does on threads what takes
-//! time, [`switch`] owns tables and ports, [`ports`] makes ports come and go, [`commands`] is what the control socket can
+//! time, [`long`] in slices what takes long, [`switch`] owns tables and ports, [`ports`] makes ports come and go, [`commands`] is what the control socket can
 //! ask, [`queues`] gives workers their queues, [`pmd`] shows how they do, [`report`] puts figures into words and metrics,
 //! [`snapshot`] into one value, [`capture`] streams copies of packets, [`owner`] is the loop that everything but forwarding
 //! happens in, [`service`] tells a service manager about it.
@@ -11,6 +11,7 @@ mod commands;
 mod devices;
 mod instance;
 mod jobs;
+mod long;
 mod names;
 mod owner;
 mod pmd;

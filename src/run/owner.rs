@@ -21,6 +21,9 @@ const CALLS: usize = 1024;
 /// Calls taken in one turn, so that a flood of them does not keep workers' events waiting.
 const CALLS_AT_ONCE: usize = 256;
 
+/// Threads for work beside the loop: long texts are read and written there.
+const ASIDE: usize = 2;
+
 #[expect(unsafe_code, reason = "tokio wants a promise about the descriptor's life")]
 fn registered(waker: Arc<Waker>) -> Result<AsyncFd<Arc<Waker>>, RunError> {
     // SAFETY: a waker has one descriptor for its whole life, and the AsyncFd keeps the waker alive.
@@ -32,6 +35,7 @@ fn registered(waker: Arc<Waker>) -> Result<AsyncFd<Arc<Waker>>, RunError> {
 pub(super) fn serve(switch: &mut Switch, instance: &Instance, http: Option<http::Settings>) -> Result<(), RunError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
+        .max_blocking_threads(ASIDE)
         .build()
         .map_err(RunError::io("starting management"))?;
     let result = runtime.block_on(serve_async(switch, instance, http));
@@ -78,6 +82,7 @@ async fn serve_async(switch: &mut Switch, instance: &Instance, http: Option<http
             ready = datapath.readable() => if let Ok(mut ready) = ready { ready.clear_ready() },
             ready = pipeline.readable() => if let Ok(mut ready) = ready { ready.clear_ready() },
             outcome = switch.jobs.outcome() => if let Some(then) = outcome { then(switch) },
+            () = tokio::task::yield_now(), if switch.longs.is_ready() => {}
             () = pause(if idle { wait } else { Duration::ZERO }) => {}
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,

@@ -1,16 +1,16 @@
 //! Figures in words: what commands print, and the metrics of a scrape.
 
 use std::fmt::Write as _;
-use std::sync::Arc;
 use std::time::Duration;
 
+use base::clock::Instant;
 use datapath::worker::Megaflow;
 use dpif::text::Actions;
 use flow::text::format::format_match;
 use openflow::FlowMod;
 use openflow::text::{FlowStats, flow_text};
 use openflow::view::Version;
-use pipeline::Rule;
+use pipeline::{FlowFilter, Rule, Snapshot};
 
 use super::names::{FlowNames, Names};
 use super::switch::Switch;
@@ -139,11 +139,10 @@ fn as_flow(rule: &Rule, table: openflow::TableId) -> FlowMod {
 }
 
 /// Flows of a bridge, a line each as `ovs-ofctl dump-flows` prints them.
-pub(super) fn flows(switch: &Switch, bridge: &str, rules: &[(openflow::TableId, Arc<Rule>)]) -> String {
-    let now = switch.clock.now();
-    let names = Names { snapshot: switch.manager.snapshot(), bridge };
+pub(super) fn flows(tables: &Snapshot, bridge: &str, filter: &FlowFilter, now: Instant) -> String {
+    let names = Names { snapshot: tables, bridge };
     let mut out = String::new();
-    for (table, rule) in rules {
+    for (table, rule) in tables.bridge_named(bridge).map(|b| b.flows(filter)).unwrap_or_default() {
         let (n_packets, n_bytes, used) = rule.stats.get();
         let since = |at: u64| Duration::from_nanos(now.as_nanos().saturating_sub(at));
         let stats = FlowStats {
@@ -153,17 +152,16 @@ pub(super) fn flows(switch: &Switch, bridge: &str, rules: &[(openflow::TableId, 
             idle_age: (used != 0).then(|| since(used).as_secs()),
             hard_age: None,
         };
-        let _ = writeln!(out, " {}", flow_text(&as_flow(rule, *table), Some(&stats), Version::Of10, &names));
+        let _ = writeln!(out, " {}", flow_text(&as_flow(&rule, table), Some(&stats), Version::Of10, &names));
     }
     out
 }
 
 /// Megaflows, most packets first.
-pub(super) fn megaflows(switch: &Switch, mut flows: Vec<Megaflow>) -> String {
+pub(super) fn megaflows(tables: &Snapshot, mut flows: Vec<Megaflow>, now: Instant) -> String {
     flows.sort_by_key(|f| (std::cmp::Reverse(f.packets), f.in_port));
-    let now = switch.clock.now();
     let mut out = String::new();
-    let none = Names { snapshot: switch.manager.snapshot(), bridge: "" };
+    let none = Names { snapshot: tables, bridge: "" };
     for f in flows {
         let used = if f.packets == 0 {
             "never".to_owned()
@@ -224,7 +222,7 @@ pub(super) fn metrics(switch: &Switch) -> Result<String, String> {
     for bridge in switch.manager.snapshot().bridges.iter().flatten() {
         let labels = [("bridge", &*bridge.name)];
         s.gauge("ironbridge_fdb_entries", "MAC addresses known.", &labels, bridge.fdb.len() as f64);
-        let rules = bridge.rules().count() as f64;
+        let rules = bridge.flow_count() as f64;
         s.gauge("ironbridge_flows", "OpenFlow flows.", &labels, rules);
     }
     let (readers, kept) = switch.manager.readers();

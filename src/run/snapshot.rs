@@ -26,7 +26,7 @@ pub(super) fn snapshot(switch: &Switch, hottest: Vec<Megaflow>) -> view::Snapsho
     let tables = switch.manager.snapshot();
     let bridges = tables.bridges.iter().flatten().map(|b| view::Bridge {
         name: b.name.to_string(),
-        flows: b.rules().count(),
+        flows: b.flow_count(),
         groups: b.groups.len(),
         macs: b.fdb.len(),
     });

@@ -1,7 +1,6 @@
 //! The switch as its owner loop holds it: tables, ports, threads, and what is under way.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
 use std::time::Duration;
 
 use base::clock::{Clock, Instant};
@@ -14,6 +13,7 @@ use pipeline::{BridgeConfig, Manager, PortConfig, Settings, VlanConfig};
 use super::RunError;
 use super::devices::{Device, Opener};
 use super::jobs::Jobs;
+use super::long::Longs;
 use super::ports::{Moving, Released};
 use super::queues::Scheduler;
 use super::threads::Thread;
@@ -39,7 +39,7 @@ pub(super) type Failed = (String, String, InterfaceType, String);
 /// An answer that waits for something.
 pub(super) enum Later {
     /// Text that is made when statistics are in.
-    Flows { call: Call, bridge: String, rules: Vec<(openflow::TableId, Arc<pipeline::Rule>)> },
+    Flows { call: Call, tables: Box<pipeline::Snapshot>, bridge: String, filter: pipeline::FlowFilter },
     /// Megaflows.
     Megaflows { call: Call },
     /// Nobody waits but the capture's thread.
@@ -76,6 +76,8 @@ pub(super) struct Switch {
     /// Barriers, with the version that every worker must pass.
     pub(super) barriers: Vec<(u64, Call)>,
     pub(super) tickets: HashMap<Ticket, Later>,
+    /// Changes of tables that take more than a turn.
+    pub(super) longs: Longs,
     /// Work on devices that is under way.
     pub(super) jobs: Jobs,
     /// Ports on their way in or out, by the number of the move.
@@ -138,6 +140,7 @@ impl Switch {
             published: Vec::new(),
             barriers: Vec::new(),
             tickets: HashMap::new(),
+            longs: Longs::default(),
             jobs: Jobs::new(),
             moving: BTreeMap::new(),
             moves: 0,
@@ -286,6 +289,7 @@ impl Switch {
             self.assign();
         }
         super::capture::turn(self);
+        super::long::turn(self);
         if self.manager.is_dirty() {
             self.manager.publish();
         }

@@ -78,7 +78,8 @@ pub(crate) fn higher(mut h: u64, key: &Key, mask: &Mask, tiers: u64) -> u64 {
 pub(crate) fn tiers(mask: &Mask) -> u64 {
     (1..KEY_TIERS)
         .filter(|t| mask.w.iter().skip(t * TIER_WORDS).take(TIER_WORDS).any(|w| *w != 0))
-        .fold(0, |m, t| m | 1 << t)
+        .map(|t| 1 << t)
+        .sum()
 }
 
 #[cfg(test)]

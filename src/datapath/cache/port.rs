@@ -80,10 +80,10 @@ impl Space {
         }
         self.simple = simple;
         // the ports there are carry Ethernet: PACKET_TYPE is 0 and need not be hashed
-        let rest = self.union[5] | self.union[6] & !PACKET_TYPE.bits() | self.union[7];
-        self.narrow = self.tiers == 0 && rest == 0;
-        let macs = self.union[1] & !ETH_TYPE.bits() | self.union[2] & !VLAN_TCI.bits();
-        self.plain = self.narrow && macs == 0;
+        let rest = [self.union[5], self.union[6] & !PACKET_TYPE.bits(), self.union[7]];
+        self.narrow = self.tiers == 0 && rest == [0; 3];
+        let macs = [self.union[1] & !ETH_TYPE.bits(), self.union[2] & !VLAN_TCI.bits()];
+        self.plain = self.narrow && macs == [0; 2];
         self.union_full = union;
     }
 

@@ -51,6 +51,12 @@ impl Shape {
         }
     }
 
+    /// How many lists, and entries in them.
+    #[cfg(test)]
+    pub(crate) fn lists(&self) -> (usize, usize) {
+        self.by_bits.as_ref().map_or((0, 0), |map| (map.len(), map.values().map(|l| l.items.len()).sum()))
+    }
+
     /// A megaflow is about to go.
     pub(crate) fn remove(&mut self, index: u32, slab: &Slab) {
         let Some(cold) = slab.cold(index) else { return };
@@ -96,10 +102,6 @@ impl Subtable {
                 self.shapes.len() - 1
             }
         };
-        let indexes: Vec<u32> = match self.shapes.get(at) {
-            Some(s) if s.by_bits.is_none() && s.rules >= PATIENCE => self.indexes().collect(),
-            _ => Vec::new(),
-        };
         let shape = self.shapes.get_mut(at)?;
         shape.rules = shape.rules.saturating_add(1);
         if shape.by_bits.is_none() {
@@ -107,8 +109,11 @@ impl Subtable {
                 return None;
             }
             shape.by_bits = Some(FxHashMap::default());
+            let indexes: Vec<u32> = self.indexes().collect();
+            let shape = self.shapes.get_mut(at)?;
             indexes.iter().for_each(|index| shape.add(*index, slab));
         }
+        let shape = self.shapes.get(at)?;
         let key = Shape::key(&shape.words, |i| rule.word(i).value);
         let Some(list) = shape.by_bits.as_ref()?.get(&key) else { return Some(Vec::new()) };
         (list.items.len() - list.dead.min(list.items.len()) <= most)

@@ -11,7 +11,7 @@ use super::NONE;
 use super::hash::{self, Base};
 use super::index::{DepIndex, rewrites};
 use super::signature::SignatureCache;
-use super::slab::{self, Cold, Hot, ID_BITS, OUTPUT, Slab, is_plain};
+use super::slab::{self, Cold, Hot, ID_BITS, OUTPUT, Rate, Slab, is_plain};
 use super::tuple::Subtable;
 
 pub(super) fn hot() -> Hot {
@@ -557,4 +557,43 @@ fn megaflows_alike_are_found_after_some_rules_of_a_shape() {
     assert_eq!(table.shapes.len(), 2);
     assert!(table.alike(&of(NW_SRC, 1), &slab, 1000).is_some());
     assert_eq!(table.alike(&of(NW_DST, 2), &slab, 1000), None);
+}
+
+#[test]
+fn lists_of_megaflows_alike_go_with_the_last_of_them() {
+    let mut slab = Slab::new(1024).unwrap();
+    let mask = mask_of(&[NW_SRC, TP_DST]);
+    let mut table = Subtable::new(mask.clone(), false);
+    let rule = Match::default().with(NW_SRC, 1, u128::from(u32::MAX));
+    (0..10).for_each(|_| drop(table.alike(&rule, &slab, 1000)));
+    let mut all = Vec::new();
+    for i in 0..20u32 {
+        let key = flow_of(&[(NW_SRC, u128::from(i % 2)), (TP_DST, u128::from(i))]);
+        let cold = Cold { key, mask: mask.clone(), hash: u64::from(i), ..Cold::default() };
+        let index = slab.insert(hot(), Box::new(cold));
+        table.insert(u64::from(i), index, &slab);
+        all.push((i, index));
+    }
+    assert_eq!(table.shapes[0].lists(), (2, 20));
+    for (n, (i, index)) in all.into_iter().enumerate() {
+        assert!(table.remove(u64::from(i), index, &slab));
+        slab.remove(index);
+        // no more than half of a list is of no use
+        let (_, entries) = table.shapes[0].lists();
+        assert!(entries <= 2 * (19 - n) + 2, "{entries} after {n}");
+    }
+    assert_eq!(table.shapes[0].lists(), (0, 0));
+}
+
+#[test]
+fn rates_are_of_the_last_window_or_of_what_there_is() {
+    let second = 1_000_000_000;
+    let mut cold = Cold { rate: Rate::new(second), ..Cold::default() };
+    let mut hot = hot();
+    hot.count(50, 5000, second + second / 10, 1);
+    // less than a window has passed: it counts as one
+    assert_eq!(cold.rate.get(&hot), (200, 20_000));
+    cold.fold(100, 10_000, 2 * second);
+    (hot.packets, hot.bytes, hot.used) = (1, 60, 2 * second + 1);
+    assert_eq!(cold.rate.get(&hot), (100, 10_000), "the whole window's, not of what came since");
 }

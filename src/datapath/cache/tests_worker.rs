@@ -352,6 +352,26 @@ fn the_one_that_was_not_hit_makes_room() {
 }
 
 #[test]
+fn one_that_only_its_first_packet_hit_goes_before_others() {
+    let (mut f, c) = (worker(4), WorkerCounters::default());
+    let flow = |i: u128| flow_of(&[(IN_PORT, 11), (NW_SRC, i)]);
+    let mask = mask_of(&[NW_SRC]);
+    let at: Vec<u32> = (0..4).map(|i| make(&mut f, 1, &flow(i), &mask, &c).unwrap()).collect();
+    f.burst = 1;
+    at.iter().for_each(|i| f.slab.get_mut(*i).unwrap().count(1, 60, 1, 1));
+    f.is_new(at[3]);
+    // the storm's flows follow each other in that place, however often the others were passed
+    for n in 2..20 {
+        f.burst = n;
+        at[..3].iter().for_each(|i| f.slab.get_mut(*i).unwrap().referenced = true);
+        let new = make(&mut f, 1, &flow(100 + u128::from(n)), &mask, &c);
+        assert_eq!(new, Some(at[3]), "{n}");
+        f.slab.get_mut(at[3]).unwrap().count(1, 60, 1, n);
+        f.is_new(at[3]);
+    }
+}
+
+#[test]
 fn the_busiest_mask_is_searched_first() {
     let (mut f, c) = (worker(1000), WorkerCounters::default());
     let masks = [mask_of(&[NW_SRC]), mask_of(&[NW_DST]), mask_of(&[TP_DST])];

@@ -41,6 +41,8 @@ pub enum Error {
     GroupLoop(GroupId),
     #[error("bucket {0} does not exist or exists twice")]
     BadBucket(u32),
+    #[error("flows or groups of bridge {0} were changed by others meanwhile")]
+    Changed(String),
 }
 
 /// Whose fault it is, as OpenFlow sorts errors (type of OFPT_ERROR).
@@ -57,7 +59,7 @@ impl Error {
     /// The type of OpenFlow error that it is.
     pub fn kind(&self) -> Kind {
         match self {
-            Error::NoSuchBridge(_) | Error::BridgeExists(_) => Kind::BadRequest,
+            Error::NoSuchBridge(_) | Error::BridgeExists(_) | Error::Changed(_) => Kind::BadRequest,
             Error::NoSuchPort(..) | Error::PortExists(_) | Error::BadPortNumber(_) | Error::DatapathPortInUse(_) => {
                 Kind::PortModFailed
             }

@@ -82,6 +82,10 @@ impl Manager {
     }
 
     fn expire_rules(&mut self, now: Instant) {
+        // a draft has copies of what expires now: it would bring them back
+        if self.is_drafting() {
+            return;
+        }
         while let Some((index, table, id)) = self.timeouts.expired(now) {
             let Some(timed) = self.timed.get(&id) else { continue };
             let found = self.work.bridge(index).and_then(|b| b.table(table));

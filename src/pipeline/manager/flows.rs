@@ -133,10 +133,18 @@ impl Manager {
         &mut Arc::make_mut(table).rules
     }
 
+    /// Rules that a deletion is about.
+    pub(super) fn chosen(&self, index: u32, request: &FlowMod) -> Result<Vec<(u8, Arc<Rule>)>, Error> {
+        match request.table.filter(|t| t.0 == TableId::ALL) {
+            Some(table) => Err(Error::BadTable(table)),
+            None => Ok(self.selected(index, request)),
+        }
+    }
+
     /// Rules that a modification or deletion is about.
     fn selected(&self, index: u32, request: &FlowMod) -> Vec<(u8, Arc<Rule>)> {
         let strict = matches!(request.command, Command::ModifyStrict | Command::DeleteStrict);
-        let deletes = matches!(request.command, Command::Delete | Command::DeleteStrict);
+        let deletes = request.deletes();
         let wanted = |r: &Rule| {
             r.cookie.0 & request.cookie_mask == request.cookie.0 & request.cookie_mask
                 && !(deletes && request.out_port.is_some_and(|p| !outputs_to(&r.actions, |a| matches!(a, Action::Output { port, .. } | Action::Enqueue { port, .. } | Action::OutputTrunc { port, .. } if *port == p))))

@@ -4,6 +4,7 @@
 //! millisecond. [`ports`], [`flows`], [`groups`] are the edits, [`expire`] is what time and packets do, [`show`] is what
 //! people ask.
 
+mod bundle;
 mod check;
 mod error;
 mod expire;
@@ -20,8 +21,8 @@ use std::sync::Arc;
 use base::clock::{Instant, TimerQueue};
 use base::rcu::{Publisher, ReaderState};
 use dpif::{Change, FlowStats, RuleId, Translate};
-use openflow::{FlowMod, GroupMod};
 
+pub use bundle::{BundleItem, Draft};
 pub use error::Error;
 pub use flows::{Outcome, Removed, RemovedReason};
 pub use show::{FlowFilter, TableStats};
@@ -49,13 +50,6 @@ pub struct BridgeConfig {
     pub settings: Settings,
 }
 
-/// One step of a bundle.
-#[derive(Clone, Debug)]
-pub enum BundleItem {
-    Flow(FlowMod),
-    Group(GroupMod),
-}
-
 /// Owner of the tables.
 pub struct Manager {
     work: Snapshot,
@@ -70,6 +64,8 @@ pub struct Manager {
     next_rule: u64,
     seed: u64,
     swept: Instant,
+    /// Shared with each draft of a bundle.
+    drafts: Arc<()>,
     removed: Vec<Removed>,
     /// Learned addresses that were refused or evicted others.
     pub evictions: u64,
@@ -93,6 +89,7 @@ impl Manager {
             next_rule: 1,
             seed: config.seed,
             swept: Instant::ZERO,
+            drafts: Arc::default(),
             removed: Vec::new(),
             evictions: 0,
         };
@@ -148,28 +145,6 @@ impl Manager {
     /// What goes with a packet that the datapath sent up as `Userspace::Controller(cookie)`.
     pub fn packet_in(&self, cookie: u32) -> Option<Arc<PacketIn>> {
         self.shared.packet_in_of(cookie)
-    }
-
-    /// Everything in `items`, in order, or nothing at all; the index of the one that failed comes with the error.
-    pub fn bundle(&mut self, bridge: &str, items: &[BundleItem], now: Instant) -> Result<Outcome, (usize, Error)> {
-        let (work, changes, removed) = (self.work.clone(), self.changes.len(), self.removed.len());
-        let mut total = Outcome::default();
-        for (i, item) in items.iter().enumerate() {
-            let done = match item {
-                BundleItem::Flow(flow_mod) => self.flow_mod(bridge, flow_mod, now),
-                BundleItem::Group(group_mod) => self.group_mod(bridge, group_mod, now),
-            };
-            match done {
-                Ok(outcome) => total += outcome,
-                Err(e) => {
-                    self.work = work;
-                    self.changes.truncate(changes);
-                    self.removed.truncate(removed);
-                    return Err((i, e));
-                }
-            }
-        }
-        Ok(total)
     }
 
     #[cfg(test)]

@@ -10,6 +10,7 @@ use openflow::{OfPort, TableId};
 
 use super::{Error, Manager};
 use crate::normal::fdb::FdbKey;
+use crate::snapshot::Bridge;
 use crate::snapshot::table::Rule;
 
 /// Which flows to list.
@@ -34,14 +35,12 @@ pub struct TableStats {
     pub missed: u64,
 }
 
-impl Manager {
-    /// The flows of a bridge that `filter` lets through, by table and falling priority.
-    pub fn dump_flows(&self, bridge: &str, filter: &FlowFilter) -> Result<Vec<(TableId, Arc<Rule>)>, Error> {
-        let index = self.index_of(bridge)?;
-        let Some(bridge) = self.work.bridge(index) else { return Ok(Vec::new()) };
+impl Bridge {
+    /// The flows that `filter` lets through, by table and falling priority.
+    pub fn flows(&self, filter: &FlowFilter) -> Vec<(TableId, Arc<Rule>)> {
         let (value, mask) = filter.cookie;
         let mut out = Vec::new();
-        for (number, table) in (0..=u8::MAX).zip(&bridge.tables) {
+        for (number, table) in (0..=u8::MAX).zip(&self.tables) {
             let Some(table) = table else { continue };
             if filter.table.is_some_and(|t| t.0 != number) {
                 continue;
@@ -51,7 +50,20 @@ impl Manager {
             out.extend(rules.map(|r| (TableId(number), r.clone())));
             out[from..].sort_by_key(|(_, r)| (std::cmp::Reverse(r.priority), r.id));
         }
-        Ok(out)
+        out
+    }
+
+    /// How many flows there are.
+    pub fn flow_count(&self) -> usize {
+        self.tables.iter().flatten().map(|t| t.rules.len()).sum()
+    }
+}
+
+impl Manager {
+    /// The flows of a bridge that `filter` lets through, by table and falling priority.
+    pub fn dump_flows(&self, bridge: &str, filter: &FlowFilter) -> Result<Vec<(TableId, Arc<Rule>)>, Error> {
+        let index = self.index_of(bridge)?;
+        Ok(self.work.bridge(index).map(|b| b.flows(filter)).unwrap_or_default())
     }
 
     /// Counters of the tables of a bridge that have ever had a flow.

@@ -133,6 +133,56 @@ fn bundles_are_all_or_nothing() {
 }
 
 #[test]
+fn a_draft_is_seen_when_it_is_whole_and_other_things_go_on() {
+    let (mut m, mut reader) = world();
+    m.flow_mod("br0", &flow("priority=6,hard_timeout=10 actions=1"), NOW).unwrap();
+    m.publish();
+    let late = NOW + Duration::from_secs(20);
+    let mut draft = m.draft("br0").unwrap();
+    let delete = BundleItem::Flow(with("priority=6 actions=drop", Command::DeleteStrict));
+    m.change_draft(&mut draft, &BundleItem::Flow(flow("priority=9 actions=2")), NOW).unwrap();
+    assert_eq!((listed(&m), m.is_dirty()), (vec![(0, 6, 1)], false));
+    // packets teach and ports come; nothing expires that the draft has a copy of
+    assert!(reader.apply(&Effect::Learn { bridge: 0, vlan: 0, mac: 0xa, port: 1, gratuitous: false }, late));
+    assert!(m.process(late));
+    m.add_port("br0", PortConfig::device("p4", OfPort(4), PortNo(4))).unwrap();
+    m.publish();
+    assert_eq!(listed(&m), [(0, 6, 1)]);
+    m.change_draft(&mut draft, &delete, NOW).unwrap();
+    let done = m.commit(draft).unwrap();
+    assert_eq!((done.added, done.removed, listed(&m), m.is_dirty()), (1, 1, vec![(0, 9, 1)], true));
+    let bridge = m.snapshot().bridge_named("br0").unwrap();
+    assert_eq!((bridge.fdb.len(), bridge.ports.len()), (1, 4));
+    // one that is given up leaves flows to expire
+    m.flow_mod("br0", &flow("priority=7,hard_timeout=10 actions=1"), NOW).unwrap();
+    let mut draft = m.draft("br0").unwrap();
+    m.change_draft(&mut draft, &BundleItem::Flow(flow("priority=5 actions=2")), NOW).unwrap();
+    m.process(late);
+    assert_eq!(listed(&m), [(0, 9, 1), (0, 7, 1)]);
+    drop(draft);
+    m.process(late);
+    assert_eq!(listed(&m), [(0, 9, 1)]);
+}
+
+#[test]
+fn a_draft_does_not_undo_what_others_did() {
+    let (mut m, _) = world();
+    m.flow_mod("br0", &flow("priority=6 actions=1"), NOW).unwrap();
+    let group = BundleItem::Group(parse_groups("group_id=1,type=all,bucket=output:1", &NoNames).unwrap().remove(0));
+    for other in [BundleItem::Flow(flow("table=1 actions=1")), BundleItem::Flow(flow("priority=6 actions=2")), group] {
+        let mut draft = m.draft("br0").unwrap();
+        m.change_draft(&mut draft, &BundleItem::Flow(flow("priority=9 actions=2")), NOW).unwrap();
+        m.bundle("br0", &[other], NOW).unwrap();
+        let before = listed(&m);
+        assert_eq!((m.commit(draft), listed(&m)), (Err(Error::Changed("br0".into())), before));
+    }
+    let draft = m.draft("br0").unwrap();
+    m.del_bridge("br0").unwrap();
+    assert_eq!(m.commit(draft), Err(Error::NoSuchBridge("br0".into())));
+    assert_eq!(m.draft("br0").map(drop), Err(Error::NoSuchBridge("br0".into())));
+}
+
+#[test]
 fn timeouts_remove_flows() {
     let (mut m, _) = world();
     let told = FlowFlags { send_flow_rem: true, ..FlowFlags::default() };

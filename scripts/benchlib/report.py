@@ -8,7 +8,7 @@ import statistics
 def summary(rounds, hertz):
     """Best and median Mpps and cycles of each switch; own cycles are total less io of the same round."""
     out = {}
-    for name in rounds[0]:
+    for name in dict.fromkeys(n for r in rounds for n in r):
         rates = [r[name] for r in rounds if r.get(name)]
         if not rates:
             continue
@@ -22,9 +22,31 @@ def summary(rounds, hertz):
     return out
 
 
+# the same process a moment before, for what is compared with itself
+ITSELF = "Ironbridge, undisturbed"
+
+
 def ratio(result):
-    ours, peer = result.get("Ironbridge"), result.get("OVS-DPDK")
-    return ours["best_mpps"] / peer["best_mpps"] if ours and peer else None
+    """Best of rounds against the peer's, or against itself undisturbed."""
+    ours, other = result.get("Ironbridge"), result.get("OVS-DPDK") or result.get(ITSELF)
+    return ours["best_mpps"] / other["best_mpps"] if ours and other else None
+
+
+def each_ratio(result):
+    """The ratio of each run for itself."""
+    runs = result.get("runs") or [ratio(result)]
+    return " / ".join(f"{x:.2f}" if x else "-" for x in runs) + "x" if any(runs) else "-"
+
+
+def merged(runs, hertz):
+    """Results of all cases from the rounds of several runs: [[(case, rounds)]], with each run's ratio."""
+    out = []
+    for of_case in zip(*runs):
+        every = [r for _, rounds in of_case for r in rounds if r]
+        result = summary(every or [{}], hertz)
+        result["runs"] = [ratio(summary(rounds, hertz)) if rounds else None for _, rounds in of_case]
+        out.append((of_case[0][0], result))
+    return out
 
 
 def table(results):
@@ -39,10 +61,9 @@ def table(results):
             r = result.get(name, {})
             return f"{r['own_cycles']:.0f}" if "own_cycles" in r else "-"
 
-        x = ratio(result)
         floor = f"{case.floor:.1f}x" if case.floor else "-"
         rows.append(f"| {case.key} | {case.title} | {mpps('testpmd io')} | {mpps('OVS-DPDK')} | {mpps('Ironbridge')} | "
-                    f"{f'{x:.2f}x' if x else '-'} | {floor} | {own('OVS-DPDK')} | {own('Ironbridge')} |")
+                    f"{each_ratio(result)} | {floor} | {own('OVS-DPDK')} | {own('Ironbridge')} |")
     return "\n".join(rows)
 
 
@@ -87,8 +108,8 @@ def cpu():
     return found[1] if found else platform.machine()
 
 
-def write(top, results, fair, rounds, seconds, hertz):
-    data = {"cpu": cpu(), "hertz": hertz, "rounds": rounds, "seconds": seconds,
+def write(top, results, fair, runs, rounds, seconds, hertz):
+    data = {"cpu": cpu(), "hertz": hertz, "runs": runs, "rounds": rounds, "seconds": seconds,
             "cases": {case.key: {"title": case.title, "floor": case.floor, "ratio": ratio(r), **r} for case, r in results},
             "fairness": {case.key: {"title": case.title, "floor": case.floor, **found} for case, found in fair}}
     (top / "docs" / "performance.json").write_text(json.dumps(data, indent=1) + "\n")
@@ -96,9 +117,10 @@ def write(top, results, fair, rounds, seconds, hertz):
     text = f"""# Performance
 
 Made by `scripts/bench`. One core ({cpu()}, {hertz / 1e9:.2f} GHz), 60-byte frames unless said, net_pcap in an endless loop to
-net_null, testpmd's io forwarding, Open vSwitch with DPDK (Debian 12) and Ironbridge in turn, {rounds} rounds of {seconds} s each.
-Mpps are the best of the rounds, the median in brackets. Own cycles are the total for each packet less io's of the same
-round, the least of the rounds.
+net_null, testpmd's io forwarding, Open vSwitch with DPDK (Debian 12) and Ironbridge in turn, {rounds} rounds of {seconds:g} s each in each of
+{runs} runs. Mpps are the best of all rounds, the median in brackets; the ratio is that of the best rounds, for each run.
+Own cycles are the total for each packet less io's of the same round, the least of the rounds. What is compared with
+itself (l) is one process with and without the changes, in turn.
 
 {table(results)}
 

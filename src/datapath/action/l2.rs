@@ -3,7 +3,7 @@
 use packet::Frame;
 
 use super::Done;
-use super::locate::{BAD, be16, be32, headers, l3, put};
+use super::locate::{BAD, be16, be32, behind_tags, headers, l3, put};
 
 fn merge6(data: &mut [u8], at: usize, value: &[u8; 6], mask: &[u8; 6]) -> Option<()> {
     let to = data.get_mut(at..at + 6)?;
@@ -62,12 +62,13 @@ pub(super) fn pop_vlan(frame: &mut Frame) -> Done {
 pub(super) fn set_vlan(frame: &mut Frame, tci: u16, mask: u16) -> Done {
     let data = headers(frame);
     let (Some(0x8100 | 0x88a8), Some(old)) = (be16(data, 12), be16(data, 14)) else { return Err(BAD) };
-    let mask = mask & !0x1000;
-    put(data, 14, &(old & !mask | tci & mask).to_be_bytes()).ok_or(BAD)
+    // the bit beside them (DEI) is not one that flows know: like with a tag that is pushed, it is 0 in what is written
+    put(data, 14, &((old & !mask | tci & mask) & !0x1000).to_be_bytes()).ok_or(BAD)
 }
 
-pub(super) fn push_mpls(frame: &mut Frame, lse: u32, ethertype: u16) -> Done {
-    let at = l3(headers(frame)).ok_or(BAD)?.at;
+/// Puts a label behind the `tags` tags that flows look at.
+pub(super) fn push_mpls(frame: &mut Frame, lse: u32, ethertype: u16, tags: u8) -> Done {
+    let at = behind_tags(headers(frame), tags).ok_or(BAD)?.at;
     insert(frame, at, 4, |label| {
         let _ = put(label, 0, &lse.to_be_bytes());
     })?;

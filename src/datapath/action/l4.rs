@@ -5,14 +5,18 @@ use dpif::action::Ports;
 use packet::Frame;
 
 use super::Done;
-use super::locate::{BAD, be16, be32, fix16, headers, ip_end, l3, l4, put, udp_zero};
+use super::locate::{BAD, be16, be32, fix16, has, header_len, headers, ip_end, l3, l4, put, udp_zero};
 
 pub(super) fn set_ports(frame: &mut Frame, proto: u8, ports: &Ports) -> Done {
     rewrite_ports(headers(frame), proto, ports).ok_or(BAD)
 }
 
+/// A packet whose header is cut short has no ports and stays as it is.
 fn rewrite_ports(data: &mut [u8], proto: u8, ports: &Ports) -> Option<()> {
     let t = l4(data).filter(|t| t.proto == proto && !t.later)?;
+    if !has(data, &t, header_len(proto)) {
+        return Some(());
+    }
     let sum = match proto {
         6 => Some(t.at + 16),
         17 => be16(data, t.at + 6).filter(|sum| *sum != 0).map(|_| t.at + 6),
@@ -55,6 +59,9 @@ fn crc(data: &[u8], at: usize) -> Option<u32> {
 pub(super) fn set_icmp(frame: &mut Frame, kind: u8, kind_mask: u8, code: u8, code_mask: u8) -> Done {
     let data = headers(frame);
     let t = l4(data).filter(|t| matches!(t.proto, 1 | 58) && !t.later).ok_or(BAD)?;
+    if !has(data, &t, 4) {
+        return Ok(());
+    }
     let old = be16(data, t.at).ok_or(BAD)?;
     let mask = u16::from(kind_mask) << 8 | u16::from(code_mask);
     let new = old & !mask | (u16::from(kind) << 8 | u16::from(code)) & mask;

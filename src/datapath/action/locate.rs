@@ -48,9 +48,15 @@ pub(super) fn put(data: &mut [u8], at: usize, bytes: &[u8]) -> Option<()> {
 /// Where the type field of the Ethernet header or the last VLAN tag is; at most two tags.
 #[inline]
 pub(super) fn l3(data: &[u8]) -> Option<L3> {
+    behind_tags(data, 2)
+}
+
+/// The same when flows look at `tags` tags (0: as many as they can): more are payload.
+#[inline]
+pub(super) fn behind_tags(data: &[u8], tags: u8) -> Option<L3> {
     let mut at = 14;
     let mut kind = be16(data, 12)?;
-    for _ in 0..2 {
+    for _ in 0..if tags == 0 { 2 } else { tags.min(2) } {
         if kind != 0x8100 && kind != 0x88a8 {
             break;
         }
@@ -111,6 +117,20 @@ pub(super) fn l4(data: &[u8]) -> Option<L4> {
     None
 }
 
+/// Does the IP packet have `n` bytes of its transport header? What is behind its end is padding.
+pub(super) fn has(data: &[u8], l4: &L4, n: usize) -> bool {
+    !l4.later && ip_end(data).is_some_and(|end| l4.at + n <= end)
+}
+
+/// Bytes of a transport protocol's header without options, where ports or a checksum of it are rewritten.
+pub(super) fn header_len(proto: u8) -> usize {
+    match proto {
+        6 => 20,
+        132 => 12,
+        _ => 8,
+    }
+}
+
 /// Corrects a ones' complement checksum at `at` for a 16-bit word that changed (RFC 1624).
 #[inline]
 pub(super) fn fix16(data: &mut [u8], at: usize, old: u16, new: u16) -> Option<()> {
@@ -139,7 +159,8 @@ pub(super) fn fix128(data: &mut [u8], at: usize, old: u128, new: u128) -> Option
 /// Where the checksum of a TCP, UDP or ICMPv6 header is that covers the IP addresses too; None when there is none or it
 /// is not used (UDP over IPv4 with 0).
 pub(super) fn pseudo_sum(data: &[u8], l4: &L4, v6: bool) -> Option<usize> {
-    if l4.later {
+    let needed = if l4.proto == 58 { 4 } else { header_len(l4.proto) };
+    if !has(data, l4, needed) {
         return None;
     }
     match l4.proto {

@@ -139,7 +139,7 @@ impl Out {
                 }
                 Action::PushVlan { tpid, tci } => l2::push_vlan(&mut frame, *tpid, *tci),
                 Action::PopVlan => l2::pop_vlan(&mut frame),
-                Action::PushMpls { lse, ethertype } => l2::push_mpls(&mut frame, *lse, *ethertype),
+                Action::PushMpls { lse, ethertype } => l2::push_mpls(&mut frame, *lse, *ethertype, self.vlan_limit),
                 Action::PopMpls { ethertype } => l2::pop_mpls(&mut frame, *ethertype),
                 Action::Set(set) => apply(set, &mut frame, &mut p.meta),
                 Action::Hash { algorithm, basis } => {

@@ -192,13 +192,15 @@ proptest! {
         want.extend((tci & !0x1000).to_be_bytes());
         want.extend(&before[12..]);
         prop_assert_eq!(f.to_vec(), want);
+        // a tag that came with the DEI bit
+        f.data_mut()[14] |= 0x10;
         l2::set_vlan(&mut f, !tci, mask).unwrap();
         let now = u16::from_be_bytes([f.data()[14], f.data()[15]]);
         prop_assert_eq!(now, (tci & !mask | !tci & mask) & !0x1000);
         l2::pop_vlan(&mut f).unwrap();
         prop_assert_eq!(f.to_vec(), before.clone());
         // labels go between tags and what they carry
-        l2::push_mpls(&mut f, 0x0001_21ff, 0x8847).unwrap();
+        l2::push_mpls(&mut f, 0x0001_21ff, 0x8847, 2).unwrap();
         prop_assert_eq!(flow(&f).get(MPLS0), 0x0001_21ff);
         l2::set_mpls(&mut f, 0xffff_ffff, 0x0000_0e00).unwrap();
         prop_assert_eq!(flow(&f).get(MPLS0), 0x0001_2fff);
@@ -250,7 +252,7 @@ proptest! {
         }
         let mut f = Frame::from_slice(&bytes);
         let _ = l2::pop_vlan(&mut f);
-        let _ = l2::push_mpls(&mut f, 1, 0x8847);
+        let _ = l2::push_mpls(&mut f, 1, 0x8847, 1);
         let _ = l2::push_vlan(&mut f, 0x8100, 0x1001);
         let _ = l2::pop_mpls(&mut f, 0x0800);
     }

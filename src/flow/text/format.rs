@@ -23,7 +23,7 @@ pub fn value(out: &mut String, field: &Field, value: u128, mask: u128, names: &d
     let _ = match field.format {
         Format::Decimal if exact => write!(out, "{value}"),
         Format::Decimal if field.bytes == 1 => write!(out, "0x{value:02x}/0x{mask:02x}"),
-        Format::Decimal => write!(out, "{}/{}", hex(value), hex(mask)),
+        Format::Decimal => write!(out, "0x{value:x}/0x{mask:x}"),
         Format::Hex if field.id == FieldId::EthType => write!(out, "0x{value:04x}"),
         Format::Hex if field.id == FieldId::VlanTci && exact => write!(out, "0x{value:04x}"),
         Format::Hex if field.id == FieldId::VlanTci => write!(out, "0x{value:04x}/0x{mask:04x}"),

@@ -1,34 +1,52 @@
 //! What a list of actions must keep to before it gets into a table.
 
-use openflow::{Action, TableId};
+use openflow::{Action, GroupId, TableId};
 
 use super::Error;
 
 /// How deep `clone` and `write_actions` may nest.
 const MAX_NESTED: usize = 16;
 
-/// Checks the actions of a flow in `table`.
-pub(crate) fn actions(list: &[Action], table: TableId) -> Result<(), Error> {
+/// Checks the actions of a flow in `table`; `has_group` says which groups there are.
+pub(crate) fn actions(list: &[Action], table: TableId, has_group: impl Fn(GroupId) -> bool) -> Result<(), Error> {
+    let group = |action: &Action| match action {
+        Action::Group(id) if !has_group(*id) => Err(Error::BadOutGroup(*id)),
+        _ => Ok(()),
+    };
     each(list, 0, &mut |action| match action {
         Action::GotoTable(to) if to.0 == TableId::ALL => Err(Error::BadTable(*to)),
         Action::GotoTable(to) if *to <= table => Err(Error::GotoBackward(table, *to)),
         Action::Resubmit(r) if r.table == Some(TableId(TableId::ALL)) => Err(Error::BadTable(TableId(TableId::ALL))),
         Action::Resubmit(r) if r.with_ct => Err(Error::UnsupportedAction("resubmit(,,ct)")),
-        Action::WriteActions(set) => action_set(set),
+        Action::WriteActions(set) => {
+            set.iter().try_for_each(written)?;
+            set.iter().try_for_each(group)
+        }
+        action => group(action).and_then(|()| supported(action)),
+    })
+}
+
+/// Checks what a group's bucket may have: anything but instructions. What an action set does not execute is kept and
+/// shown, and does nothing (ovs-actions(7), "Action Sets").
+pub(crate) fn bucket(list: &[Action]) -> Result<(), Error> {
+    each(list, 0, &mut |action| match action {
+        Action::GotoTable(_) | Action::WriteActions(_) | Action::ClearActions | Action::WriteMetadata { .. } => {
+            Err(Error::BadSetAction("instruction"))
+        }
         action => supported(action),
     })
 }
 
-/// Checks what an action set (or a group's bucket) may have.
-pub(crate) fn action_set(list: &[Action]) -> Result<(), Error> {
-    each(list, 0, &mut |action| match action {
+/// Checks what `write_actions` may have; which actions an action set executes at all is checked with the match.
+fn written(action: &Action) -> Result<(), Error> {
+    match action {
         Action::GotoTable(_) | Action::WriteActions(_) | Action::ClearActions | Action::WriteMetadata { .. } => {
             Err(Error::BadSetAction("instruction"))
         }
         Action::Exit => Err(Error::BadSetAction("exit")),
         Action::StackPush(_) | Action::StackPop(_) => Err(Error::BadSetAction("push or pop")),
         action => supported(action),
-    })
+    }
 }
 
 /// Visits all actions, nested ones too.

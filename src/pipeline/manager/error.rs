@@ -27,6 +27,8 @@ pub enum Error {
     UnsupportedAction(&'static str),
     #[error("action {0} is not allowed in an action set")]
     BadSetAction(&'static str),
+    #[error("an action sends to group {0}, which does not exist")]
+    BadOutGroup(GroupId),
     #[error("actions nest too deep")]
     TooDeep,
     #[error("group {0} exists")]
@@ -64,7 +66,9 @@ impl Error {
                 Kind::PortModFailed
             }
             Error::BadTable(_) | Error::GotoBackward(..) | Error::Overlap => Kind::FlowModFailed,
-            Error::UnsupportedAction(_) | Error::BadSetAction(_) | Error::TooDeep => Kind::BadAction,
+            Error::UnsupportedAction(_) | Error::BadSetAction(_) | Error::BadOutGroup(_) | Error::TooDeep => {
+                Kind::BadAction
+            }
             Error::GroupExists(_)
             | Error::NoSuchGroup(_)
             | Error::BadGroup(_)

@@ -70,7 +70,7 @@ impl Manager {
 
     fn add_flow(&mut self, index: u32, request: &FlowMod, now: Instant) -> Result<Outcome, Error> {
         let number = request.table.unwrap_or(TableId(0));
-        check::actions(&request.actions, number)?;
+        self.check_actions(index, &request.actions, number)?;
         let priority = i32::from(request.priority);
         let old = self.work.bridge(index).and_then(|b| b.table(number.0));
         if request.flags.check_overlap
@@ -110,6 +110,11 @@ impl Manager {
         }
         self.table_mut(index, number.0).insert(rule);
         Ok(Outcome { added: 1, ..Outcome::default() })
+    }
+
+    fn check_actions(&self, index: u32, actions: &[Action], table: TableId) -> Result<(), Error> {
+        let bridge = self.work.bridge(index);
+        check::actions(actions, table, |id| bridge.is_some_and(|b| b.groups.contains_key(&id)))
     }
 
     fn new_id(&mut self) -> RuleId {
@@ -174,7 +179,7 @@ impl Manager {
     fn modify_flows(&mut self, index: u32, request: &FlowMod, now: Instant) -> Result<Outcome, Error> {
         let rules = self.selected(index, request);
         for (table, _) in &rules {
-            check::actions(&request.actions, TableId(*table))?;
+            self.check_actions(index, &request.actions, TableId(*table))?;
         }
         let actions: Arc<[Action]> = request.actions.as_slice().into();
         for (table, old) in &rules {

@@ -26,7 +26,7 @@ impl Manager {
             return Err(Error::BadGroup(id));
         }
         for bucket in &request.buckets {
-            check::action_set(&bucket.actions)?;
+            check::bucket(&bucket.actions)?;
         }
         let group = match (request.command, old) {
             (GroupCommand::Add, Some(_)) => return Err(Error::GroupExists(id)),

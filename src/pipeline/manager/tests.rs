@@ -103,6 +103,13 @@ fn what_is_wrong_is_refused() {
     let mut circle = group("group_id=1,type=all,bucket=actions=group:2");
     circle.command = openflow::group_mod::GroupCommand::Modify;
     assert_eq!(m.group_mod("br0", &circle, NOW), Err(Error::GroupLoop(openflow::GroupId(1))));
+    for sends in ["group:7", "clone(group:7)", "write_actions(output:1,group:7)"] {
+        let request = flow(&format!("actions={sends}"));
+        assert_eq!(m.flow_mod("br0", &request, NOW), Err(Error::BadOutGroup(openflow::GroupId(7))), "{sends}");
+    }
+    // a bucket may have them, and does nothing by them
+    let idle = "group_id=8,type=all,bucket=actions=clone(1),note:00,exit,push:NXM_NX_REG0[]";
+    m.group_mod("br0", &group(idle), NOW).unwrap();
 }
 
 #[test]

@@ -24,6 +24,22 @@ fn rank(action: &Action) -> Option<usize> {
     })
 }
 
+/// What an action set executes in the order in which it was written.
+fn changes(action: &Action) -> bool {
+    matches!(
+        action,
+        Action::SetField(_)
+            | Action::Move { .. }
+            | Action::SetTunnel { .. }
+            | Action::SetVlanVid { .. }
+            | Action::SetVlanPcp { .. }
+            | Action::SetMplsLabel(_)
+            | Action::SetMplsTc(_)
+            | Action::SetMplsTtl(_)
+            | Action::CtClear
+    )
+}
+
 /// Number of ranks.
 const RANKS: usize = 9;
 
@@ -72,14 +88,14 @@ pub(crate) fn order(list: &[Action]) -> Vec<Action> {
     for action in list {
         match action {
             Action::Group(_) => group = Some(action),
-            Action::Output { .. } | Action::OutputReg { .. } | Action::OutputTrunc { .. } | Action::Controller(_) => {
-                output = Some(action);
-            }
+            Action::Output { .. } | Action::Controller(_) => output = Some(action),
             Action::Resubmit(_) | Action::Ct(_) => last = Some(action),
             Action::SetQueue(_) | Action::Enqueue { .. } => queue = Some(action),
             _ => match rank(action) {
                 Some(i) => once[i] = Some(action),
-                None => sets.push(action),
+                None if changes(action) => sets.push(action),
+                // a bucket may have it; no action set executes it
+                None => {}
             },
         }
     }

@@ -195,11 +195,11 @@ fn patches_go_on_in_the_other_bridge() {
 #[test]
 fn a_hash_group_comes_back() {
     let mut w = World::new();
+    w.group("group_id=1,type=select,bucket=weight=1,actions=2,bucket=weight=1,actions=set_field:02:00:00:00:00:09->eth_dst,3");
     w.flows(
         "br0",
         "in_port=1 actions=load:3->NXM_NX_REG1[],group:1,load:4->NXM_NX_REG1[],resubmit(,1)\ntable=1,reg1=4 actions=4",
     );
-    w.group("group_id=1,type=select,bucket=weight=1,actions=2,bucket=weight=1,actions=set_field:02:00:00:00:00:09->eth_dst,3");
     let mut key = tcp(1);
     let out = w.send(&key);
     let id = recirc(&out.actions);
@@ -225,8 +225,8 @@ fn a_hash_group_comes_back() {
 #[test]
 fn hash_of_fields_looks_at_those_alone() {
     let mut w = World::new();
-    w.flows("br0", "ip actions=group:1");
     w.group("group_id=1,type=select,selection_method=hash,fields(ip_src),bucket=weight=1,actions=2,bucket=weight=1,watch_port=3,actions=3");
+    w.flows("br0", "ip actions=group:1");
     let mut seen = std::collections::BTreeSet::new();
     for src in 0..64u32 {
         let mut key = tcp(1);

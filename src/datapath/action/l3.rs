@@ -9,7 +9,9 @@ use super::locate::{
 };
 
 pub(super) fn set_ipv4(frame: &mut Frame, set: &Set) -> Done {
-    rewrite_ipv4(headers(frame), set).ok_or(BAD)
+    let data = headers(frame);
+    // what is no whole header has no fields: flows see zeros, and there is nothing to rewrite
+    if ipv4(data).is_none() { Ok(()) } else { rewrite_ipv4(data, set).ok_or(BAD) }
 }
 
 fn rewrite_ipv4(data: &mut [u8], set: &Set) -> Option<()> {
@@ -48,7 +50,8 @@ fn rewrite_ipv4(data: &mut [u8], set: &Set) -> Option<()> {
 }
 
 pub(super) fn set_ipv6(frame: &mut Frame, set: &Set) -> Done {
-    rewrite_ipv6(headers(frame), set).ok_or(BAD)
+    let data = headers(frame);
+    if ipv6(data).is_none() { Ok(()) } else { rewrite_ipv6(data, set).ok_or(BAD) }
 }
 
 fn rewrite_ipv6(data: &mut [u8], set: &Set) -> Option<()> {

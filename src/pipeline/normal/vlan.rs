@@ -47,7 +47,7 @@ pub enum VlanMode {
     NativeUntagged(u16),
 }
 
-/// When a frame of VLAN 0 leaves with a tag.
+/// When a frame of VLAN 0 leaves with a tag, other than one that came with a priority to a port that does not untag.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum PriorityTags {
     #[default]
@@ -110,15 +110,16 @@ impl VlanConfig {
     /// The tag with which a packet of `vlan` leaves, `pcp` (in the upper 3 bits) kept: a TCI with the present bit, or 0
     /// for none. Ask [`VlanConfig::carries`] first.
     pub fn output(&self, vlan: u16, pcp: u16) -> u16 {
-        let vid = match self.mode {
-            VlanMode::Access(_) => 0,
-            VlanMode::NativeUntagged(native) if native == vlan => 0,
-            _ => vlan,
+        // a port that takes the tag off takes the priority in it off too
+        let (vid, strips) = match self.mode {
+            VlanMode::Access(_) => (0, true),
+            VlanMode::NativeUntagged(native) if native == vlan => (0, true),
+            _ => (vlan, false),
         };
         let pcp = pcp & 0xe000;
         let tagged = vid != 0
             || match self.priority_tags {
-                PriorityTags::Never => false,
+                PriorityTags::Never => pcp != 0 && !strips,
                 PriorityTags::IfNonzero => pcp != 0,
                 PriorityTags::Always => true,
             };
@@ -167,7 +168,8 @@ mod tests {
         }
         let priority = |priority_tags, pcp| VlanConfig { priority_tags, ..VlanConfig::default() }.output(0, pcp);
         assert_eq!((priority(PriorityTags::IfNonzero, 0), priority(PriorityTags::IfNonzero, 0x6000)), (0, PRIO));
-        assert_eq!((priority(PriorityTags::Always, 0), priority(PriorityTags::Never, 0x6000)), (VLAN_PRESENT, 0));
+        assert_eq!((priority(PriorityTags::Always, 0), priority(PriorityTags::Never, 0x6000)), (VLAN_PRESENT, PRIO));
+        assert_eq!(mode(VlanMode::NativeUntagged(0), &[]).output(0, 0x6000), 0);
         assert!(VlanConfig::access(5).carries(5) && !VlanConfig::access(5).carries(0));
     }
 }

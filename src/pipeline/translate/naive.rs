@@ -220,7 +220,16 @@ impl<'a> Naive<'a> {
                 self.lookup(packet, table.0);
                 return true;
             }
-            Action::Clone(list) => self.isolated(packet, list),
+            Action::Clone(list) => {
+                let saved = (self.stack.clone(), self.set.clone(), self.table);
+                let mut copy = packet.clone();
+                self.list(&mut copy, list);
+                self.exit = false;
+                let set = order(&std::mem::take(&mut self.set));
+                self.list(&mut copy, &set);
+                (self.stack, self.set, self.table) = saved;
+                self.exit = false;
+            }
             Action::Group(id) => {
                 let group = self.bridge.groups.get(id).cloned();
                 for (bucket, _) in group.iter().filter(|g| g.kind != GroupKind::Select).flat_map(|g| &g.buckets) {

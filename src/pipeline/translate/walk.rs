@@ -372,8 +372,10 @@ impl<'a, S: Sink> Walk<'a, S> {
             Action::DecMplsTtl => return self.dec_mpls_ttl(),
             Action::DecTtl(controllers) => return self.dec_ttl(controllers),
             Action::Resubmit(resubmit) => return self.resubmit(resubmit),
+            // the copy has an action set of its own, which is executed on it (ovs-actions(7), "clone")
             Action::Clone(list) => self.isolated(|w| {
                 w.actions(list);
+                w.end_of_pipeline();
             }),
             Action::Exit => {
                 self.st.exit = true;

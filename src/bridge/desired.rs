@@ -52,6 +52,30 @@ pub struct Bridge {
     pub ports: BTreeMap<String, Port>,
 }
 
+/// An address that goes with a row and stays as long: one of those that nobody else gives out.
+pub fn mac_of(uuid: Uuid) -> [u8; 6] {
+    let text = uuid.to_string();
+    let digits: Vec<u8> = text.bytes().filter_map(|b| char::from(b).to_digit(16)).map(|d| d as u8).collect();
+    let mut out = [0; 6];
+    for (byte, pair) in out.iter_mut().zip(digits.chunks(2).rev()) {
+        *byte = pair.iter().fold(0, |n, d| n << 4 | d);
+    }
+    out[0] = out[0] & 0xfc | 2;
+    out
+}
+
+impl Bridge {
+    /// The address that it has for want of another.
+    pub fn mac(&self) -> [u8; 6] {
+        self.hwaddr.unwrap_or_else(|| mac_of(self.uuid))
+    }
+
+    /// Its datapath ID for want of ports.
+    pub fn id(&self) -> u64 {
+        self.datapath_id.unwrap_or_else(|| self.mac().iter().fold(0, |id, b| id << 8 | u64::from(*b)))
+    }
+}
+
 /// Everything that is to be. What the switch has by now is told in the same words, see [`crate::plan`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Desired {
@@ -226,8 +250,8 @@ struct Unnumbered {
 }
 
 /// Gives numbers: who asks for one gets it (the first by name, where several do), then a port keeps the one that it has or,
-/// after a start of the switch, had; then the next after the highest in use, so that a removed port's flows don't meet
-/// another port soon.
+/// after a start of the switch, had; then the next after the highest that was not asked for, so that a removed port's flows
+/// don't meet another port soon.
 fn number(ports: Vec<Unnumbered>, now: Option<&Bridge>) -> BTreeMap<String, Port> {
     type Pass = fn(&Unnumbered, Option<&Bridge>) -> Option<u32>;
     let passes: [Pass; 4] = [
@@ -236,6 +260,7 @@ fn number(ports: Vec<Unnumbered>, now: Option<&Bridge>) -> BTreeMap<String, Port
         |u, now| now.and_then(|b| b.ports.get(&u.port.name)).map(|p| p.number).filter(|n| *n != LOCAL),
         |u, _| u.had,
     ];
+    let asked: BTreeSet<u32> = ports.iter().filter_map(|u| u.request).chain([LOCAL]).collect();
     let mut taken = BTreeSet::new();
     let mut out = BTreeMap::new();
     let mut rest = ports;
@@ -251,7 +276,7 @@ fn number(ports: Vec<Unnumbered>, now: Option<&Bridge>) -> BTreeMap<String, Port
         }
     }
     let used = now.into_iter().flat_map(|b| b.ports.values()).map(|p| p.number);
-    let mut last = used.chain(taken.iter().copied()).filter(|n| *n != LOCAL).max().unwrap_or(0);
+    let mut last = used.chain(taken.iter().copied()).filter(|n| !asked.contains(n)).max().unwrap_or(0);
     for Unnumbered { mut port, .. } in rest {
         let free = (last + 1..=LAST).chain(1..=last).find(|n| !taken.contains(n));
         let Some(n) = free else { continue };

@@ -32,7 +32,7 @@ pub enum Step {
         name: String,
         mac: Option<[u8; 6]>,
     },
-    /// Interface:other_config, where the port stays.
+    /// Interface:other_config and mtu_request, where the port stays.
     SetPort {
         bridge: String,
         port: Port,
@@ -48,7 +48,14 @@ pub enum Step {
 /// Whether a port must go and come again to be another: the rest can be changed while it is there.
 fn must_reopen(from: &Port, to: &Port) -> bool {
     let Port { uuid: _, name: _, kind, options, other_config: _, number, mac: _, mtu_request, vlan: _ } = from;
-    *kind != to.kind || *options != to.options || *number != to.number || *mtu_request != to.mtu_request
+    let mtu = *mtu_request != to.mtu_request && !is_kernel(kind);
+    *kind != to.kind || *options != to.options || *number != to.number || mtu
+}
+
+/// Whether a port of this type is a kernel's interface: it has an MTU that can be changed at any time, and addresses that
+/// it should keep.
+fn is_kernel(kind: &str) -> bool {
+    matches!(kind, "" | "system" | "internal" | "tap")
 }
 
 /// A bridge's settings alone.
@@ -100,7 +107,8 @@ pub fn plan(now: &Desired, wanted: &Desired) -> Vec<Step> {
             if from.mac != port.mac {
                 steps.push(Step::SetMac { bridge: bridge.clone(), name, mac: port.mac });
             }
-            if from.other_config != port.other_config || from.uuid != port.uuid {
+            let same = |p: &Port| (p.uuid, p.mtu_request, p.other_config.clone());
+            if same(from) != same(port) {
                 steps.push(Step::SetPort { bridge, port: port.clone() });
             }
         }

@@ -35,6 +35,9 @@ enum Command {
         /// The configuration file; the demo's when left out.
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
+        /// Remotes of the OVSDB server whose database the switch is configured by, such as tcp:10.0.0.1:6640.
+        #[arg(long, value_name = "REMOTES", value_delimiter = ',')]
+        db: Vec<String>,
     },
     /// Reads a configuration file and says what is wrong with it.
     Check {
@@ -58,6 +61,9 @@ enum Command {
     Show {
         #[command(flatten)]
         from: From,
+        /// What the database has set and the switch does not do yet, a line each.
+        #[arg(long, conflicts_with = "json")]
+        unsupported: bool,
     },
     /// Shows what became of every packet: by port, worker and reason, with totals.
     Stats {
@@ -214,7 +220,9 @@ fn word(key: &str, choices: &[impl ValueEnum]) -> String {
 /// Parses the command line and does what it says.
 pub fn main() -> ExitCode {
     let result = match Arguments::parse().command {
-        Command::Run { config } => load(config.as_deref()).and_then(|c| crate::run::run(c).map_err(|e| e.to_string())),
+        Command::Run { config, db } => load(config.as_deref())
+            .and_then(|c| with_database(c, db))
+            .and_then(|c| crate::run::run(c).map_err(|e| e.to_string())),
         Command::Check { config } => Config::load(&config)
             .map_err(|e| e.to_string())
             .and_then(|c| crate::run::check(&c).map_err(|e| e.to_string()))
@@ -228,7 +236,8 @@ pub fn main() -> ExitCode {
         }
         Command::Trace { bridge, flow, run_dir, .. } => ctl(&run_dir, None, "ofproto/trace", &[bridge, flow]),
         Command::Man => man(),
-        Command::Show { from } => from.ask::<Snapshot>("ironbridge/snapshot", &["0".into()], show::show),
+        Command::Show { from, unsupported: true } => ctl(&from.run_dir, None, "ironbridge/unsupported", &[]),
+        Command::Show { from, .. } => from.ask::<Snapshot>("ironbridge/snapshot", &["0".into()], show::show),
         Command::Stats { from } => from.ask::<Snapshot>("ironbridge/snapshot", &["0".into()], show::stats),
         Command::Flows { from, matching, bridge, top, sort } => {
             let mut words = vec![word("sort", &[sort])];
@@ -295,6 +304,17 @@ fn load(file: Option<&Path>) -> Result<Config, String> {
         None => Config::parse(DEMO, Path::new("config/demo.toml (built in)")),
     }
     .map_err(|e| e.to_string())
+}
+
+/// The configuration with these remotes, if there are some.
+fn with_database(mut config: Config, remotes: Vec<String>) -> Result<Config, String> {
+    if let Some(bad) = remotes.iter().find(|r| !crate::config::Database::is_remote(r)) {
+        return Err(format!("--db: {bad}: expected unix:FILE, tcp:IP:PORT or ssl:IP:PORT"));
+    }
+    if !remotes.is_empty() {
+        config.database.get_or_insert_default().remotes = remotes;
+    }
+    Ok(config)
 }
 
 fn ctl(run_dir: &Path, target: Option<&Path>, command: &str, arguments: &[String]) -> Result<(), String> {

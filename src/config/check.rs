@@ -29,6 +29,10 @@ pub(super) fn check(config: &Config) -> Result<(), Problem> {
         }
     }
     metrics_ok(&config.metrics)?;
+    if let Some(remote) = config.database.iter().flat_map(|d| &d.remotes).find(|r| !super::Database::is_remote(r)) {
+        let wanted = "expected unix:FILE, tcp:IP:PORT or ssl:IP:PORT";
+        return problem("database.remotes", 0, format!("has \"{remote}\", {wanted}"));
+    }
     if let Err(e) = super::Datapath::parse(&config.other_config) {
         return problem("other_config", 0, e);
     }
@@ -104,24 +108,33 @@ fn name_ok(key: &str, index: usize, name: &str) -> Result<(), Problem> {
     Ok(())
 }
 
+/// Keys of a bridge's other_config, with what they may be.
+const BRIDGE_KEYS: [(&str, &str); 3] = [
+    ("mac-aging-time", "15 to 3600 seconds"),
+    ("mac-table-size", "10 to 1000000 entries"),
+    ("forward-bpdu", "\"true\" or \"false\""),
+];
+
+/// Whether there is such a key; the error is a value that cannot be.
+pub(super) fn bridge_setting(key: &str, value: &str) -> Result<bool, String> {
+    let Some((_, wanted)) = BRIDGE_KEYS.iter().find(|(k, _)| *k == key) else { return Ok(false) };
+    let ok = match key {
+        "mac-aging-time" => value.parse::<u32>().is_ok_and(|v| (15..=3600).contains(&v)),
+        "mac-table-size" => value.parse::<u32>().is_ok_and(|v| (10..=1_000_000).contains(&v)),
+        _ => matches!(value, "true" | "false"),
+    };
+    if ok { Ok(true) } else { Err(format!("{key} is \"{value}\", expected {wanted}")) }
+}
+
 fn bridge_ok(bridge: &Bridge, i: usize) -> Result<(), Problem> {
     for (key, value) in &bridge.other_config {
-        let ok = match key.as_str() {
-            "mac-aging-time" => value.parse::<u32>().is_ok_and(|v| (15..=3600).contains(&v)),
-            "mac-table-size" => value.parse::<u32>().is_ok_and(|v| (10..=1_000_000).contains(&v)),
-            "forward-bpdu" => matches!(value.as_str(), "true" | "false"),
-            _ => {
+        match bridge_setting(key, value) {
+            Ok(true) => {}
+            Ok(false) => {
                 let known = "expected mac-aging-time, mac-table-size or forward-bpdu";
                 return problem("bridge.other_config", i, format!("unknown key \"{key}\", {known}"));
             }
-        };
-        if !ok {
-            let wanted = match key.as_str() {
-                "mac-aging-time" => "15 to 3600 seconds",
-                "mac-table-size" => "10 to 1000000 entries",
-                _ => "\"true\" or \"false\"",
-            };
-            return problem("bridge.other_config", i, format!("{key} is \"{value}\", expected {wanted}"));
+            Err(e) => return problem("bridge.other_config", i, e),
         }
     }
     Ok(())

@@ -54,6 +54,11 @@ impl Datapath {
         Ok(out)
     }
 
+    /// Whether there is such a key.
+    pub fn knows(key: &str) -> bool {
+        KEYS.iter().any(|(k, _)| *k == key)
+    }
+
     fn set(&mut self, key: &str, value: &str) -> Option<()> {
         let flag = || value.parse::<bool>().ok();
         let number = |most: u32| value.parse::<u32>().ok().filter(|n| *n <= most);

@@ -4,6 +4,7 @@
 //! Interface columns of ovs-vswitchd.conf.db(5)), so what is learned here holds for the database too.
 
 mod check;
+mod database;
 mod datapath;
 mod error;
 mod topology;
@@ -14,6 +15,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+pub use database::{Database, Running, knows};
 pub use datapath::{Datapath, affinity};
 pub use error::ConfigError;
 pub use topology::{Bridge, FailMode, InterfaceType, Port, VlanMode};
@@ -33,6 +35,8 @@ pub struct Config {
     pub other_config: Map,
     #[serde(rename = "bridge")]
     pub bridges: Vec<Bridge>,
+    /// The database that the switch is configured by; without it this file is its configuration.
+    pub database: Option<Database>,
     /// The folder that relative file names are relative to; set by [`Config::load`].
     #[serde(skip)]
     pub folder: PathBuf,
@@ -84,6 +88,9 @@ pub struct Dpdk {
     pub hugepages: Enable,
     /// Megabytes taken at start.
     pub socket_mem: u32,
+    /// The same for each memory node (other_config:dpdk-socket-mem); empty: not said.
+    #[serde(skip)]
+    pub socket_mem_nodes: Vec<u32>,
     /// EAL's `--file-prefix`.
     pub file_prefix: String,
     /// False leaves PCI devices alone (`--no-pci`).
@@ -170,6 +177,7 @@ impl Default for Dpdk {
             enable: Enable::Auto,
             hugepages: Enable::Auto,
             socket_mem: 256,
+            socket_mem_nodes: Vec::new(),
             file_prefix: "ironbridge".into(),
             pci: false,
             extra: Vec::new(),
@@ -261,6 +269,14 @@ pub fn is_reachable(listen: SocketAddr) -> bool {
 /// The column and what was expected.
 pub fn check_port(port: &Port) -> Result<(), String> {
     check::check_port(port).map_err(|p| format!("{}: {}", p.key.trim_start_matches("bridge.port."), p.message))
+}
+
+/// Whether a bridge's other_config has such a key.
+///
+/// # Errors
+/// Its value cannot be.
+pub fn check_bridge_setting(key: &str, value: &str) -> Result<bool, String> {
+    check::bridge_setting(key, value)
 }
 
 /// Keys and values of an OVSDB map column.

@@ -38,6 +38,12 @@ impl Call {
         answer.await.map_err(|_| gone())?
     }
 
+    /// A call of the owner loop itself, and where its answer comes.
+    pub fn own(method: &str) -> (Call, oneshot::Receiver<Result<String, String>>) {
+        let (reply, answer) = oneshot::channel();
+        (Call { method: method.to_owned(), arguments: Vec::new(), reply }, answer)
+    }
+
     /// Sends the answer.
     pub fn answer(self, result: Result<String, String>) {
         // A client that hung up does not want it.

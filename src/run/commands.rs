@@ -87,6 +87,7 @@ static COMMANDS: &[Row] = &[
         Run::Later(flows_json),
     ),
     row("ironbridge/snapshot", "[hottest]", 0, 1, Run::Later(snapshot)),
+    row("ironbridge/unsupported", "", 0, 0, Run::Now(|s, _| unsupported(s))),
     row("list-commands", "", 0, 0, Run::Now(|_, _| Ok(list()))),
     row("metrics/show", "", 0, 0, Run::Now(|s, _| report::metrics(s))),
     row("netdev-dummy/receive", "name hex...", 2, MANY, Run::Now(dummy_receive)),
@@ -198,6 +199,12 @@ fn list() -> String {
 fn version(switch: &mut Switch, _: &[String]) -> Answer {
     let dpdk = switch.opener.dpdk_version();
     Ok(format!("ironbridge {}\n{dpdk}\n", env!("CARGO_PKG_VERSION")))
+}
+
+/// What the database has set and the switch does not do yet.
+fn unsupported(switch: &mut Switch) -> Answer {
+    let database = switch.database.as_ref().ok_or("the switch is not configured by a database")?;
+    Ok(database.unsupported.iter().map(|line| format!("{line}\n")).collect())
 }
 
 fn log_do(run: impl FnOnce(&base::log::Logger)) -> Answer {

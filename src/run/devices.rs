@@ -179,17 +179,20 @@ impl Opener {
         Err("this program was built without DPDK".into())
     }
 
-    /// What a worker's thread does first: takes a place among DPDK's threads, where DPDK runs.
-    pub(super) fn enter(&self) -> impl FnOnce() -> Option<Box<dyn std::any::Any>> + Send + 'static {
+    /// What a worker's thread does until it returns something: takes a place among DPDK's threads, as soon as DPDK runs.
+    pub(super) fn enter(&self) -> impl FnMut() -> Option<Box<dyn std::any::Any>> + Send + 'static {
         #[cfg(feature = "dpdk")]
-        let eal = self.dpdk.running();
+        let dpdk = self.dpdk.clone();
         move || {
             #[cfg(feature = "dpdk")]
-            if let Some(eal) = eal {
-                match dpdk::LcoreGuard::register(&eal) {
-                    Ok(guard) => return Some(Box::new(guard)),
-                    Err(e) => log::warn!(target: "worker", "not registered with DPDK, hence slower: {e}"),
-                }
+            if let Some(eal) = dpdk.runs().then(|| dpdk.running()).flatten() {
+                return Some(match dpdk::LcoreGuard::register(&eal) {
+                    Ok(guard) => Box::new(guard),
+                    Err(e) => {
+                        log::warn!(target: "worker", "not registered with DPDK, hence slower: {e}");
+                        Box::new(())
+                    }
+                });
             }
             None
         }
@@ -293,6 +296,14 @@ impl Opener {
         return self.dpdk.pools();
         #[cfg(not(feature = "dpdk"))]
         HashMap::new()
+    }
+
+    /// Whether DPDK runs.
+    pub(super) fn dpdk_runs(&self) -> bool {
+        #[cfg(feature = "dpdk")]
+        return self.dpdk.runs();
+        #[cfg(not(feature = "dpdk"))]
+        false
     }
 
     /// The version of DPDK, or that there is none.

@@ -3,11 +3,13 @@
 //! [`instance`] guards the run folder, [`threads`] runs workers, [`devices`] opens ports, [`jobs`] does on threads what takes
 //! time, [`long`] in slices what takes long, [`switch`] owns tables and ports, [`ports`] makes ports come and go, [`commands`] is what the control socket can
 //! ask, [`queues`] gives workers their queues, [`pmd`] shows how they do, [`report`] puts figures into words and metrics,
+//! [`database`] follows OVSDB,
 //! [`snapshot`] into one value, [`capture`] streams copies of packets, [`owner`] is the loop that everything but forwarding
 //! happens in, [`service`] tells a service manager about it.
 
 mod capture;
 mod commands;
+mod database;
 mod devices;
 mod instance;
 mod jobs;
@@ -52,17 +54,29 @@ impl RunError {
 }
 
 /// Log modules that `vlog/list` shows from the start.
-const MODULES: [&str; 9] =
-    ["bridge", "dpdk", "dpif_netdev", "http", "netdev", "ofproto", "switch", "unixctl", "worker"];
+const MODULES: [&str; 11] = [
+    "bridge",
+    "dpdk",
+    "dpif_netdev",
+    "http",
+    "netdev",
+    "ofproto",
+    "ovsdb_idl",
+    "ovsdb_server",
+    "switch",
+    "unixctl",
+    "worker",
+];
 
 /// Runs until a signal or the command `exit`.
 ///
 /// # Errors
 /// What kept it from starting. A port that cannot be opened does not: it is logged and shown with its error.
-pub fn run(config: Config) -> Result<(), RunError> {
+pub fn run(mut config: Config) -> Result<(), RunError> {
     let clock = Clock::real();
     start_log(&config, &clock)?;
     let instance = Instance::take(&config.switch.run_dir)?;
+    let followed = database::start(&mut config, &clock).map_err(RunError::Setup)?;
     let available = available_cores();
     let cores = config.worker_cores(&available);
     if let Some(missing) = cores.iter().chain(&config.cpu.management).find(|c| !available.contains(c)) {
@@ -70,6 +84,9 @@ pub fn run(config: Config) -> Result<(), RunError> {
     }
     let http = http::Settings::load(&config).map_err(RunError::Setup)?;
     let mut switch = Switch::new(config.clone(), clock.clone(), &cores)?;
+    if let Some((database, orders)) = followed {
+        (switch.database, switch.orders) = (Some(database), orders);
+    }
     if let Some(core) = config.cpu.management {
         core_affinity::set_for_current(core_affinity::CoreId { id: core });
     }

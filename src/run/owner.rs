@@ -24,6 +24,9 @@ const CALLS_AT_ONCE: usize = 256;
 /// Threads for work beside the loop: long texts are read and written there.
 const ASIDE: usize = 2;
 
+/// How long a service manager waits for what the database asks for.
+const PATIENCE: Duration = Duration::from_secs(15);
+
 #[expect(unsafe_code, reason = "tokio wants a promise about the descriptor's life")]
 fn registered(waker: Arc<Waker>) -> Result<AsyncFd<Arc<Waker>>, RunError> {
     // SAFETY: a waker has one descriptor for its whole life, and the AsyncFd keeps the waker alive.
@@ -67,11 +70,19 @@ async fn serve_async(switch: &mut Switch, instance: &Instance, http: Option<http
     let pipeline = registered(switch.manager.waker().clone())?;
     log::info!(target: "switch", "ironbridge {} runs (process {})", env!("CARGO_PKG_VERSION"), std::process::id());
 
-    let mut service = Service::ready(switch.clock.now(), switch.ports.len(), switch.failed.len());
+    // with a database: when the first of what it asks for is there, or it keeps us waiting
+    let mut service = None;
+    let patience = switch.clock.now() + PATIENCE;
     while switch.exit.is_none() {
         let now = switch.clock.now();
         switch.turn(now);
-        service.turn(now);
+        let ready = now >= patience || switch.database.as_ref().is_none_or(|d| d.is_ready());
+        if service.is_none() && ready {
+            service = Some(Service::ready(now, switch.ports.len(), switch.failed.len()));
+        }
+        if let Some(service) = &mut service {
+            service.turn(now);
+        }
         let idle = switch.control.prepare_sleep() & switch.manager.prepare_sleep();
         let wait = Duration::from_nanos(switch.deadline(now).as_nanos().saturating_sub(now.as_nanos()));
         tokio::select! {
@@ -81,6 +92,7 @@ async fn serve_async(switch: &mut Switch, instance: &Instance, http: Option<http
             }
             ready = datapath.readable() => if let Ok(mut ready) = ready { ready.clear_ready() },
             ready = pipeline.readable() => if let Ok(mut ready) = ready { ready.clear_ready() },
+            order = switch.orders.next() => if let Some(order) = order { switch.take_order(order) },
             outcome = switch.jobs.outcome() => if let Some(then) = outcome { then(switch) },
             () = tokio::task::yield_now(), if switch.longs.is_ready() => {}
             () = pause(if idle { wait } else { Duration::ZERO }) => {}
@@ -91,7 +103,9 @@ async fn serve_async(switch: &mut Switch, instance: &Instance, http: Option<http
         switch.manager.waker().awake();
     }
     log::info!(target: "switch", "stopping");
-    service.stopping();
+    if let Some(service) = service {
+        service.stopping();
+    }
     accept.abort();
     if let Some(call) = switch.exit.take() {
         call.answer(Ok(String::new()));

@@ -113,11 +113,16 @@ impl Switch {
 
     /// Adds a port; `call` is answered when it is there, or is not to be had.
     pub(super) fn add_port(&mut self, bridge: &str, port: Port, call: Call) {
+        self.add_port_as(bridge, port, None, call);
+    }
+
+    /// The same, under a number that is not the port's to ask for.
+    pub(super) fn add_port_as(&mut self, bridge: &str, port: Port, number: Option<OfPort>, call: Call) {
         if let Err(e) = self.admit(bridge, &port) {
             return call.answer(Err(e));
         }
         let Some(line) = devices::line(&port) else {
-            let result = self.opener.open(&port).and_then(|opened| self.take_in(bridge, &port, opened));
+            let result = self.opener.open(&port).and_then(|opened| self.take_in(bridge, &port, number, opened));
             return self.published.push((call, result.map(|()| String::new())));
         };
         let (bridge, opener, wanted) = (bridge.to_owned(), self.opener.clone(), port.clone());
@@ -125,7 +130,7 @@ impl Switch {
         self.jobs.run(
             &line,
             move || opener.open(&wanted),
-            move |switch, opened| switch.opened(id, &bridge, &port, opened.and_then(|o| o), call),
+            move |switch, opened| switch.opened(id, &bridge, &port, number, opened.and_then(|o| o), call),
         );
     }
 
@@ -136,9 +141,17 @@ impl Switch {
         self.moves
     }
 
-    fn opened(&mut self, id: u64, bridge: &str, port: &Port, opened: Result<Opened, String>, call: Call) {
+    fn opened(
+        &mut self,
+        id: u64,
+        bridge: &str,
+        port: &Port,
+        number: Option<OfPort>,
+        opened: Result<Opened, String>,
+        call: Call,
+    ) {
         let unwanted = self.moving.remove(&id).and_then(|m| m.unwanted);
-        let result = opened.and_then(|opened| self.take_in(bridge, port, opened));
+        let result = opened.and_then(|opened| self.take_in(bridge, port, number, opened));
         self.published.push((call, result.map(|()| String::new())));
         if let Some((call, place)) = unwanted {
             self.del_port_at(&port.name, call, Some(place));
@@ -146,8 +159,8 @@ impl Switch {
     }
 
     /// Enters an open port and gives it to workers.
-    fn take_in(&mut self, bridge: &str, port: &Port, opened: Opened) -> Result<(), String> {
-        self.enter(bridge, port, None, opened)?;
+    fn take_in(&mut self, bridge: &str, port: &Port, number: Option<OfPort>, opened: Opened) -> Result<(), String> {
+        self.enter(bridge, port, number, opened)?;
         self.attach().into_iter().find(|f| f.1 == port.name).map_or(Ok(()), |(.., e)| Err(e))
     }
 

@@ -86,6 +86,11 @@ pub(super) struct Switch {
     /// Ports that workers are asked to give back: what follows when they have.
     pub(super) released: HashMap<PortNo, Released>,
     pub(super) captures: Vec<super::capture::Running>,
+    /// What the database asks for, and what it is told; none without one.
+    pub(super) database: Option<super::database::Database>,
+    pub(super) orders: super::database::Orders,
+    /// other_config:vlan-limit.
+    pub(super) vlan_limit: u8,
     /// The command `exit` was given.
     pub(super) exit: Option<Call>,
 }
@@ -146,6 +151,9 @@ impl Switch {
             moves: 0,
             released: HashMap::new(),
             captures: Vec::new(),
+            database: None,
+            orders: super::database::Orders::none(),
+            vlan_limit: 0,
             exit: None,
         })
     }
@@ -204,26 +212,18 @@ impl Switch {
     }
 
     pub(super) fn add_bridge(&mut self, bridge: &config::Bridge) -> Result<(), RunError> {
-        let number = |key: &str| bridge.other_config.get(key).and_then(|v| v.parse::<u32>().ok());
-        let defaults = Settings::default();
-        let settings = Settings {
-            mac_aging: number("mac-aging-time").map_or(defaults.mac_aging, |s| Duration::from_secs(u64::from(s))),
-            mac_table_size: number("mac-table-size").map_or(defaults.mac_table_size, |n| n as usize),
-            forward_bpdu: bridge.other_config.get("forward-bpdu").is_some_and(|v| v == "true"),
-            ..defaults
-        };
         let wanted = BridgeConfig {
             name: bridge.name.clone(),
             datapath_id: 0,
             standalone: bridge.fail_mode == FailMode::Standalone && bridge.flows.is_none(),
-            settings,
+            settings: bridge_settings(&bridge.other_config),
         };
         let now = self.clock.now();
         self.manager.add_bridge(&wanted, now).map(drop).map_err(|e| RunError::Setup(e.to_string()))
     }
 
     /// Loads a bridge's files of groups and flows.
-    fn load(&mut self, bridge: &config::Bridge) -> Result<(), RunError> {
+    pub(super) fn load(&mut self, bridge: &config::Bridge) -> Result<(), RunError> {
         for (file, groups) in [(&bridge.groups, true), (&bridge.flows, false)] {
             let Some(file) = file else { continue };
             let file = self.config.file(file);
@@ -304,6 +304,13 @@ impl Switch {
             }
         }
         self.manager.reclaim();
+        self.follow(now);
+        if self.manager.is_dirty() {
+            self.manager.publish();
+        }
+        for (call, result) in self.published.drain(..) {
+            call.answer(result);
+        }
     }
 
     /// When something is due although nothing happens.
@@ -311,6 +318,7 @@ impl Switch {
         let soon = !self.barriers.is_empty();
         let next = now + Duration::from_millis(if soon { 1 } else { 500 });
         let next = next.min(self.scheduler.deadline());
+        let next = self.database.as_ref().map_or(next, |d| d.deadline(now).min(next));
         self.manager.deadline().map_or(next, |d| d.max(now + Duration::from_millis(1)).min(next))
     }
 
@@ -332,6 +340,18 @@ impl Switch {
         for (_, entry) in std::mem::take(&mut self.ports) {
             self.opener.close(entry.device, Queues::default());
         }
+    }
+}
+
+/// What a bridge's `other_config` says, which was checked when it was read.
+pub(super) fn bridge_settings(map: &config::Map) -> Settings {
+    let number = |key: &str| map.get(key).and_then(|v| v.parse::<u32>().ok());
+    let defaults = Settings::default();
+    Settings {
+        mac_aging: number("mac-aging-time").map_or(defaults.mac_aging, |s| Duration::from_secs(u64::from(s))),
+        mac_table_size: number("mac-table-size").map_or(defaults.mac_table_size, |n| n as usize),
+        forward_bpdu: map.get("forward-bpdu").is_some_and(|v| v == "true"),
+        ..defaults
     }
 }
 

@@ -51,9 +51,9 @@ pub(super) struct Thread {
 }
 
 impl Thread {
-    /// Starts `worker` on core `core`, polling; without a core it sleeps when it may. `enter` runs first on the new thread;
-    /// what it returns lives as long as the thread. A polling one may sleep for up to `max_sleep` microseconds when little
-    /// comes.
+    /// Starts `worker` on core `core`, polling; without a core it sleeps when it may. `enter` runs first on the new thread,
+    /// and again with each loop until it returns something, which lives as long as the thread. A polling one may sleep for up
+    /// to `max_sleep` microseconds when little comes.
     ///
     /// # Errors
     /// The thread cannot be made.
@@ -62,24 +62,25 @@ impl Thread {
         clock: Clock,
         core: Option<usize>,
         max_sleep: Arc<AtomicU32>,
-        enter: impl FnOnce() -> G + Send + 'static,
+        enter: impl FnMut() -> Option<G> + Send + 'static,
     ) -> io::Result<Thread> {
         let (load, stop) = (Arc::new(Load::default()), Arc::new(AtomicBool::new(false)));
         let (name, waker) = (worker.name().to_owned(), worker.waker().clone());
         let (l, s) = (load.clone(), stop.clone());
         let handle = std::thread::Builder::new().name(name.clone()).spawn(move || {
-            let _guard = enter();
+            let mut enter = Enter { enter, guard: None };
+            enter.again();
             match core {
                 Some(core) => {
                     if !core_affinity::set_for_current(core_affinity::CoreId { id: core }) {
                         log::warn!(target: "worker", "{}: cannot be pinned to core {core}", worker.name());
                     }
-                    poll(&mut worker, &clock, &l, &max_sleep, &s);
+                    poll(&mut worker, &clock, &l, &max_sleep, &s, &mut enter);
                 }
                 None => {
-                    if let Err(e) = sleep(&mut worker, &clock, &l, &s) {
+                    if let Err(e) = sleep(&mut worker, &clock, &l, &s, &mut enter) {
                         log::error!(target: "worker", "{}: epoll failed, polling instead: {e}", worker.name());
-                        poll(&mut worker, &clock, &l, &max_sleep, &s);
+                        poll(&mut worker, &clock, &l, &max_sleep, &s, &mut enter);
                     }
                 }
             }
@@ -101,11 +102,34 @@ fn is_busy(work: &Work) -> bool {
     work.packets != 0 || work.commands != 0
 }
 
-fn poll(worker: &mut Worker, clock: &Clock, load: &Load, max_sleep: &AtomicU32, stop: &AtomicBool) {
+/// What a thread does to be one of DPDK's, which may start later.
+struct Enter<G, F> {
+    enter: F,
+    guard: Option<G>,
+}
+
+impl<G, F: FnMut() -> Option<G>> Enter<G, F> {
+    #[inline]
+    fn again(&mut self) {
+        if self.guard.is_none() {
+            self.guard = (self.enter)();
+        }
+    }
+}
+
+fn poll<G, F: FnMut() -> Option<G>>(
+    worker: &mut Worker,
+    clock: &Clock,
+    load: &Load,
+    max_sleep: &AtomicU32,
+    stop: &AtomicBool,
+    enter: &mut Enter<G, F>,
+) {
     let mut nap = 0;
     let mut precise = false;
     let mut now = clock.now();
     while !stop.load(Relaxed) {
+        enter.again();
         let work = worker.step(now);
         let after = clock.now();
         load.add(now, after, is_busy(&work));
@@ -194,11 +218,18 @@ fn nix_add(epoll: &Epoll, fd: RawFd, event: EpollEvent) -> io::Result<()> {
     Ok(epoll.add(fd, event)?)
 }
 
-fn sleep(worker: &mut Worker, clock: &Clock, load: &Load, stop: &AtomicBool) -> io::Result<()> {
+fn sleep<G, F: FnMut() -> Option<G>>(
+    worker: &mut Worker,
+    clock: &Clock,
+    load: &Load,
+    stop: &AtomicBool,
+    enter: &mut Enter<G, F>,
+) -> io::Result<()> {
     let waker = worker.waker().clone();
     let mut sleeper = Sleeper::new(waker.as_fd())?;
     let mut now = clock.now();
     while !stop.load(Relaxed) {
+        enter.again();
         let work = worker.step(now);
         let after = clock.now();
         load.add(now, after, is_busy(&work));

@@ -83,7 +83,8 @@ pub struct Replica {
     changes: Changes,
     outcomes: Vec<(Ticket, Outcome)>,
     tickets: u64,
-    locked: bool,
+    /// What the server said of the lock.
+    locked: Option<bool>,
     uuids: Source,
 }
 
@@ -110,7 +111,7 @@ impl Replica {
             changes: Changes::default(),
             outcomes: Vec::new(),
             tickets: 0,
-            locked: false,
+            locked: None,
             uuids: Source::default(),
         }
     }
@@ -131,7 +132,7 @@ impl Replica {
     /// The connection is gone. What became of transactions under way nobody knows.
     pub fn disconnected(&mut self) {
         self.stage = Stage::Off;
-        self.locked = false;
+        self.locked = None;
         self.framer = Framer::default();
         self.output.clear();
         let lost = std::mem::take(&mut self.asked).into_values();
@@ -173,7 +174,12 @@ impl Replica {
 
     /// Whether the lock is held, or none is wanted.
     pub fn has_lock(&self) -> bool {
-        self.wanted.lock.is_none() || self.locked
+        self.wanted.lock.is_none() || self.locked == Some(true)
+    }
+
+    /// Whether somebody else has the lock that is wanted.
+    pub fn waits_for_lock(&self) -> bool {
+        self.locked == Some(false)
     }
 
     /// The rows; none before there was a connection. Tables that are not followed are empty.
@@ -254,7 +260,7 @@ impl Replica {
                 Ok(())
             }
             ("locked" | "stolen", _) if Some(id) == self.wanted.lock.as_deref() => {
-                self.locked = method == "locked";
+                self.locked = Some(method == "locked");
                 Ok(())
             }
             _ => Ok(()),
@@ -284,7 +290,7 @@ impl Replica {
                 Ok(())
             }
             (Asked::Lock, answer) => {
-                self.locked = answer.is_ok_and(|a| a.get("locked").and_then(Json::as_bool) == Some(true));
+                self.locked = Some(answer.is_ok_and(|a| a.get("locked").and_then(Json::as_bool) == Some(true)));
                 Ok(())
             }
             (Asked::Transaction(ticket), answer) => {
@@ -362,7 +368,7 @@ impl Replica {
         }
         self.stage = Stage::Following;
         if let Some(lock) = &self.wanted.lock
-            && !self.locked
+            && self.locked.is_none()
         {
             let params = Json::Array(vec![lock.as_str().into()]);
             self.ask("lock", params, Asked::Lock);

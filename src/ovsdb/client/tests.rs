@@ -235,7 +235,7 @@ fn the_lock_goes_round() {
     let thief = p.server.connect(Peer::default(), p.now);
     p.server.receive(thief, br#"{"id":1,"method":"steal","params":["switch"]}"#, p.now);
     p.run().unwrap();
-    assert!(!p.replica.has_lock());
+    assert!(!p.replica.has_lock() && p.replica.waits_for_lock());
     p.server.disconnect(thief);
     p.run().unwrap();
     assert!(p.replica.has_lock());

@@ -11,6 +11,7 @@ use ovsdb::server::{Now, SessionId};
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
 use std::process::{Child, Command};
 
 /// Signals that end it. A fault of its own is not among those that can wait, so what comes of SIGSEGV here was sent.
@@ -22,6 +23,8 @@ const ROUND: usize = 1 << 20;
 /// What a descriptor is.
 enum Source {
     Signals(SignalFd),
+    /// Where the server is part of another program: it ends when the other side closes.
+    Leash(UnixStream),
     Listener {
         method: String,
         listener: Listener,
@@ -87,6 +90,15 @@ impl Events {
         SIGNALS.into_iter().chain([Signal::SIGCHLD]).for_each(|signal| mask.add(signal));
         sigprocmask(SigmaskHow::SIG_BLOCK, Some(&mask), None)?;
         let signals = SignalFd::with_flags(&mask, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
+        Events::of(Source::Signals(signals))
+    }
+
+    /// Events that end when the other side of a socket closes, and leave signals alone.
+    pub(super) fn on_a_leash(leash: UnixStream) -> io::Result<Events> {
+        Events::of(Source::Leash(leash))
+    }
+
+    fn of(first: Source) -> io::Result<Events> {
         let mut events = Events {
             epoll: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?,
             sources: BTreeMap::new(),
@@ -97,7 +109,7 @@ impl Events {
             unnamed: 0,
             upstream_at: 0,
         };
-        events.add(Source::Signals(signals))?;
+        events.add(first)?;
         Ok(events)
     }
 
@@ -110,6 +122,7 @@ impl Events {
         let event = EpollEvent::new(EpollFlags::EPOLLIN, self.next);
         match &source {
             Source::Signals(fd) => self.epoll.add(fd.as_fd(), event)?,
+            Source::Leash(leash) => self.epoll.add(leash.as_fd(), event)?,
             Source::Listener { listener, .. } => self.epoll.add(listener.as_fd(), event)?,
             Source::Session { stream, .. } => self.epoll.add(stream.as_fd(), event)?,
             Source::Control(control) => self.epoll.add(control.as_fd(), event)?,
@@ -185,6 +198,7 @@ impl Program {
                     }
                 }
             }
+            Source::Leash(_) => self.exit = Some(End::Code(0)),
             Source::Listener { method, listener } => {
                 let mut accepted = Vec::new();
                 let failed = loop {

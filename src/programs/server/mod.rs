@@ -4,6 +4,7 @@
 //! writes.
 
 mod commands;
+mod embedded;
 mod events;
 mod remotes;
 mod replication;
@@ -12,6 +13,7 @@ use crate::daemon::{self, Daemon, Keep};
 use crate::options::{self, Known, Parsed, Takes, option};
 use crate::setup::{self, fatal};
 use crate::unixctl::Control;
+pub use embedded::Embedded;
 use events::Events;
 use ovsdb::server::Server;
 use remotes::Remotes;

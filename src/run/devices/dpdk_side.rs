@@ -3,6 +3,7 @@
 //! Ports are opened and closed by several threads at a time; what only looks never waits for them.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use datapath::Queues;
@@ -17,6 +18,8 @@ const SHARED: u32 = 1 << 18;
 pub(super) struct Side {
     config: Dpdk,
     main_cpu: Option<usize>,
+    /// The EAL runs: for those who ask often.
+    runs: AtomicBool,
     /// Held while the EAL starts or a pool is made: by those who open ports.
     making: Mutex<()>,
     /// Held to look only.
@@ -35,7 +38,11 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Side {
     pub(super) fn new(config: Dpdk, main_cpu: Option<usize>) -> Side {
-        Side { config, main_cpu, making: Mutex::default(), made: Mutex::default() }
+        Side { config, main_cpu, runs: AtomicBool::new(false), making: Mutex::default(), made: Mutex::default() }
+    }
+
+    pub(super) fn runs(&self) -> bool {
+        self.runs.load(Relaxed)
     }
 
     pub(super) fn running(&self) -> Option<Eal> {
@@ -58,6 +65,7 @@ impl Side {
                 Enable::No => Huge::No,
             },
             memory: self.config.socket_mem,
+            socket_mem: self.config.socket_mem_nodes.clone(),
             main_cpu: self.main_cpu,
             file_prefix: (!in_memory).then(|| self.config.file_prefix.clone()),
             in_memory,
@@ -68,6 +76,7 @@ impl Side {
         let eal = Eal::start(&config).map_err(|e| e.to_string())?;
         log::info!(target: "dpdk", "{} runs: {}", dpdk::version(), eal.arguments());
         locked(&self.made).eal = Some(eal.clone());
+        self.runs.store(true, Relaxed);
         Ok(eal)
     }
 

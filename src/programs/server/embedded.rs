@@ -1,0 +1,85 @@
+//! The server inside another program: a thread that serves one file, without signals, options or pid file.
+
+use super::Program;
+use super::events::Events;
+use super::remotes::{self, Remotes};
+use super::replication::Replication;
+use ovsdb::server::Server;
+use std::collections::BTreeSet;
+use std::io;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::sync::mpsc::sync_channel;
+use std::thread::JoinHandle;
+
+/// A server that runs. Dropping it ends it, after what it has promised.
+#[derive(Debug)]
+pub struct Embedded {
+    /// Closed to end the thread.
+    leash: Option<UnixStream>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Embedded {
+    /// Serves the database in `file` at `remotes` (such as `punix:/run/db.sock`, `db:DB,TABLE,COLUMN`) on a thread called
+    /// `db`.
+    ///
+    /// # Errors
+    /// The file, a remote or a thread cannot be had, in words.
+    pub fn start(file: &Path, remotes: &[String]) -> Result<Embedded, String> {
+        let (leash, end) = UnixStream::pair().map_err(|e| format!("socket pair: {e}"))?;
+        let (file, remotes) = (file.to_path_buf(), remotes.to_vec());
+        let (started, outcome) = sync_channel(1);
+        let serve = move || {
+            let mut program = match Program::embedded(&file, &remotes, end) {
+                Ok(program) => program,
+                Err(e) => return drop(started.send(Err(e))),
+            };
+            if started.send(Ok(())).is_err() {
+                return;
+            }
+            while program.exit.is_none() {
+                if let Err(e) = program.round() {
+                    log::error!(target: "ovsdb_server", "{}: no longer served: {e}", file.display());
+                    return;
+                }
+            }
+        };
+        let thread = std::thread::Builder::new().name("db".into()).spawn(serve).map_err(|e| format!("thread: {e}"))?;
+        let embedded = Embedded { leash: Some(leash), thread: Some(thread) };
+        let gone = || "the thread ended".to_owned();
+        outcome.recv().map_err(|_| gone())?.map(|()| embedded)
+    }
+}
+
+impl Drop for Embedded {
+    fn drop(&mut self) {
+        self.leash = None;
+        if self.thread.take().is_some_and(|t| t.join().is_err()) {
+            log::error!(target: "ovsdb_server", "ended by a panic");
+        }
+    }
+}
+
+impl Program {
+    fn embedded(file: &Path, remotes: &[String], leash: UnixStream) -> Result<Program, String> {
+        let io = |e: io::Error| format!("epoll: {e}");
+        let mut program = Program {
+            server: Server::new().map_err(|e| e.to_string())?,
+            remotes: Remotes::default(),
+            events: Events::on_a_leash(leash).map_err(io)?,
+            files: BTreeSet::new(),
+            run: None,
+            exit: None,
+            started: base::clock::Clock::real(),
+            replication: Replication::default(),
+        };
+        program.open(file).map_err(|e| e.to_string())?;
+        for remote in remotes {
+            remotes::check(&program.server, remote)?;
+            program.remotes.add(remote);
+        }
+        program.update_remotes(true)?;
+        Ok(program)
+    }
+}

@@ -1,0 +1,301 @@
+//! Steps of a plan as operations of the switch.
+
+use bridge::{Bridge, Port, Step, Vlan};
+use openflow::flow_mod::Command;
+use openflow::{Action, FlowMod, OfPort};
+use pipeline::Settings;
+
+use super::link::Order;
+use super::{Database, PortState};
+use crate::config::{self, FailMode, InterfaceType, VlanMode};
+use crate::control::Call;
+use crate::run::queues::pins;
+use crate::run::switch::{Switch, bridge_settings, vlan};
+
+/// The port as the operations of the switch take it.
+///
+/// # Errors
+/// What of it cannot be.
+fn port_config(port: &Port) -> Result<config::Port, String> {
+    let interface_type = match port.kind.as_str() {
+        "" | "system" => InterfaceType::Afpacket,
+        "internal" | "tap" => InterfaceType::Tap,
+        "dpdk" => InterfaceType::Dpdk,
+        "dpdkvhostuser" => InterfaceType::Dpdkvhostuser,
+        "dpdkvhostuserclient" => InterfaceType::Dpdkvhostuserclient,
+        "patch" => InterfaceType::Patch,
+        "dummy" => InterfaceType::Dummy,
+        other => return Err(format!("{}: type \"{other}\" is not supported", port.name)),
+    };
+    let wanted: &[&str] = match interface_type {
+        InterfaceType::Dpdk => &["dpdk-devargs"],
+        InterfaceType::Dpdkvhostuserclient => &["vhost-server-path", "tx-retries-max"],
+        InterfaceType::Dpdkvhostuser => &["tx-retries-max"],
+        InterfaceType::Patch => &["peer"],
+        _ => &[],
+    };
+    let mut out = config::Port {
+        name: port.name.clone(),
+        interface_type,
+        ofport_request: u16::try_from(port.number).ok().filter(|_| port.number != bridge::desired::LOCAL),
+        ..super::start::local(&port.name)
+    };
+    for (key, value) in &port.options {
+        let number = |least: u16| {
+            let n = value.parse::<u16>().ok().filter(|n| *n >= least);
+            n.ok_or_else(|| format!("{}: options:{key} is \"{value}\", expected a number", port.name))
+        };
+        match key.as_str() {
+            "n_rxq" => out.n_rxq = Some(number(1)?),
+            "n_rxq_desc" => out.n_rxq_desc = Some(number(1)?),
+            "n_txq_desc" => out.n_txq_desc = Some(number(1)?),
+            key if wanted.contains(&key) => drop(out.options.insert(key.to_owned(), value.clone())),
+            key => log::warn!(target: "bridge", "interface {}: options:{key} is not supported", port.name),
+        }
+    }
+    if let Some(mtu) = port.mtu_request {
+        let fits = u16::try_from(mtu);
+        out.mtu_request = Some(fits.map_err(|_| format!("{}: mtu_request {mtu} is too large", port.name))?);
+    }
+    if let Some(pins) = port.other_config.get("pmd-rxq-affinity") {
+        out.other_config.insert("pmd-rxq-affinity".into(), pins.clone());
+    }
+    set_vlan(&mut out, &port.vlan);
+    config::check_port(&out).map_err(|e| format!("{}: {e}", port.name))?;
+    Ok(out)
+}
+
+fn set_vlan(port: &mut config::Port, vlan: &Vlan) {
+    port.vlan_mode = match vlan.mode.as_deref() {
+        // an access port without a tag is what a port without either is
+        Some("access") if vlan.tag.is_some() => Some(VlanMode::Access),
+        Some("trunk") => Some(VlanMode::Trunk),
+        Some("native-tagged") => Some(VlanMode::NativeTagged),
+        Some("native-untagged") => Some(VlanMode::NativeUntagged),
+        _ => None,
+    };
+    (port.tag, port.trunks) = (vlan.tag, vlan.trunks.clone());
+}
+
+/// Settings of a bridge as far as they can be; the others are said to be wrong.
+fn settings(bridge: &Bridge) -> Settings {
+    let mut map = bridge.other_config.clone();
+    map.retain(|key, value| match config::check_bridge_setting(key, value) {
+        Ok(known) => known,
+        Err(e) => {
+            log::warn!(target: "bridge", "bridge {}: other_config:{e}", bridge.name);
+            false
+        }
+    });
+    bridge_settings(&map)
+}
+
+impl Switch {
+    /// Carries an order out, as far as that can be begun.
+    pub(super) fn carry_out(&mut self, database: &mut Database, order: Order) {
+        // what could not be had is tried again
+        for (name, state) in &mut database.ports {
+            if state.error.is_some() && state.adding.is_none() {
+                for bridge in database.now.bridges.values_mut() {
+                    bridge.ports.remove(name);
+                }
+            }
+        }
+        let steps = bridge::plan(&database.now, &order.reading.desired);
+        (database.reading, database.unsupported) = (order.reading, order.unsupported);
+        (database.done, database.version) = (None, None);
+        for step in steps {
+            self.step(database, &step);
+            database.now.apply(&step);
+        }
+        let wanted = &database.now.bridges;
+        database.ports.retain(|name, _| wanted.values().any(|b| b.ports.contains_key(name)));
+    }
+
+    fn step(&mut self, database: &mut Database, step: &Step) {
+        match step {
+            Step::DelPort { name, .. } => {
+                let state = database.ports.remove(name).unwrap_or_default();
+                if state.error.is_none() || state.adding.is_some() {
+                    let (call, answer) = Call::own("port/del");
+                    self.del_port(name, call);
+                    database.removing.push(answer);
+                }
+            }
+            Step::DelBridge { name } => {
+                if let Err(e) = self.manager.del_bridge(name) {
+                    log::warn!(target: "bridge", "bridge {name}: {e}");
+                }
+            }
+            Step::AddBridge(bridge) => self.make_bridge(database, bridge),
+            Step::SetBridge { from, to } => {
+                if let Err(e) = self.manager.set_settings(&to.name, settings(to)) {
+                    log::warn!(target: "bridge", "bridge {}: {e}", to.name);
+                }
+                if from.secure != to.secure {
+                    self.set_fail_mode(&to.name, to.secure);
+                }
+            }
+            Step::SetVlan { bridge, name, vlan: wanted } => {
+                let mut config = super::start::local(name);
+                set_vlan(&mut config, wanted);
+                let wanted = vlan(&config);
+                // one that is not there gets it when it comes
+                let _ = self.manager.modify_port(bridge, name, |port| port.vlan = wanted);
+            }
+            Step::SetMac { bridge, name, mac } => {
+                let _ = bridge;
+                if let Some(mac) = *mac {
+                    self.set_mac(name, mac);
+                }
+            }
+            Step::SetPort { port, .. } => self.set_port(port),
+            Step::AddPort { bridge, port } => {
+                let before = database.ports.remove(&port.name).and_then(|s| s.error);
+                let state = self.add_wanted(bridge, port);
+                let fresh = state.error.as_ref().filter(|e| before.as_ref() != Some(*e));
+                if let Some(e) = fresh {
+                    log::warn!(target: "bridge", "could not add interface {}: {e}", port.name);
+                }
+                // kept while it is tried again, so that the same error is not said again
+                let error = state.error.or(before.filter(|_| state.adding.is_some()));
+                database.ports.insert(port.name.clone(), PortState { error, ..state });
+            }
+            Step::Settings(map) => {
+                let running = self.config.running(map);
+                for wrong in &running.wrong {
+                    log::warn!(target: "bridge", "{wrong}");
+                }
+                database.interval = std::time::Duration::from_millis(running.stats_interval);
+                self.run_with(running);
+            }
+        }
+    }
+
+    fn add_wanted(&mut self, bridge: &str, port: &Port) -> PortState {
+        let failed = |error: String| PortState { error: Some(error), ..PortState::default() };
+        let config = match port_config(port) {
+            Ok(config) => config,
+            Err(e) => return failed(e),
+        };
+        let (call, answer) = Call::own("port/add");
+        let number = (port.number == bridge::desired::LOCAL).then_some(OfPort::LOCAL);
+        self.add_port_as(bridge, config, number, call);
+        PortState { adding: Some(answer), ..PortState::default() }
+    }
+
+    fn make_bridge(&mut self, database: &Database, bridge: &Bridge) {
+        let file = database.files.iter().find(|b| b.name == bridge.name);
+        let config = config::Bridge {
+            name: bridge.name.clone(),
+            fail_mode: if bridge.secure { FailMode::Secure } else { FailMode::Standalone },
+            other_config: Default::default(),
+            local: false,
+            flows: file.and_then(|f| f.flows.clone()),
+            groups: file.and_then(|f| f.groups.clone()),
+            ports: Vec::new(),
+        };
+        let made = self.add_bridge(&config).map_err(|e| e.to_string());
+        let made = made.and_then(|()| {
+            let set = self.manager.set_settings(&bridge.name, settings(bridge));
+            set.map_err(|e| e.to_string())
+        });
+        match made {
+            Ok(()) => log::info!(target: "bridge", "bridge {}: using datapath ID {:016x}", bridge.name, bridge.id()),
+            Err(e) => log::warn!(target: "bridge", "bridge {}: {e}", bridge.name),
+        }
+    }
+
+    /// As the stock switch does without a controller: the tables are emptied, and a standalone bridge learns.
+    fn set_fail_mode(&mut self, bridge: &str, secure: bool) {
+        let now = self.clock.now();
+        let all = FlowMod { command: Command::Delete, ..FlowMod::default() };
+        let normal = vec![Action::Output { port: OfPort::NORMAL, max_len: 0 }];
+        let mut changes = vec![all];
+        if !secure {
+            changes.push(FlowMod { priority: 0, actions: normal, ..FlowMod::default() });
+        }
+        for change in changes {
+            if let Err(e) = self.manager.flow_mod(bridge, &change, now) {
+                log::warn!(target: "bridge", "bridge {bridge}: {e}");
+            }
+        }
+    }
+
+    /// Sets a kernel interface's address.
+    pub(super) fn set_mac(&mut self, name: &str, mac: [u8; 6]) {
+        let entry = self.ports.values().find(|p| p.name == name);
+        let Some(line) = entry.filter(|e| e.kind == InterfaceType::Tap).and_then(|e| e.line.clone()) else { return };
+        let interface = name.to_owned();
+        self.jobs.run(
+            &line,
+            move || netdev::link::set_mac(&interface, mac).map_err(|e| e.to_string()),
+            |_, done| {
+                if let Err(e) = done.and_then(|d| d) {
+                    log::warn!(target: "bridge", "{e}");
+                }
+            },
+        );
+    }
+
+    /// Gives a port that is there another MTU and other pins.
+    fn set_port(&mut self, port: &Port) {
+        let Ok(config) = port_config(port).inspect_err(|e| log::warn!(target: "bridge", "{e}")) else { return };
+        let Some(entry) = self.ports.values_mut().find(|p| p.name == port.name) else { return };
+        entry.pins = pins(&config);
+        let kernel = matches!(entry.kind, InterfaceType::Tap | InterfaceType::Afpacket);
+        if let Some(line) = entry.line.clone().filter(|_| kernel) {
+            // without a wish, a tap device goes back to what it was made with
+            let back = (entry.kind == InterfaceType::Tap).then_some(1500);
+            if let Some(mtu) = config.mtu_request.or(back) {
+                let name = port.name.clone();
+                self.jobs.run(
+                    &line,
+                    move || match netdev::link::mtu(&name) {
+                        Ok(now) if now == u32::from(mtu) => Ok(()),
+                        _ => netdev::link::set_mtu(&name, u32::from(mtu)).map_err(|e| e.to_string()),
+                    },
+                    |_, done| {
+                        if let Err(e) = done.and_then(|d| d) {
+                            log::warn!(target: "bridge", "{e}");
+                        }
+                    },
+                );
+            }
+        }
+        self.assign();
+    }
+
+    /// Puts settings into effect.
+    fn run_with(&mut self, running: config::Running) {
+        let config::Running { datapath, flow_limit, max_idle, vlan_limit, .. } = running;
+        let limits = self.control.limits();
+        let wanted =
+            datapath::Limits { megaflows: flow_limit as usize, max_idle: u64::from(max_idle) * 1_000_000, ..limits };
+        self.control.set_limits(wanted);
+        if vlan_limit != self.vlan_limit {
+            self.vlan_limit = vlan_limit;
+            self.control.set_vlan_limit(vlan_limit);
+        }
+        if let Err(e) = self.set_other_config(datapath) {
+            log::warn!(target: "bridge", "Open_vSwitch: other_config: {e}");
+        }
+    }
+
+    /// What is to be done when an order is carried out: addresses that depend on ports, files of flows.
+    pub(super) fn settled(&mut self, database: &mut Database) {
+        for bridge in std::mem::take(&mut database.files) {
+            let there = self.manager.snapshot().bridge_named(&bridge.name).is_some();
+            if let Err(e) = if there { self.load(&bridge) } else { Ok(()) } {
+                log::error!(target: "bridge", "bridge {}: {e}", bridge.name);
+            }
+        }
+        for bridge in database.now.bridges.values() {
+            let own = bridge.ports.get(&bridge.name);
+            let wanted = own.and_then(|p| p.mac).unwrap_or_else(|| self.bridge_mac(bridge));
+            if netdev::link::mac(&bridge.name).is_ok_and(|now| now != wanted) {
+                self.set_mac(&bridge.name, wanted);
+            }
+        }
+    }
+}

@@ -66,6 +66,7 @@ class Configured(Followed):
         self.assertIn("dummy", root["iface_types"][1])
         self.assertTrue(root["ovs_version"] and root["system_type"])
         switch.ctl("ofctl/add-flow", self.br, "in_port=1,actions=2")
+        switch.ctl("ofctl/barrier")
         switch.ctl("netdev-dummy/receive", "p1", frame(1).hex())
         until("the frame", lambda: switch.ctl("netdev-dummy/sent", "p2").split() == [frame(1).hex()])
         # VLANs change in place: the flow's port is the same one
@@ -160,6 +161,7 @@ class Configured(Followed):
         switch = self.begin()
         self.three()
         switch.ctl("ofctl/add-flow", self.br, "in_port=1,actions=2")
+        switch.ctl("ofctl/barrier")
         names = [f"m{n}" for n in range(300)]
         add = " ".join(f"-- add-port BR {n} -- set interface {n} type=dummy" for n in names)
         remove = " ".join(f"-- del-port BR {n}" for n in names)

@@ -41,7 +41,7 @@ impl Call {
     /// A call of the owner loop itself, and where its answer comes.
     pub fn own(method: &str) -> (Call, oneshot::Receiver<Result<String, String>>) {
         let (reply, answer) = oneshot::channel();
-        (Call { method: method.to_owned(), arguments: Vec::new(), reply }, answer)
+        (Call { method: method.to_owned(), arguments: Vec::new(), from: 0, reply }, answer)
     }
 
     /// Sends the answer.

@@ -69,6 +69,12 @@ pub(in crate::run) fn start(config: &mut Config, clock: &Clock) -> Result<Option
         for wrong in config.adopt(&order.reading.desired.other_config) {
             log::warn!(target: "bridge", "{wrong}");
         }
+        let available = crate::run::available_cores();
+        let missing = config.worker_cores(&available).into_iter().find(|core| !available.contains(core));
+        if let Some(core) = missing.filter(|_| order.reading.desired.other_config.contains_key("pmd-cpu-mask")) {
+            log::warn!(target: "bridge", "pmd-cpu-mask has core {core}, which may not be used: the mask has no effect");
+            config.other_config.remove("pmd-cpu-mask");
+        }
         if config.dpdk.enable == config::Enable::Auto && wants_dpdk(order) {
             config.dpdk.enable = config::Enable::Yes;
         }

@@ -64,7 +64,9 @@ fn as_the_stock_switch() {
         let (head, body) = part.split_once('\n').unwrap();
         if head == "tables" {
             m = manager();
-            for line in body.lines() {
+            // groups first: flows that send to them are refused without
+            let (groups, flows): (Vec<_>, Vec<_>) = body.lines().partition(|line| line.starts_with("group "));
+            for line in groups.into_iter().chain(flows) {
                 let (kind, rest) = line.split_once(' ').unwrap();
                 if kind == "group" {
                     for g in parse_groups(rest, &NoPorts).unwrap() {

@@ -109,11 +109,20 @@ impl<'a> Naive<'a> {
     }
 
     fn lookup(&mut self, packet: &mut Packet, table: u8) {
+        self.lookup_from(packet, table, None);
+    }
+
+    /// A lookup as if from a port, which actions do not see.
+    fn lookup_from(&mut self, packet: &mut Packet, table: u8, from: Option<u16>) {
         self.lookups += 1;
         self.failed |= self.lookups > super::MAX_LOOKUPS;
         let saved = std::mem::replace(&mut self.table, table);
         let rules = self.bridge.table(table).into_iter().flat_map(|t| t.rules());
-        let best = rules.filter(|r| r.matching.matches(&packet.flow)).max_by_key(|r| r.priority);
+        let mut seen = packet.flow.clone();
+        if let Some(port) = from {
+            seen.set(l::IN_PORT, port.into());
+        }
+        let best = rules.filter(|r| r.matching.matches(&seen)).max_by_key(|r| r.priority);
         if let Some(rule) = best
             && !self.failed
         {
@@ -204,17 +213,14 @@ impl<'a> Naive<'a> {
             }
             Action::Resubmit(r) => {
                 let table = r.table.map_or(self.table, |t| t.0);
-                if r.in_port != OfPort::IN_PORT {
-                    packet.flow.set(l::IN_PORT, to16(r.in_port).into());
-                }
+                let from = (r.in_port != OfPort::IN_PORT).then(|| to16(r.in_port));
                 let deepens = u32::from(table <= self.table);
                 self.failed |= deepens == 1 && self.depth >= super::MAX_DEPTH;
                 self.depth += deepens;
                 if !self.failed {
-                    self.lookup(packet, table);
+                    self.lookup_from(packet, table, from);
                 }
                 self.depth -= deepens;
-                packet.flow.set(l::IN_PORT, to16(in_port).into());
             }
             Action::GotoTable(table) => {
                 self.lookup(packet, table.0);

@@ -202,7 +202,7 @@ impl<'a, S: Sink> Walk<'a, S> {
                 self.reason(DropReason::Rule);
             }
             _ => {
-                let levels = self.tables(0, false);
+                let levels = self.tables(0, false, None);
                 // The action set is told of as part of the first table.
                 self.sink.up(levels - 1);
                 self.end_of_pipeline();
@@ -223,19 +223,29 @@ impl<'a, S: Sink> Walk<'a, S> {
 
     /// Looks the packet up in `table` and in what that leads to.
     pub(crate) fn table(&mut self, table: u8, resubmitted: bool) {
-        let levels = self.tables(table, resubmitted);
+        let levels = self.tables(table, resubmitted, None);
         self.sink.up(levels);
     }
 
-    /// As [`Walk::table`]; returns how many levels down the story is then.
-    fn tables(&mut self, table: u8, resubmitted: bool) -> usize {
+    /// As [`Walk::table`], the first lookup as if the packet had come from `from`, which actions do not see
+    /// (ovs-actions(7), "resubmit"). Returns how many levels down the story is then.
+    fn tables(&mut self, table: u8, resubmitted: bool, mut from: Option<OfPort>) -> usize {
         let mut levels = 0;
         let saved = self.st.table;
         let mut next = Next::Table(table);
         let mut quiet = resubmitted;
         while let Next::Table(table) = next {
             self.st.table = table;
-            let found = self.lookup(table);
+            let found = match from.take() {
+                Some(port) => {
+                    let in_port = self.st.in_port();
+                    self.st.set_in_port(port);
+                    let found = self.lookup(table);
+                    self.st.set_in_port(in_port);
+                    found
+                }
+                None => self.lookup(table),
+            };
             levels += 1;
             self.sink.down();
             next = match found {
@@ -411,24 +421,18 @@ impl<'a, S: Sink> Walk<'a, S> {
 
     fn resubmit(&mut self, resubmit: &Resubmit) -> Step {
         let table = resubmit.table.unwrap_or(TableId(self.st.table)).0;
-        let keep = resubmit.in_port == OfPort::IN_PORT || resubmit.in_port == self.st.in_port();
+        let own = resubmit.in_port == OfPort::IN_PORT || resubmit.in_port == self.st.in_port();
         let deepens = table <= self.st.table;
         if deepens && self.st.depth >= MAX_DEPTH || self.st.nest >= MAX_NEST {
             self.fail(DropReason::Depth);
             return Step::Stop;
         }
-        let in_port = self.st.in_port();
-        if !keep {
-            self.st.set_in_port(resubmit.in_port);
-        }
         self.st.depth += u32::from(deepens);
         self.st.nest += 1;
-        self.table(table, true);
+        let levels = self.tables(table, true, (!own).then_some(resubmit.in_port));
+        self.sink.up(levels);
         self.st.nest -= 1;
         self.st.depth -= u32::from(deepens);
-        if !keep {
-            self.st.set_in_port(in_port);
-        }
         Step::Go
     }
 

@@ -291,7 +291,7 @@ fn raw_frames_keep_their_owner() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
+    #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 8 } else { 2000 }))]
 
     #[test]
     fn offload_round_trips(offload in arb_offload()) {

@@ -38,6 +38,8 @@ pub enum Keep {
     Nothing,
     /// Standard output and standard error, which others read.
     Output,
+    /// Standard output alone.
+    Results,
 }
 
 /// A program in the background, or not.
@@ -158,7 +160,7 @@ fn watch(program: &str, parsed: &Parsed) -> ExitCode {
                 told = true;
                 tell_ready();
                 if parsed.has("detach") {
-                    let _ = to_null(true);
+                    let _ = to_null(Keep::Nothing);
                 }
             }
             Ok(Some(status)) if !told => break exit_code(status),
@@ -187,12 +189,14 @@ fn watch(program: &str, parsed: &Parsed) -> ExitCode {
     code
 }
 
-/// Standard files lead nowhere.
-fn to_null(output: bool) -> std::io::Result<()> {
+/// Standard files that are not kept lead nowhere.
+fn to_null(keep: Keep) -> std::io::Result<()> {
     let null = OpenOptions::new().read(true).write(true).open("/dev/null")?;
     nix::unistd::dup2_stdin(&null)?;
-    if output {
+    if keep == Keep::Nothing {
         nix::unistd::dup2_stdout(&null)?;
+    }
+    if keep != Keep::Output {
         nix::unistd::dup2_stderr(&null)?;
     }
     Ok(())
@@ -208,7 +212,7 @@ impl Daemon {
         if self.chdir {
             let _ = std::env::set_current_dir("/");
         }
-        let _ = to_null(keep == Keep::Nothing);
+        let _ = to_null(keep);
     }
 }
 

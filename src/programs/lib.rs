@@ -6,7 +6,8 @@
 //! | [`options`] | command lines in GNU style |
 //! | [`setup`] | folders, log, what every program takes |
 //! | [`daemon`] | background, pid file, a monitor that starts it again |
-//! | [`stream`] | `unix:`, `tcp:`, `punix:`, `ptcp:` as sockets |
+//! | [`stream`] | `unix:`, `tcp:`, `ssl:`, `punix:`, `ptcp:`, `pssl:` as sockets |
+//! | [`tls`] | settings of TLS, verification by chain |
 //! | [`table`] | tables as text, list, CSV, JSON, HTML |
 //! | [`tool`] | `ovsdb-tool` |
 //! | [`client`] | `ovsdb-client` |
@@ -20,6 +21,7 @@ pub mod server;
 pub mod setup;
 pub mod stream;
 pub mod table;
+pub mod tls;
 pub mod tool;
 pub mod unixctl;
 

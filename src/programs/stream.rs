@@ -1,6 +1,8 @@
-//! Connection methods of ovsdb(7) as sockets that do not block: `unix:`, `tcp:`, and their passive forms.
+//! Connection methods of ovsdb(7) as sockets: `unix:`, `tcp:`, `ssl:`, and their passive forms.
 
 use crate::setup;
+use crate::tls::{self, Tls};
+use socket2::{Domain, SockAddr, Socket, Type};
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -15,6 +17,7 @@ const PORT: u16 = 6640;
 pub enum Stream {
     Unix(UnixStream),
     Tcp(TcpStream),
+    Tls(Box<Tls>),
 }
 
 /// A socket that waits for connections. A Unix one goes with its name.
@@ -22,10 +25,7 @@ pub enum Stream {
 pub enum Listener {
     Unix(UnixListener, PathBuf),
     Tcp(TcpListener),
-}
-
-fn unsupported(text: String) -> io::Error {
-    io::Error::new(io::ErrorKind::Unsupported, text)
+    Tls(TcpListener),
 }
 
 /// `PORT[:HOST]` or `HOST[:PORT]`, with IPv6 addresses in brackets.
@@ -53,28 +53,73 @@ pub fn needs_probe(method: &str) -> bool {
     !method.starts_with("unix:") && !method.starts_with("punix:")
 }
 
+/// Where a method of TCP or TLS leads: the host as it was named, and its addresses.
+fn resolve(address: &str) -> io::Result<(&str, Vec<SocketAddr>)> {
+    let (host, port) = split_host(address);
+    let port = port.map_or(Ok(PORT), str::parse).map_err(|_| bad(address))?;
+    let all: Vec<SocketAddr> = (host, port).to_socket_addrs()?.collect();
+    if all.is_empty() { Err(bad(address)) } else { Ok((host, all)) }
+}
+
+fn connect_tcp(address: &str) -> io::Result<(&str, TcpStream)> {
+    let (host, all) = resolve(address)?;
+    let mut last = bad(address);
+    for to in all {
+        match TcpStream::connect(to) {
+            Ok(stream) => {
+                stream.set_nodelay(true)?;
+                return Ok((host, stream));
+            }
+            Err(e) => last = e,
+        }
+    }
+    Err(last)
+}
+
+/// Begins to connect; whether that comes to anything shows when the socket is used.
+fn begin_tcp(address: &str) -> io::Result<(&str, TcpStream)> {
+    let (host, all) = resolve(address)?;
+    let to = all.first().copied().ok_or_else(|| bad(address))?;
+    let socket = Socket::new(Domain::for_address(to), Type::STREAM.nonblocking().cloexec(), None)?;
+    match socket.connect(&SockAddr::from(to)) {
+        Err(e) if e.raw_os_error() == Some(nix::libc::EINPROGRESS) => {}
+        other => other?,
+    }
+    socket.set_tcp_nodelay(true)?;
+    Ok((host, socket.into()))
+}
+
 impl Stream {
     /// Connects; blocks for it.
     pub fn connect(method: &str) -> io::Result<Stream> {
         match method.split_once(':') {
             Some(("unix", path)) => connect_unix(&setup::in_run_dir(path), Path::new(path)).map(Stream::Unix),
-            Some(("tcp", address)) => {
-                let (host, port) = split_host(address);
-                let port = port.map_or(Ok(PORT), str::parse).map_err(|_| bad(address))?;
-                let mut last = bad(address);
-                for to in (host, port).to_socket_addrs()? {
-                    match TcpStream::connect(to) {
-                        Ok(stream) => {
-                            stream.set_nodelay(true)?;
-                            return Ok(Stream::Tcp(stream));
-                        }
-                        Err(e) => last = e,
-                    }
-                }
-                Err(last)
+            Some(("tcp", address)) => connect_tcp(address).map(|(_, stream)| Stream::Tcp(stream)),
+            Some(("ssl", address)) => {
+                tls::check()?;
+                let (host, socket) = connect_tcp(address)?;
+                let mut stream = Tls::client(socket, host)?;
+                stream.handshake()?;
+                Ok(Stream::Tls(Box::new(stream)))
             }
-            Some(("ssl", _)) => Err(unsupported("SSL connections are not supported yet".into())),
             _ => Err(io::Error::from_raw_os_error(nix::libc::EAFNOSUPPORT)),
+        }
+    }
+
+    /// Begins to connect and does not wait: who reads first learns what came of it. It does not block afterwards either.
+    pub fn begin(method: &str) -> io::Result<Stream> {
+        match method.split_once(':') {
+            Some(("tcp", address)) => begin_tcp(address).map(|(_, stream)| Stream::Tcp(stream)),
+            Some(("ssl", address)) => {
+                tls::check()?;
+                let (host, socket) = begin_tcp(address)?;
+                Tls::client(socket, host).map(|stream| Stream::Tls(Box::new(stream)))
+            }
+            _ => {
+                let stream = Stream::connect(method)?;
+                stream.set_nonblocking(true)?;
+                Ok(stream)
+            }
         }
     }
 
@@ -82,7 +127,35 @@ impl Stream {
         match self {
             Stream::Unix(s) => s.set_nonblocking(on),
             Stream::Tcp(s) => s.set_nonblocking(on),
+            Stream::Tls(s) => s.socket.set_nonblocking(on),
         }
+    }
+
+    /// Whether there is another side by now.
+    pub fn is_connected(&self) -> bool {
+        match self {
+            Stream::Unix(_) => true,
+            Stream::Tcp(s) => s.peer_addr().is_ok(),
+            Stream::Tls(s) => s.socket.peer_addr().is_ok() && !s.is_handshaking(),
+        }
+    }
+
+    /// The name of the other side by its certificate.
+    pub fn identity(&self) -> Option<String> {
+        match self {
+            Stream::Tls(s) => s.identity(),
+            _ => None,
+        }
+    }
+
+    /// Whether something was read from the socket that nobody has taken.
+    pub fn has_buffered(&self) -> bool {
+        matches!(self, Stream::Tls(s) if s.has_buffered())
+    }
+
+    /// Whether something was written that the socket has not taken.
+    pub fn wants_to_send(&self) -> bool {
+        matches!(self, Stream::Tls(s) if s.wants_to_send())
     }
 }
 
@@ -102,6 +175,7 @@ impl Read for Stream {
         match self {
             Stream::Unix(s) => s.read(into),
             Stream::Tcp(s) => s.read(into),
+            Stream::Tls(s) => s.read(into),
         }
     }
 }
@@ -111,11 +185,15 @@ impl Write for Stream {
         match self {
             Stream::Unix(s) => s.write(bytes),
             Stream::Tcp(s) => s.write(bytes),
+            Stream::Tls(s) => s.write(bytes),
         }
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+        match self {
+            Stream::Tls(s) => s.flush(),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -124,8 +202,16 @@ impl AsFd for Stream {
         match self {
             Stream::Unix(s) => s.as_fd(),
             Stream::Tcp(s) => s.as_fd(),
+            Stream::Tls(s) => s.socket.as_fd(),
         }
     }
+}
+
+fn accept_tcp(listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
+    let (stream, peer) = listener.accept()?;
+    stream.set_nonblocking(true)?;
+    stream.set_nodelay(true)?;
+    Ok((stream, peer))
 }
 
 impl Listener {
@@ -142,7 +228,10 @@ impl Listener {
                 listener.set_nonblocking(true)?;
                 Ok(Listener::Unix(listener, path))
             }
-            Some(("ptcp", address)) => {
+            Some((kind @ ("ptcp" | "pssl"), address)) => {
+                if kind == "pssl" {
+                    tls::check()?;
+                }
                 let (port, host) = match address.split_once(':') {
                     Some((port, host)) => (port, Some(host)),
                     None => (address, None),
@@ -153,9 +242,8 @@ impl Listener {
                 let listener = TcpListener::bind(SocketAddr::new(ip, port))?;
                 listener.set_nonblocking(true)?;
                 log::info!(target: "socket_util", "{method}: listening on port {}", listener.local_addr()?.port());
-                Ok(Listener::Tcp(listener))
+                Ok(if kind == "pssl" { Listener::Tls(listener) } else { Listener::Tcp(listener) })
             }
-            Some(("pssl", _)) => Err(unsupported("SSL connections are not supported yet".into())),
             _ => Err(io::Error::from_raw_os_error(nix::libc::EAFNOSUPPORT)),
         }
     }
@@ -170,14 +258,12 @@ impl Listener {
                 Ok((Stream::Unix(stream), format!("unix#{unnamed}")))
             }
             Listener::Tcp(listener) => {
-                let (stream, peer) = listener.accept()?;
-                stream.set_nonblocking(true)?;
-                stream.set_nodelay(true)?;
-                let name = match peer {
-                    SocketAddr::V4(peer) => format!("tcp:{}:{}", peer.ip(), peer.port()),
-                    SocketAddr::V6(peer) => format!("tcp:[{}]:{}", peer.ip(), peer.port()),
-                };
-                Ok((Stream::Tcp(stream), name))
+                let (stream, peer) = accept_tcp(listener)?;
+                Ok((Stream::Tcp(stream), format!("tcp:{peer}")))
+            }
+            Listener::Tls(listener) => {
+                let (stream, peer) = accept_tcp(listener)?;
+                Ok((Stream::Tls(Box::new(Tls::server(stream)?)), format!("ssl:{peer}")))
             }
         }
     }
@@ -187,7 +273,7 @@ impl AsFd for Listener {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match self {
             Listener::Unix(l, _) => l.as_fd(),
-            Listener::Tcp(l) => l.as_fd(),
+            Listener::Tcp(l) | Listener::Tls(l) => l.as_fd(),
         }
     }
 }
@@ -197,5 +283,29 @@ impl Drop for Listener {
         if let Listener::Unix(_, path) = self {
             let _ = std::fs::remove_file(path);
         }
+    }
+}
+
+/// `METHOD,METHOD…`: a comma begins a method when what follows has a kind.
+pub fn split_methods(text: &str) -> Vec<String> {
+    let mut methods: Vec<String> = Vec::new();
+    for part in text.split(',') {
+        let begins = ["unix:", "tcp:", "ssl:"].iter().any(|kind| part.starts_with(kind));
+        match methods.last_mut() {
+            Some(last) if !begins => {
+                last.push(',');
+                last.push_str(part);
+            }
+            _ => methods.push(part.to_owned()),
+        }
+    }
+    methods
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn several_methods() {
+        assert_eq!(super::split_methods("tcp:1.2.3.4:5,unix:a,b,tcp:h"), ["tcp:1.2.3.4:5", "unix:a,b", "tcp:h"]);
     }
 }

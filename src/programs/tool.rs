@@ -3,7 +3,7 @@
 use crate::options::{self, Known, Parsed, Takes, option};
 use crate::setup::{self, fatal, print};
 use ovsdb::data::{Datum, Schema, Type, version_numbers};
-use ovsdb::file::{self, Kind, Mode};
+use ovsdb::file::{self, Kind, Mode, cluster};
 use ovsdb::json::{self, Object};
 use ovsdb::txn::{Context, Outcome, execute};
 use ovsdb::uuid::Source;
@@ -42,7 +42,7 @@ type Done = Result<ExitCode, Failure>;
 /// A command: name, least and most arguments, their description, what it does, its function.
 type Command = (&'static str, usize, usize, &'static str, &'static str, fn(&mut Call<'_>) -> Done);
 
-const COMMANDS: [Command; 22] = [
+const COMMANDS: [Command; 23] = [
     ("create", 0, 2, "[DB [SCHEMA]]", "make a database file with a schema", create),
     ("compact", 0, 2, "[DB [TARGET]]", "write a database without what is no more", compact),
     ("convert", 0, 3, "[DB [SCHEMA [TARGET]]]", "write a database under another schema", convert),
@@ -50,9 +50,9 @@ const COMMANDS: [Command; 22] = [
     ("db-name", 0, 1, "[DB]", "print the name of a database", db_name),
     ("db-version", 0, 1, "[DB]", "print the version of its schema", db_version),
     ("db-cksum", 0, 1, "[DB]", "print the checksum of its schema", db_cksum),
-    ("db-cid", 1, 1, "DB", "print the cluster ID of a clustered database", clustered_only),
-    ("db-sid", 1, 1, "DB", "print the server ID of a clustered database", clustered_only),
-    ("db-local-address", 1, 1, "DB", "print the address of a clustered database", clustered_only),
+    ("db-cid", 1, 1, "DB", "print the cluster ID of a clustered database", db_cid),
+    ("db-sid", 1, 1, "DB", "print the server ID of a clustered database", db_sid),
+    ("db-local-address", 1, 1, "DB", "print the address of a clustered database", db_local_address),
     ("db-is-clustered", 1, 1, "DB", "succeed if it is clustered", db_is_clustered),
     ("db-is-standalone", 1, 1, "DB", "succeed if it is standalone", db_is_standalone),
     ("schema-name", 0, 1, "[SCHEMA]", "print the name in a schema", schema_name),
@@ -62,9 +62,10 @@ const COMMANDS: [Command; 22] = [
     ("query", 1, 2, "[DB] TRANSACTION", "run a transaction without any effect", query),
     ("transact", 1, 2, "[DB] TRANSACTION", "run a transaction", transact),
     ("show-log", 0, 1, "[DB]", "print what is in a file; with -m and -mm more of it", show_log),
-    ("create-cluster", 3, 3, "DB CONTENTS LOCAL", "not supported", no_cluster),
-    ("join-cluster", 3, usize::MAX, "DB NAME LOCAL REMOTE...", "not supported", no_cluster),
-    ("cluster-to-standalone", 2, 2, "DB CLUSTERDB", "not supported", no_cluster),
+    ("create-cluster", 3, 3, "DB CONTENTS LOCAL", "make the file of a cluster of one", create_cluster),
+    ("join-cluster", 3, usize::MAX, "DB NAME LOCAL REMOTE...", "make a file that joins a cluster", join_cluster),
+    ("cluster-to-standalone", 2, 2, "DB CLUSTERDB", "take a database out of a cluster", to_standalone),
+    ("check-cluster", 1, usize::MAX, "DB...", "not supported", no_check),
 ];
 
 /// Runs `ovsdb-tool`.
@@ -144,10 +145,6 @@ pub fn read_schema(path: &Path) -> Result<(Json, Schema), String> {
     Ok((json, schema))
 }
 
-fn clustered(path: &Path) -> Failure {
-    Failure(format!("ovsdb error: {}: cannot apply this operation to clustered database file", path.display()), 1)
-}
-
 fn done(text: &str) -> Done {
     print(&format!("{text}\n"));
     Ok(ExitCode::SUCCESS)
@@ -159,11 +156,6 @@ fn create(call: &mut Call<'_>) -> Done {
     drop(json);
     file::create(&call.db(), &schema.to_json())?;
     Ok(ExitCode::SUCCESS)
-}
-
-fn no_cluster(call: &mut Call<'_>) -> Done {
-    let _ = call;
-    Err("clustered databases are not supported; use ovsdb-tool of Open vSwitch".into())
 }
 
 fn rewrite(call: &mut Call<'_>, schema: Option<Arc<Schema>>, target: Option<PathBuf>, comment: &str) -> Done {
@@ -202,7 +194,7 @@ fn db_name(call: &mut Call<'_>) -> Done {
     if file::identify(&path)? == Kind::Standalone {
         return done(&file::read_schema(&path)?.name);
     }
-    Err(clustered(&path))
+    done(&cluster::member(&path)?.name)
 }
 
 fn db_version(call: &mut Call<'_>) -> Done {
@@ -213,12 +205,85 @@ fn db_cksum(call: &mut Call<'_>) -> Done {
     done(&file::read_schema(&call.db())?.cksum)
 }
 
-fn clustered_only(call: &mut Call<'_>) -> Done {
+/// Who wrote a clustered file.
+fn member(call: &Call<'_>) -> Result<(cluster::Member, String), Failure> {
     let path = call.db();
+    let name = path.display().to_string();
     match file::identify(&path)? {
-        Kind::Standalone => Err(format!("{}: not a clustered database", path.display()).into()),
-        Kind::Clustered => no_cluster(call),
+        Kind::Standalone => Err(format!("{name}: not a clustered database").into()),
+        Kind::Clustered => Ok((cluster::member(&path)?, name)),
     }
+}
+
+fn db_cid(call: &mut Call<'_>) -> Done {
+    let (member, name) = member(call)?;
+    let id = member.cluster.ok_or_else(|| Failure(format!("{name}: cluster ID not yet known"), 2))?;
+    done(&id.to_string())
+}
+
+fn db_sid(call: &mut Call<'_>) -> Done {
+    done(&member(call)?.0.server.to_string())
+}
+
+fn db_local_address(call: &mut Call<'_>) -> Done {
+    done(&member(call)?.0.address)
+}
+
+fn no_check(_: &mut Call<'_>) -> Done {
+    Err("check-cluster is not supported; use ovsdb-tool of Open vSwitch".into())
+}
+
+/// Whether a server of a cluster can be reached there.
+fn check_address(address: &str) -> Result<(), Failure> {
+    match address.split_once(':') {
+        Some(("unix" | "tcp" | "ssl", rest)) if !rest.is_empty() => Ok(()),
+        _ => Err(format!("{address}: invalid syntax for an address of a cluster's server").into()),
+    }
+}
+
+fn create_cluster(call: &mut Call<'_>) -> Done {
+    let [path, contents, address] = call.arguments else { return Err("arguments are missing".into()) };
+    check_address(address)?;
+    let timer = match call.parsed.value("election-timer") {
+        None => None,
+        Some(text) => match text.parse::<i64>() {
+            Ok(ms) if (100..=600_000).contains(&ms) => Some(ms),
+            _ => return Err(format!("{text}: invalid election timer, 100 to 600000 milliseconds").into()),
+        },
+    };
+    let is_file = std::fs::read(contents).is_ok_and(|bytes| bytes.starts_with(b"OVSDB "));
+    let db = if is_file {
+        file::open(Path::new(contents), Mode::ReadOnly, None, &mut call.uuids)?.0
+    } else {
+        ovsdb::table::Database::new(Arc::new(read_schema(Path::new(contents))?.1))
+    };
+    cluster::create(Path::new(path), &db, address, timer, &mut call.uuids)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn join_cluster(call: &mut Call<'_>) -> Done {
+    let [path, name, address, remotes @ ..] = call.arguments else { return Err("arguments are missing".into()) };
+    if !ovsdb::data::is_id(name) {
+        return Err(format!("{name}: not a valid schema name").into());
+    }
+    check_address(address)?;
+    remotes.iter().try_for_each(|remote| check_address(remote))?;
+    let cid = match call.parsed.value("cid") {
+        None => None,
+        Some(text) => Some(Uuid::parse(text).ok_or_else(|| format!("{text}: not a valid UUID"))?),
+    };
+    cluster::join(Path::new(path), name, address, remotes, cid, &mut call.uuids)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn to_standalone(call: &mut Call<'_>) -> Done {
+    let [path, from] = call.arguments else { return Err("arguments are missing".into()) };
+    let loaded = cluster::load(Path::new(from), Mode::ReadOnly, &mut call.uuids)?;
+    if let Some(torn) = &loaded.torn {
+        log::warn!(target: "ovsdb_file", "{torn}");
+    }
+    file::write_new(Path::new(path), &loaded.db, "converted from a cluster by ovsdb-tool", setup::wall_ms())?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn is(call: &Call<'_>, kind: Kind) -> Done {
@@ -285,7 +350,7 @@ fn run(call: &mut Call<'_>, write: bool) -> Done {
             match execute(&db, operations, &mut context) {
                 Outcome::Done(result, commit) => {
                     if let Some(commit) = commit.filter(|_| write) {
-                        file.append(&db, &commit, setup::wall_ms())?;
+                        file.append(&db, &commit, setup::wall_ms(), Uuid::ZERO)?;
                         if commit.durable {
                             file.log.sync()?;
                         }

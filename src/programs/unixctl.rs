@@ -122,6 +122,7 @@ impl Control {
         let params = json.get("params").and_then(Json::as_array).unwrap_or_default();
         let arguments: Vec<String> = params.iter().filter_map(Json::as_str).map(str::to_owned).collect();
         let known = COMMON.iter().chain(self.commands).find(|c| c.name == method);
+        log::debug!(target: "unixctl", "received request {method}{}, id={id}", Json::Array(params.to_vec()));
         let mut call = Call { command: "", arguments, id };
         let Some(command) = known else {
             let text =
@@ -185,7 +186,7 @@ impl Control {
     pub fn path(&self) -> Option<&Path> {
         match &self.listener {
             Listener::Unix(_, path) => Some(path),
-            Listener::Tcp(_) => None,
+            Listener::Tcp(_) | Listener::Tls(_) => None,
         }
     }
 }
@@ -220,6 +221,8 @@ impl Connection {
             }
             Json::from(text)
         };
+        let kind = if result.is_ok() { "success" } else { "error" };
+        log::debug!(target: "unixctl", "replying with {kind}, id={}", call.id);
         let (result, error) = match result {
             Ok(text) => (ended(text), Json::Null),
             Err(text) => (Json::Null, ended(text)),

@@ -42,13 +42,13 @@ impl Level {
         Self::ALL.into_iter().find(|level| level.name().eq_ignore_ascii_case(name))
     }
 
-    /// Severity of RFC 5424, section 6.2.1.
+    /// Severity of RFC 5424, section 6.2.1; what is ordinary is a notice, as in the stock programs.
     pub(super) const fn severity(self) -> u8 {
         match self {
             Self::Off | Self::Emer => 1,
             Self::Err => 3,
             Self::Warn => 4,
-            Self::Info => 6,
+            Self::Info => 5,
             Self::Dbg => 7,
         }
     }

@@ -128,7 +128,7 @@ impl Logger {
                 levels.set(module.as_deref(), destination, level);
             }
             spec::Change::Pattern { destination, pattern } => self.sinks().set_pattern(destination, pattern),
-            spec::Change::Facility(facility) => self.sinks().facility = facility,
+            spec::Change::Facility(facility) => self.sinks().facility = Some(facility),
         }
         self.publish_max_level();
         Ok(())
@@ -202,7 +202,7 @@ impl Logger {
         let line = Line {
             program: &self.program,
             host: &sinks.host,
-            facility: sinks.facility,
+            facility: 0,
             level,
             module,
             // under the lock, so that a destination's lines are in order

@@ -15,10 +15,14 @@ const SYSLOG_PREFIX: &str = "<%B> %D{%h %e %T} %E %A: ";
 /// The facility of programs that run in the background: RFC 5424, table 1.
 const DAEMON: u8 = 3;
 
+/// The one that a file's lines name where none is set.
+const LOCAL0: u8 = 16;
+
 /// Everything that a line is written to.
 pub(super) struct Sinks {
     pub(super) host: String,
-    pub(super) facility: u8,
+    /// What was set.
+    pub(super) facility: Option<u8>,
     /// Indexed by `Destination as usize`.
     patterns: [Pattern; Destination::ALL.len()],
     prefix: Pattern,
@@ -40,7 +44,7 @@ impl Sinks {
         });
         Self {
             host: host.unwrap_or_else(|| "unknown".into()),
-            facility: DAEMON,
+            facility: None,
             patterns,
             prefix: Pattern::parse(SYSLOG_PREFIX),
             path: None,
@@ -87,6 +91,8 @@ impl Sinks {
     /// `line` as `to` gets it, with its end of line.
     pub(super) fn format(&self, to: Destination, line: &Line<'_>) -> String {
         let mut text = String::with_capacity(128);
+        let facility = self.facility.unwrap_or(if to == Destination::File { LOCAL0 } else { DAEMON });
+        let line = &Line { facility, ..*line };
         if to == Destination::Syslog {
             self.prefix.format(line, &mut text);
         }

@@ -177,7 +177,7 @@ fn system_log_comes_goes_and_fills_up() {
     let len = server.recv(&mut buf).unwrap();
     let got = std::str::from_utf8(&buf[..len]).unwrap();
     assert!(
-        got.starts_with("<30> Jan  1 00:00:00 ") && got.ends_with(" ovs-vswitchd: ovs|00002|bridge|INFO|hello"),
+        got.starts_with("<29> Jan  1 00:00:00 ") && got.ends_with(" ovs-vswitchd: ovs|00002|bridge|INFO|hello"),
         "{got}"
     );
 

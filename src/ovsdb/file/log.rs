@@ -126,6 +126,13 @@ impl Log {
         Ok(log)
     }
 
+    /// Makes a file of records of this kind.
+    pub(super) fn create(path: &Path, magic: &str) -> Result<Log, Error> {
+        let mut log = Log::open(path, Mode::Create)?;
+        log.magic = magic.to_owned();
+        Ok(log)
+    }
+
     fn find_magic(&mut self) -> Result<(), Error> {
         let mut line = Vec::new();
         let read = (&mut self.reader).take(256).read_until(b'\n', &mut line);

@@ -1,5 +1,6 @@
-//! The standalone file of ovsdb(5): the schema, then a record for each commit.
+//! The files of ovsdb(5): the schema, then a record for each commit; or the log of a cluster of one.
 
+pub mod cluster;
 mod lock;
 mod log;
 mod record;
@@ -8,16 +9,22 @@ mod record;
 mod tests;
 
 pub use log::{Log, Mode};
+pub(crate) use record::changed_row;
 pub use record::{record_json, rows_json};
 
 use crate::data::Schema;
 use crate::error::Error;
 use crate::json::{Json, Object};
-use crate::table::Database;
+use crate::table::{Change, Database};
 use crate::txn::{Commit, Draw};
-use crate::uuid::Source;
+use crate::uuid::{Source, Uuid};
+use cluster::Cluster;
+use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::Arc;
+
+/// The last transactions that have names, with what each changed.
+pub type History = VecDeque<(Uuid, Vec<Change>)>;
 
 /// A database and the file that holds it.
 #[derive(Debug)]
@@ -25,6 +32,8 @@ pub struct DatabaseFile {
     pub log: Log,
     /// What was wrong with the end of the file, which the next commit cuts off.
     pub torn: Option<Error>,
+    /// What a clustered file has beside rows.
+    pub cluster: Option<Cluster>,
 }
 
 /// What a file of records is.
@@ -116,7 +125,21 @@ pub fn open(
     if let Some(original) = original {
         db = convert(&original, db.schema.clone(), uuids)?;
     }
-    Ok((db, DatabaseFile { log, torn }))
+    Ok((db, DatabaseFile { log, torn, cluster: None }))
+}
+
+/// Opens a database of either kind to serve it, with the history that its file has. A clustered one begins a term.
+pub fn open_to_serve(path: &Path, uuids: &mut Source) -> Result<(Database, DatabaseFile, History), Error> {
+    if identify(path)? == Kind::Standalone {
+        let (db, file) = open(path, Mode::ReadWrite, None, uuids)?;
+        return Ok((db, file, History::default()));
+    }
+    let cluster::Loaded { db, mut cluster, history, mut log, torn } = cluster::load(path, Mode::ReadWrite, uuids)?;
+    for json in cluster.begin_term() {
+        log.append(&json.to_string())?;
+    }
+    log.sync()?;
+    Ok((db, DatabaseFile { log, torn, cluster: Some(cluster) }, history))
 }
 
 /// The rows of a database under another schema: what that does not know is left out, what it adds is default, and all its
@@ -149,40 +172,59 @@ pub fn convert(db: &Database, schema: Arc<Schema>, uuids: &mut Source) -> Result
 }
 
 impl DatabaseFile {
-    /// Writes a commit. What could not be written is not in the file.
-    pub fn append(&mut self, db: &Database, commit: &Commit, date_ms: i64) -> Result<bool, Error> {
-        match record_json(db, commit, date_ms) {
-            Some(json) => self.log.append(&json.to_string()).map(|()| true),
-            None => Ok(false),
+    /// Writes a commit; in a clustered file it gets the name `id`. What could not be written is not in the file.
+    pub fn append(&mut self, db: &Database, commit: &Commit, date_ms: i64, id: Uuid) -> Result<bool, Error> {
+        let Some(json) = record_json(db, commit, date_ms) else { return Ok(false) };
+        match &mut self.cluster {
+            None => self.log.append(&json.to_string())?,
+            Some(cluster) => {
+                self.log.append(&cluster.entry(id, Json::Null, json).to_string())?;
+                (cluster.index, cluster.entry) = (cluster.index + 1, id);
+                // it helps those who look at the file; the entry does without
+                let _ = self.log.append(&cluster.committed().to_string());
+            }
         }
+        Ok(true)
+    }
+
+    /// Writes all of a database that has another schema now.
+    pub fn replace(&mut self, db: &Database, comment: &str, date_ms: i64, id: Uuid) -> Result<(), Error> {
+        let Some(cluster) = &mut self.cluster else { return self.compact(db, comment, date_ms) };
+        let rows = dated(rows_json(db), comment, date_ms);
+        self.log.append(&cluster.entry(id, db.schema.to_json(), Json::Object(rows)).to_string())?;
+        (cluster.index, cluster.entry) = (cluster.index + 1, id);
+        self.log.sync()
     }
 
     /// Replaces the file by one that has what `db` has and nothing else.
     pub fn compact(&mut self, db: &Database, comment: &str, date_ms: i64) -> Result<(), Error> {
-        let mut records = vec![db.schema.to_json()];
-        let mut rows = rows_json(db);
-        if !rows.is_empty() {
-            rows.insert(Arc::from("_date"), Json::Int(date_ms));
-            if !comment.is_empty() {
-                rows.insert(Arc::from("_comment"), Json::from(comment));
-            }
-            records.push(Json::Object(rows));
-        }
+        let rows = rows_json(db);
+        let rows = if rows.is_empty() { rows } else { dated(rows, comment, date_ms) };
+        let records = match &self.cluster {
+            Some(cluster) => vec![cluster.snapshot(db, rows), cluster.vote()],
+            None if rows.is_empty() => vec![db.schema.to_json()],
+            None => vec![db.schema.to_json(), Json::Object(rows)],
+        };
         self.log.replace(records.iter().map(Json::to_string))
     }
+}
+
+fn dated(mut rows: Object, comment: &str, date_ms: i64) -> Object {
+    rows.insert(Arc::from("_date"), Json::Int(date_ms));
+    if !comment.is_empty() {
+        rows.insert(Arc::from("_comment"), Json::from(comment));
+    }
+    rows
 }
 
 /// Writes a snapshot of a database to a new file.
 pub fn write_new(path: &Path, db: &Database, comment: &str, date_ms: i64) -> Result<(), Error> {
     create(path, &db.schema.to_json())?;
-    let mut rows: Object = rows_json(db);
+    let rows = rows_json(db);
     if rows.is_empty() {
         return Ok(());
     }
-    rows.insert(Arc::from("_date"), Json::Int(date_ms));
-    if !comment.is_empty() {
-        rows.insert(Arc::from("_comment"), Json::from(comment));
-    }
+    let rows = dated(rows, comment, date_ms);
     let mut log = Log::open(path, Mode::ReadWrite)?;
     while log.read()?.is_some() {}
     log.append(&Json::Object(rows).to_string())?;

@@ -102,7 +102,8 @@ pub(super) fn changes(db: &Database, json: &Json, uuids: &mut Source) -> Result<
     Ok(draw.changes())
 }
 
-fn changed_row(
+/// The row that cells make of `old`, or of defaults; differences where `is_diff` and there is an old one.
+pub(crate) fn changed_row(
     schema: &TableSchema,
     old: Option<&Arc<Row>>,
     uuid: Uuid,

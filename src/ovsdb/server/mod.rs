@@ -8,6 +8,7 @@
 mod database;
 mod lock;
 mod monitor;
+mod relay;
 mod replica;
 mod request;
 mod session;
@@ -16,6 +17,7 @@ mod session;
 mod tests;
 
 pub use database::{Hosted, Model};
+pub use relay::Forward;
 pub use session::{Peer, SessionId};
 
 use crate::data::Schema;
@@ -102,7 +104,7 @@ impl Server {
         if open && resolved.is_some() {
             return Err(Error::new("ovsdb error", format!("{}: already open", path.display())));
         }
-        let (db, file) = file::open(path, file::Mode::ReadWrite, None, &mut self.uuids)?;
+        let (db, file, history) = file::open_to_serve(path, &mut self.uuids)?;
         let name = db.schema.name.clone();
         if self.databases.contains_key(&name) {
             return Err(Error::new("ovsdb error", format!("{}: duplicate database name {name}", path.display())));
@@ -110,7 +112,7 @@ impl Server {
         if let Some(torn) = &file.torn {
             log::warn!(target: "ovsdb_file", "{torn}");
         }
-        self.databases.insert(name.clone(), Hosted::with_file(db, path, file));
+        self.databases.insert(name.clone(), Hosted::with_file(db, path, file, history));
         self.databases_changed(&name);
         Ok(name)
     }
@@ -160,6 +162,7 @@ impl Server {
         self.sessions.remove(&id);
         for hosted in self.databases.values_mut() {
             hosted.triggers.retain(|trigger| trigger.session != id);
+            hosted.forwards.retain(|forward| forward.session != id);
         }
         for (owner, name) in self.locks.disconnect(id) {
             self.notify_lock(owner, "locked", &name);
@@ -274,9 +277,11 @@ impl Server {
 
     /// Figures for `memory/show`.
     pub fn usage(&self) -> BTreeMap<&'static str, usize> {
-        let user = || self.databases.values().filter(|h| h.path().is_some());
+        let user = || self.databases.iter().filter(|(name, _)| &***name != SERVER_DB).map(|(_, hosted)| hosted);
         let mut usage = BTreeMap::new();
-        usage.insert("atoms", user().map(|h| h.db.atom_count()).sum());
+        usage.insert("atoms", user().map(Hosted::atom_count).sum());
+        usage.insert("txn-history", user().map(|h| h.history_size().0).sum());
+        usage.insert("txn-history-atoms", user().map(|h| h.history_size().1).sum());
         let cells = |h: &Hosted| h.db.tables.iter().map(|t| t.len() * (t.schema.columns.len() + 2)).sum::<usize>();
         usage.insert("cells", user().map(cells).sum());
         usage.insert("monitors", self.sessions.values().map(|s| s.monitors.len()).sum());

@@ -273,13 +273,25 @@ impl Monitor {
 
     /// The notification of what changed since the last.
     pub(crate) fn update(&mut self) -> Option<Json> {
+        let updates = self.take();
+        (!updates.0.is_empty()).then(|| self.notification(updates))
+    }
+
+    /// What the changes come to, for a client that knows what was before.
+    pub(crate) fn catch_up<'c>(&mut self, changes: impl Iterator<Item = &'c Vec<Change>>) -> Json {
+        changes.for_each(|changes| self.note(changes));
+        let updates = self.take();
+        self.json(updates)
+    }
+
+    fn take(&mut self) -> Updates {
         let mut updates = Updates::default();
         for ((table, uuid), (old, new)) in std::mem::take(&mut self.pending) {
             if let Some(watched) = self.watched(table) {
                 updates.add(table, uuid, self.row_update(watched, old.as_deref(), new.as_deref(), false));
             }
         }
-        (!updates.0.is_empty()).then(|| self.notification(updates))
+        updates
     }
 
     fn notification(&self, updates: Updates) -> Json {

@@ -104,7 +104,11 @@ impl Server {
             return Err(Error::syntax(params, format!("{method} request params must begin with <db-name>")));
         };
         match self.databases.get_key_value(name) {
-            Some((name, _)) => Ok(name.clone()),
+            Some((name, hosted)) if hosted.available => Ok(name.clone()),
+            Some((name, _)) => {
+                let text = format!("{method} request specifies database {name} whose source is not connected yet");
+                Err(Error::new("database not available", text).at(params))
+            }
             None => {
                 let text = format!("{method} request specifies unknown database {name}");
                 Err(Error::new("unknown database", text).at(params))
@@ -115,6 +119,13 @@ impl Server {
     fn transact(&mut self, id: SessionId, request_id: &Json, params: &Json, now: Now) -> Reply {
         let name = self.database_param("transact", params)?;
         let operations = params.as_array().map_or(&[][..], |all| &all[1..]).to_vec();
+        if let Some(hosted) = self.databases.get_mut(&name)
+            && hosted.model == super::Model::Relay
+            && super::relay::changes_something(&operations)
+        {
+            hosted.forwards.push_back(super::relay::Forward { session: id, id: request_id.clone(), operations });
+            return Ok(None);
+        }
         let trigger = Trigger { session: id, id: request_id.clone(), operations, came: now.monotonic, timeout: None };
         if let Some(waiting) = self.attempt(&name, trigger, now)
             && let Some(hosted) = self.databases.get_mut(&name)
@@ -235,12 +246,19 @@ impl Server {
         if session.monitors.iter().any(|m| m.id == *monitor_id) {
             return Err(Error::syntax(monitor_id, "duplicate monitor ID"));
         }
-        let monitor = Monitor::new(&hosted.db, monitor_id.clone(), name, version, requests)?;
-        let initial = monitor.initial(&hosted.db);
-        let result = match version {
-            // a standalone database has no history that outlives it: the transaction is never found
-            Version::Three => Json::Array(vec![Json::Bool(false), monitor.last.to_string().into(), initial]),
-            _ => initial,
+        let mut monitor = Monitor::new(&hosted.db, monitor_id.clone(), name, version, requests)?;
+        monitor.last = hosted.last;
+        let since = since.and_then(Json::as_str).and_then(Uuid::parse).unwrap_or(Uuid::ZERO);
+        let result = match (version, hosted.since(since)) {
+            (Version::Three, found) => {
+                let known = found.is_some();
+                let updates = match found {
+                    Some(changes) => monitor.catch_up(changes),
+                    None => monitor.initial(&hosted.db),
+                };
+                Json::Array(vec![Json::Bool(known), monitor.last.to_string().into(), updates])
+            }
+            _ => monitor.initial(&hosted.db),
         };
         session.monitors.push(monitor);
         Ok(Some(result))
@@ -314,10 +332,14 @@ impl Server {
             return Err(Error::new("invalid parameters", text));
         }
         let Some(hosted) = self.databases.get(&name) else { return Ok(None) };
+        if hosted.model == super::Model::Relay {
+            return Err(Error::new("not allowed", "convert not allowed on a relay database"));
+        }
+        let id = self.uuids.uuid();
         let db = file::convert(&hosted.db, Arc::new(schema), &mut self.uuids)?;
         self.cancel_all(&name);
         if let Some(hosted) = self.databases.get_mut(&name) {
-            hosted.replace(db, now)?;
+            hosted.replace(db, now, id)?;
         }
         self.databases_changed(&name);
         Ok(Some(Json::Object(Object::new())))

@@ -9,6 +9,7 @@ use crate::daemon::{self, Daemon, Keep};
 use crate::options::{self, Known, Parsed, Takes, option};
 use crate::setup::{self, fatal, print};
 use crate::table::{self, Cell, Format, Style, Table};
+use crate::tls;
 use crate::tool::read_schema;
 use ovsdb::Json;
 use ovsdb::data::{Schema, TableSchema};
@@ -19,7 +20,7 @@ use std::process::ExitCode;
 
 const PROGRAM: &str = "ovsdb-client";
 
-const OPTIONS: [Known; 16] = [
+const OPTIONS: [Known; 9] = [
     option("timeout", 't', Takes::Value),
     option("force", '\0', Takes::Nothing),
     option("db-change-aware", '\0', Takes::Nothing),
@@ -27,13 +28,6 @@ const OPTIONS: [Known; 16] = [
     option("leader-only", '\0', Takes::Nothing),
     option("no-leader-only", '\0', Takes::Nothing),
     option("unixctl", '\0', Takes::Value),
-    option("private-key", 'p', Takes::Value),
-    option("certificate", 'c', Takes::Value),
-    option("ca-cert", 'C', Takes::Value),
-    option("bootstrap-ca-cert", '\0', Takes::Value),
-    option("peer-ca-cert", '\0', Takes::Value),
-    option("ssl-protocols", '\0', Takes::Value),
-    option("ssl-ciphers", '\0', Takes::Value),
     option("record", '\0', Takes::Maybe),
     option("replay", '\0', Takes::Maybe),
 ];
@@ -94,7 +88,8 @@ const COMMANDS: [Command; 20] = [
 
 /// Runs `ovsdb-client`.
 pub fn main(program: &str, arguments: Vec<String>) -> ExitCode {
-    let known = [&setup::COMMON[..], &daemon::OPTIONS[..], &table::OPTIONS[..], &OPTIONS[..]].concat();
+    let known =
+        [&setup::COMMON[..], &daemon::OPTIONS[..], &table::OPTIONS[..], &tls::OPTIONS[..], &OPTIONS[..]].concat();
     let parsed = match options::parse(&known, arguments) {
         Ok(parsed) => parsed,
         Err(text) => return fatal(program, text),
@@ -157,6 +152,7 @@ fn run(program: &str, parsed: &Parsed) -> Result<ExitCode, End> {
     let daemon = daemon::start(program, parsed).map_err(End::Code)?;
     let modules = ["jsonrpc", "reconnect", "timeval", "unixctl", "daemon_unix", "poll_loop", "fatal_signal"];
     setup::start_log(program, parsed, base::log::Level::Warn, &modules)?;
+    tls::configure_from(parsed)?;
     if name == "wait" {
         let [database, state] = &rest[..] else {
             return Err("'wait' command requires a database and a state".to_owned().into());

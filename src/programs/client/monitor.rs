@@ -7,6 +7,8 @@ use crate::setup::{print, wall_ms};
 use crate::table::{Cell, Style, Table};
 use crate::unixctl::{self, Command, Connection, Control, command};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
 use ovsdb::Json;
 use ovsdb::data::{AtomKind, BaseType, Datum, Schema, TableSchema, Type};
 use ovsdb::json::Object;
@@ -30,6 +32,8 @@ const COMMANDS: [Command; 8] = [
 struct Controls {
     control: Option<Control>,
     callers: Vec<Connection>,
+    /// What ends a program in the background: it tidies up first.
+    signals: Option<SignalFd>,
 }
 
 impl Controls {
@@ -39,7 +43,11 @@ impl Controls {
         }
         let control = Control::listen(PROGRAM, call.parsed.value("unixctl"), &COMMANDS);
         let control = control.map_err(|e| format!("control socket: {}", ovsdb::error::strerror(&e)))?;
-        Ok(Controls { control, callers: Vec::new() })
+        let mut mask = SigSet::empty();
+        [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP].into_iter().for_each(|signal| mask.add(signal));
+        let signals = mask.thread_block().and_then(|()| SignalFd::with_flags(&mask, SfdFlags::SFD_NONBLOCK));
+        let signals = signals.map_err(|e| format!("signals: {e}"))?;
+        Ok(Controls { control, callers: Vec::new(), signals: Some(signals) })
     }
 
     /// Waits for the connection, unless `blocked`, or for a caller. Whether the connection has something.
@@ -48,6 +56,7 @@ impl Controls {
         if !blocked {
             fds.push(PollFd::new(rpc.stream.as_fd(), PollFlags::POLLIN));
         }
+        fds.extend(self.signals.iter().map(|s| PollFd::new(s.as_fd(), PollFlags::POLLIN)));
         fds.extend(self.control.iter().map(|c| PollFd::new(c.as_fd(), PollFlags::POLLIN)));
         fds.extend(self.callers.iter().map(|c| PollFd::new(c.as_fd(), PollFlags::POLLIN)));
         let _ = poll(&mut fds, PollTimeout::NONE);
@@ -63,6 +72,9 @@ impl Controls {
 
     /// Does what callers want; false when it is to end.
     fn run(&mut self, mut f: impl FnMut(&unixctl::Call) -> Result<String, String>) -> bool {
+        if self.signals.as_ref().is_some_and(|signals| matches!(signals.read_signal(), Ok(Some(_)))) {
+            return false;
+        }
         for caller in &mut self.callers {
             while let Some(call) = caller.next_call() {
                 if call.command == "exit" {
@@ -347,7 +359,7 @@ fn hold(mut call: Call<'_>, method: &str) -> Done {
                 Message::Notification(method, params) => print(&format!("{method}\n{params}\n")),
                 Message::Reply(_, Ok(result) | Err(result)) => {
                     print(&format!("{result}\n"));
-                    call.ready();
+                    call.daemon.ready(crate::daemon::Keep::Results);
                 }
             }
         }

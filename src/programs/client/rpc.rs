@@ -1,6 +1,6 @@
 //! A connection to a server, blocking: requests, replies, and what comes in between.
 
-use crate::stream::Stream;
+use crate::stream::{Stream, split_methods};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use ovsdb::Json;
 use ovsdb::error::strerror;
@@ -110,29 +110,5 @@ impl Rpc {
                 return Ok(result);
             }
         }
-    }
-}
-
-/// `METHOD,METHOD…`: a comma begins a method when what follows has a kind.
-fn split_methods(text: &str) -> Vec<String> {
-    let mut methods: Vec<String> = Vec::new();
-    for part in text.split(',') {
-        let begins = ["unix:", "tcp:", "ssl:"].iter().any(|kind| part.starts_with(kind));
-        match methods.last_mut() {
-            Some(last) if !begins => {
-                last.push(',');
-                last.push_str(part);
-            }
-            _ => methods.push(part.to_owned()),
-        }
-    }
-    methods
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn several_methods() {
-        assert_eq!(super::split_methods("tcp:1.2.3.4:5,unix:a,b,tcp:h"), ["tcp:1.2.3.4:5", "unix:a,b", "tcp:h"]);
     }
 }

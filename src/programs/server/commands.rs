@@ -3,9 +3,11 @@
 use super::{End, Program, remotes};
 use crate::unixctl::{Command, command};
 use ovsdb::server::{Now, SERVER_DB};
-use std::path::Path;
 
-pub(super) const COMMANDS: [Command; 26] = [
+pub(super) const COMMANDS: [Command; 29] = [
+    command("cluster/cid", "DB", 1, 1),
+    command("cluster/sid", "DB", 1, 1),
+    command("cluster/status", "DB", 1, 1),
     command("exit", "", 0, usize::MAX),
     command("memory/show", "", 0, 0),
     command("ovsdb-server/add-db", "DB", 1, 1),
@@ -48,7 +50,7 @@ impl Program {
                 Ok(usage.iter().map(|(name, n)| format!("{name}:{n}")).collect::<Vec<_>>().join(" "))
             }
             "add-db" => {
-                self.open(Path::new(argument)).map_err(|e| e.to_string())?;
+                self.open(argument)?;
                 self.refresh_remotes()?;
                 self.save();
                 done()
@@ -108,7 +110,18 @@ impl Program {
                 self.set_backup(false);
                 done()
             }
-            "set-active-ovsdb-server-probe-interval" => done(),
+            "set-active-ovsdb-server-probe-interval" => match argument.parse::<u64>() {
+                Ok(0) => {
+                    self.replication.probe = 0;
+                    done()
+                }
+                Ok(ms) if ms >= 1000 => {
+                    self.replication.probe = ms;
+                    done()
+                }
+                _ => Err("Invalid probe interval, integer value expected: 0, or at least 1000 milliseconds".into()),
+            },
+            "cluster/cid" | "cluster/sid" | "cluster/status" => self.cluster(name, argument),
             "memory-trim-on-compaction" if !matches!(argument, "on" | "off") => Err("invalid argument".into()),
             "memory-trim-on-compaction" | "perf-counters-clear" | "disable-monitor-cond" => done(),
             "perf-counters-show" => Ok("performance counter is not supported on this platform".into()),
@@ -130,9 +143,34 @@ impl Program {
         if let Some(path) = path {
             self.files.remove(&path);
         }
+        self.relays.remove(name);
         self.refresh_remotes()?;
         self.save();
         Ok(String::new())
+    }
+
+    fn cluster(&self, command: &str, name: &str) -> Result<String, String> {
+        let hosted = self.server.database(name).ok_or("unknown cluster")?;
+        let cluster = hosted.cluster().ok_or("unknown cluster")?;
+        let member = &cluster.member;
+        let id = member.cluster.unwrap_or(ovsdb::Uuid::ZERO).to_string();
+        let server = member.server.to_string();
+        match command {
+            "cluster/cid" => return Ok(id),
+            "cluster/sid" => return Ok(server),
+            _ => {}
+        }
+        let (short, address) = (&server[..4], &member.address);
+        Ok(format!(
+            "{short}\nName: {name}\nCluster ID: {} ({id})\nServer ID: {short} ({server})\nAddress: {address}\n\
+             Status: cluster member\nRole: leader\nTerm: {}\nLeader: self\nVote: self\n\n\
+             Entries not yet committed: 0\nEntries not yet applied: 0\nConnections:\nServers:\n    \
+             {short} ({short} at {address}) (self) next_index={} match_index={}\n",
+            &id[..4],
+            cluster.term(),
+            cluster.index + 1,
+            cluster.index
+        ))
     }
 
     fn compact(&mut self, name: &str, now: Now) -> Result<String, String> {

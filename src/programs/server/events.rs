@@ -1,6 +1,7 @@
 //! The loop: which sockets have something, what is due when.
 
 use super::remotes::Options;
+use super::upstream::{LinkId, Retry};
 use super::{End, Program};
 use crate::stream::{Listener, Stream, is_passive};
 use crate::unixctl::{Connection, Control};
@@ -21,7 +22,7 @@ const SIGNALS: [Signal; 5] = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, S
 const ROUND: usize = 1 << 20;
 
 /// What a descriptor is.
-enum Source {
+pub(super) enum Source {
     Signals(SignalFd),
     /// Where the server is part of another program: it ends when the other side closes.
     Leash(UnixStream),
@@ -37,8 +38,9 @@ enum Source {
     },
     Control(Control),
     Caller(Connection),
-    /// The server that this one follows, by which method.
+    /// A server that this one follows, by which method.
     Upstream {
+        link: LinkId,
         method: String,
         stream: Stream,
         writing: bool,
@@ -55,16 +57,16 @@ struct Active {
 
 /// All descriptors.
 pub(super) struct Events {
-    epoll: Epoll,
-    sources: BTreeMap<u64, Source>,
+    pub(super) epoll: Epoll,
+    pub(super) sources: BTreeMap<u64, Source>,
     next: u64,
     methods: BTreeMap<String, Options>,
     active: BTreeMap<String, Active>,
     /// Of the databases when the methods were looked at.
     serial: Option<u64>,
     unnamed: u64,
-    /// When to try the active server again.
-    upstream_at: u64,
+    /// When to try servers again that this one follows.
+    pub(super) retries: BTreeMap<LinkId, Retry>,
 }
 
 /// Ends this process by a signal.
@@ -107,17 +109,17 @@ impl Events {
             active: BTreeMap::new(),
             serial: None,
             unnamed: 0,
-            upstream_at: 0,
+            retries: BTreeMap::new(),
         };
         events.add(first)?;
         Ok(events)
     }
 
     pub(super) fn control(&mut self, control: Control) -> io::Result<()> {
-        self.add(Source::Control(control))
+        self.add(Source::Control(control)).map(|_| ())
     }
 
-    fn add(&mut self, source: Source) -> io::Result<()> {
+    pub(super) fn add(&mut self, source: Source) -> io::Result<u64> {
         self.next += 1;
         let event = EpollEvent::new(EpollFlags::EPOLLIN, self.next);
         match &source {
@@ -130,12 +132,18 @@ impl Events {
             Source::Upstream { stream, .. } => self.epoll.add(stream.as_fd(), event)?,
         }
         self.sources.insert(self.next, source);
-        Ok(())
+        Ok(self.next)
     }
 
-    /// Whether clients are connected by a method.
+    /// How many clients there are by a method, or are to be.
     fn connections(&self, wanted: &str) -> usize {
         let same = |s: &&Source| matches!(s, Source::Session { method, .. } if method == wanted);
+        self.sources.values().filter(same).count()
+    }
+
+    /// The same, when connections are made.
+    fn made_connections(&self, wanted: &str) -> usize {
+        let same = |s: &&Source| matches!(s, Source::Session { method, stream, .. } if method == wanted && stream.is_connected());
         self.sources.values().filter(same).count()
     }
 }
@@ -147,11 +155,14 @@ impl Program {
 
     /// Waits for something and does it.
     pub(super) fn round(&mut self) -> Result<(), String> {
+        self.round_until(None)
+    }
+
+    /// The same, at most until then.
+    pub(super) fn round_until(&mut self, latest: Option<u64>) -> Result<(), String> {
         let now = self.now();
         let reconnect = self.events.active.iter().filter(|(m, _)| self.events.connections(m) == 0).map(|(_, a)| a.at);
-        let upstream =
-            (self.replication.backup && self.replication.connection.is_none()).then_some(self.events.upstream_at);
-        let due = reconnect.chain(self.server.deadline()).chain(upstream).min();
+        let due = reconnect.chain(self.server.deadline()).chain(self.links_deadline()).chain(latest).min();
         let timeout = match due {
             None => EpollTimeout::NONE,
             Some(at) => {
@@ -172,7 +183,8 @@ impl Program {
         self.server.flush(now);
         self.update_remotes(false)?;
         self.connect_active(now);
-        self.keep_upstream(now);
+        self.keep_links(now);
+        self.server.flush(now);
         self.report_status(now);
         self.run_commands(now);
         // what commands changed is told as well
@@ -214,12 +226,20 @@ impl Program {
                     self.begin(method, stream, name, now);
                 }
             }
-            Source::Session { id, stream, .. } => {
+            Source::Session { id, stream, method, .. } => {
                 let (id, mut buffer, mut total) = (*id, [0; 65536], 0);
-                while total < ROUND {
+                while total < ROUND || stream.has_buffered() {
                     match stream.read(&mut buffer) {
                         Ok(0) => return self.end(token),
                         Ok(n) => {
+                            if total == 0 {
+                                if let Some(active) = self.events.active.get_mut(method) {
+                                    *active = Active::default();
+                                }
+                                if let (Some(name), Some(peer)) = (stream.identity(), self.server.peer_mut(id)) {
+                                    peer.id = Some(name);
+                                }
+                            }
                             total += n;
                             self.server.receive(id, &buffer[..n], now);
                         }
@@ -229,24 +249,7 @@ impl Program {
                     }
                 }
             }
-            Source::Upstream { stream, .. } => {
-                let (mut buffer, mut bytes, mut ended) = ([0; 65536], Vec::new(), false);
-                while bytes.len() < ROUND {
-                    match stream.read(&mut buffer) {
-                        Ok(0) => ended = true,
-                        Ok(n) => {
-                            bytes.extend_from_slice(&buffer[..n]);
-                            continue;
-                        }
-                        Err(e) => ended = e.kind() != ErrorKind::WouldBlock,
-                    }
-                    break;
-                }
-                if !self.follow(&bytes, now) || ended {
-                    self.events.sources.remove(&token);
-                    self.lose_upstream(now);
-                }
-            }
+            Source::Upstream { .. } => self.link_input(token, now),
             Source::Control(control) => {
                 let mut callers = Vec::new();
                 while let Ok(caller) = control.accept() {
@@ -282,7 +285,8 @@ impl Program {
     fn end(&mut self, token: u64) {
         if let Some(Source::Session { id, method, .. }) = self.events.sources.remove(&token) {
             self.server.disconnect(id);
-            if let Some(active) = self.events.active.get_mut(&method) {
+            // what gave no sign of life was no connection
+            if let Some(active) = self.events.active.get_mut(&method).filter(|active| active.backoff == 0) {
                 active.at = 0;
             }
         }
@@ -316,7 +320,7 @@ impl Program {
                 while sent < output.len() {
                     match stream.write(&output[sent..]) {
                         Ok(n) => sent += n,
-                        Err(e) if e.kind() == ErrorKind::WouldBlock => break,
+                        Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::NotConnected) => break,
                         Err(e) if e.kind() == ErrorKind::Interrupted => {}
                         Err(_) => {
                             broken = true;
@@ -330,7 +334,7 @@ impl Program {
                     break;
                 }
             }
-            let waits = self.server.output(*id).is_some_and(|output| !output.is_empty());
+            let waits = self.server.output(*id).is_some_and(|output| !output.is_empty()) || stream.wants_to_send();
             if let Some(why) = self.server.closing(*id) {
                 log::info!(target: "ovsdb_jsonrpc_server", "{method}: disconnecting ({why})");
                 broken = true;
@@ -356,6 +360,7 @@ impl Program {
             return Ok(());
         }
         self.events.serial = Some(serial);
+        self.configure_tls();
         let wanted = self.remotes.resolve(&self.server);
         let stale: Vec<u64> = self
             .events
@@ -427,80 +432,18 @@ impl Program {
         let events = &self.events;
         let due = events.active.iter().filter(|(m, a)| a.at <= now.monotonic && events.connections(m) == 0);
         for method in due.map(|(m, _)| m.clone()).collect::<Vec<_>>() {
-            let connected = Stream::connect(&method).and_then(|s| s.set_nonblocking(true).map(|()| s));
+            let begun = Stream::begin(&method);
             let Some(active) = self.events.active.get_mut(&method) else { continue };
-            match connected {
+            active.backoff = (active.backoff * 2).clamp(1000, 8000);
+            active.at = now.monotonic + active.backoff;
+            match begun {
                 Ok(stream) => {
-                    *active = Active::default();
-                    log::info!(target: "reconnect", "{method}: connected");
+                    log::info!(target: "reconnect", "{method}: connecting...");
                     self.begin(method.clone(), stream, method, now);
                 }
                 Err(e) => {
-                    active.backoff = (active.backoff * 2).clamp(1000, 8000);
-                    active.at = now.monotonic + active.backoff;
                     log::info!(target: "reconnect", "{method}: connection attempt failed ({})", ovsdb::error::strerror(&e));
                 }
-            }
-        }
-    }
-
-    /// The connection to the active server is gone; another try in a second.
-    fn lose_upstream(&mut self, now: Now) {
-        self.replication.connection = None;
-        self.events.upstream_at = now.monotonic + 1000;
-    }
-
-    /// Keeps one connection to the active server, if there is to be one.
-    fn keep_upstream(&mut self, now: Now) {
-        let wanted = self.replication.active.clone().filter(|_| self.replication.backup);
-        let fresh = self.replication.connection.is_none();
-        let Events { epoll, sources, .. } = &mut self.events;
-        let mut lost = false;
-        sources.retain(|token, source| {
-            let Source::Upstream { method, stream, writing } = source else { return true };
-            if fresh || wanted.as_ref() != Some(method) {
-                return false;
-            }
-            let Some(connection) = &mut self.replication.connection else { return false };
-            let mut sent = 0;
-            while sent < connection.output.len() {
-                match stream.write(&connection.output[sent..]) {
-                    Ok(n) => sent += n,
-                    Err(e) if e.kind() == ErrorKind::WouldBlock => break,
-                    Err(_) => {
-                        lost = true;
-                        return false;
-                    }
-                }
-            }
-            connection.output.drain(..sent);
-            let waits = !connection.output.is_empty();
-            if waits != *writing {
-                *writing = waits;
-                let flags = if waits { EpollFlags::EPOLLIN | EpollFlags::EPOLLOUT } else { EpollFlags::EPOLLIN };
-                let _ = epoll.modify(stream.as_fd(), &mut EpollEvent::new(flags, *token));
-            }
-            true
-        });
-        if lost {
-            self.lose_upstream(now);
-        }
-        let Some(method) = wanted else { return };
-        if self.replication.connection.is_some() || now.monotonic < self.events.upstream_at {
-            return;
-        }
-        let connected = Stream::connect(&method).and_then(|s| s.set_nonblocking(true).map(|()| s));
-        match connected {
-            Ok(stream) => {
-                self.replication.begin();
-                if self.events.add(Source::Upstream { method, stream, writing: false }).is_err() {
-                    return self.lose_upstream(now);
-                }
-                self.keep_upstream(now);
-            }
-            Err(e) => {
-                log::info!(target: "reconnect", "{method}: connection attempt failed ({})", ovsdb::error::strerror(&e));
-                self.lose_upstream(now);
             }
         }
     }
@@ -508,7 +451,8 @@ impl Program {
     /// Rows that name methods say whether anybody is connected that way.
     pub(super) fn report_status(&mut self, now: Now) {
         use ovsdb::data::{Atom, Datum};
-        let rows = self.events.methods.iter().filter_map(|(m, o)| Some((o.row.clone()?, self.events.connections(m))));
+        let rows =
+            self.events.methods.iter().filter_map(|(m, o)| Some((o.row.clone()?, self.events.made_connections(m))));
         for ((database, table, uuid), n) in rows.collect::<Vec<_>>() {
             let connected = Datum::One(Atom::Boolean(n > 0));
             self.server.report(&database, table, uuid, &[("is_connected", connected)], now);

@@ -6,35 +6,32 @@
 mod commands;
 mod embedded;
 mod events;
+mod relay;
 mod remotes;
 mod replication;
+mod upstream;
 
 use crate::daemon::{self, Daemon, Keep};
 use crate::options::{self, Known, Parsed, Takes, option};
 use crate::setup::{self, fatal};
+use crate::tls;
 use crate::unixctl::Control;
 pub use embedded::Embedded;
 use events::Events;
 use ovsdb::server::Server;
+use relay::Relay;
 use remotes::Remotes;
 use replication::Replication;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ExitCode};
 
 const PROGRAM: &str = "ovsdb-server";
 
-const OPTIONS: [Known; 16] = [
+const OPTIONS: [Known; 9] = [
     option("remote", '\0', Takes::Value),
     option("unixctl", '\0', Takes::Value),
     option("run", '\0', Takes::Value),
-    option("private-key", 'p', Takes::Value),
-    option("certificate", 'c', Takes::Value),
-    option("ca-cert", 'C', Takes::Value),
-    option("bootstrap-ca-cert", '\0', Takes::Value),
-    option("peer-ca-cert", '\0', Takes::Value),
-    option("ssl-protocols", '\0', Takes::Value),
-    option("ssl-ciphers", '\0', Takes::Value),
     option("sync-from", '\0', Takes::Value),
     option("sync-exclude-tables", '\0', Takes::Value),
     option("active", '\0', Takes::Nothing),
@@ -75,6 +72,10 @@ struct Program {
     exit: Option<End>,
     started: base::clock::Clock,
     replication: Replication,
+    /// By database.
+    relays: BTreeMap<String, Relay>,
+    /// As the options have it, which may name columns of databases.
+    tls: tls::Settings,
 }
 
 /// How it ends.
@@ -86,7 +87,7 @@ enum End {
 
 /// Runs `ovsdb-server`.
 pub fn main(program: &str, arguments: Vec<String>) -> ExitCode {
-    let known = [&setup::COMMON[..], &daemon::OPTIONS[..], &OPTIONS[..]].concat();
+    let known = [&setup::COMMON[..], &daemon::OPTIONS[..], &tls::OPTIONS[..], &OPTIONS[..]].concat();
     let parsed = match options::parse(&known, arguments) {
         Ok(parsed) => parsed,
         Err(text) => return fatal(program, text),
@@ -125,11 +126,23 @@ pub fn main(program: &str, arguments: Vec<String>) -> ExitCode {
 fn usage() -> String {
     "ovsdb-server: Open vSwitch database server\n\
      usage: ovsdb-server [OPTIONS] [DATABASE...]\n\
-     where each DATABASE is a database file in ovsdb format;\n\
+     where each DATABASE is a database file in ovsdb format, or relay:DB:REMOTE;\n\
      the default DATABASE is conf.db of the folder of databases.\n\n\
      JSON-RPC options (may be specified any number of times):\n  \
      --remote=REMOTE         connect or listen to REMOTE: punix:FILE, ptcp:PORT[:IP],\n                          \
-     unix:FILE, tcp:IP[:PORT], db:DB,TABLE,COLUMN\n\
+     pssl:PORT[:IP], unix:FILE, tcp:IP[:PORT], ssl:IP[:PORT],\n                          db:DB,TABLE,COLUMN\n\
+     TLS options:\n  \
+     -p, --private-key=FILE  file with private key\n  \
+     -c, --certificate=FILE  file with certificate for private key\n  \
+     -C, --ca-cert=FILE      file with peer CA certificate\n  \
+     --bootstrap-ca-cert=FILE  file with peer CA certificate to read or create\n  \
+     --peer-ca-cert=FILE     file with CA certificate to show to peers\n  \
+     --ssl-protocols=PROTOS  TLSv1.2, TLSv1.3 or both\n  \
+     --ssl-ciphers=CIPHERS   list of cipher suites\n\
+     Replication options:\n  \
+     --sync-from=SERVER      be a backup of SERVER\n  \
+     --sync-exclude-tables=DB:TABLE,...  exclude some tables\n  \
+     --active                with --sync-from, start as active server\n\
      Daemon options:\n  \
      --detach                run in background as daemon\n  \
      --monitor               start it again when it crashes\n  \
@@ -147,6 +160,22 @@ fn usage() -> String {
         .to_owned()
 }
 
+/// What the options say of TLS. Names of columns are not looked up yet.
+fn settings(parsed: &Parsed) -> Result<tls::Settings, String> {
+    let named = |name: &str| parsed.value(name).is_some_and(|value| value.starts_with("db:"));
+    if named("ssl-protocols") || named("ssl-ciphers") {
+        let mut plain = parsed.clone();
+        plain.options.retain(|(name, _)| !matches!(*name, "ssl-protocols" | "ssl-ciphers"));
+        let text = |name: &str| parsed.value(name).unwrap_or_default().to_owned();
+        let settings = tls::Settings::new(&plain)?;
+        return Ok(tls::Settings { protocols: text("ssl-protocols"), ciphers: text("ssl-ciphers"), ..settings });
+    }
+    tls::Settings::new(parsed)
+}
+
+/// Milliseconds that the start waits for the sources of relays.
+const RELAY_PATIENCE: u64 = 2000;
+
 fn run(parsed: &Parsed, mut daemon: Daemon) -> Result<End, String> {
     let mut program = Program {
         server: Server::new().map_err(|e| e.to_string())?,
@@ -161,13 +190,15 @@ fn run(parsed: &Parsed, mut daemon: Daemon) -> Result<End, String> {
             exclude: parsed.value("sync-exclude-tables").unwrap_or_default().to_owned(),
             ..Replication::default()
         },
+        relays: BTreeMap::new(),
+        tls: settings(parsed)?,
     };
     let kept = daemon::state_file().and_then(|path| std::fs::read_to_string(path).ok());
     match &kept {
         Some(kept) => {
             for line in kept.lines() {
                 match line.split_once(' ') {
-                    Some(("db", path)) => program.open(Path::new(path)).map_err(|e| e.to_string())?,
+                    Some(("db", path)) => program.open(path)?,
                     Some(("remote", remote)) => program.remotes.add(remote),
                     _ => {}
                 }
@@ -177,10 +208,7 @@ fn run(parsed: &Parsed, mut daemon: Daemon) -> Result<End, String> {
             let default = [setup::default_db().display().to_string()];
             let files = if parsed.arguments.is_empty() { &default[..] } else { &parsed.arguments[..] };
             for file in files {
-                if file.starts_with("relay:") {
-                    return Err(format!("{file}: relay databases are not supported yet"));
-                }
-                program.open(Path::new(file)).map_err(|e| e.to_string())?;
+                program.open(file)?;
             }
             for remote in parsed.values("remote") {
                 remotes::check(&program.server, remote)?;
@@ -201,6 +229,11 @@ fn run(parsed: &Parsed, mut daemon: Daemon) -> Result<End, String> {
     }
     program.report_status(ovsdb::server::Now::default());
     program.save();
+    // most relays know in no time what they are to show; others are shown when they come
+    let patience = program.started.now().as_millis() + RELAY_PATIENCE;
+    while program.exit.is_none() && !program.relays_are_ready() && program.started.now().as_millis() < patience {
+        program.round_until(Some(patience))?;
+    }
     daemon.ready(Keep::Nothing);
     // with --run it is more like a tool
     if program.run.is_none() {
@@ -216,17 +249,39 @@ fn run(parsed: &Parsed, mut daemon: Daemon) -> Result<End, String> {
 }
 
 impl Program {
-    fn open(&mut self, path: &Path) -> Result<(), ovsdb::Error> {
-        self.server.open(path)?;
-        self.files.insert(setup::absolute(path));
-        Ok(())
+    /// Serves a file or a relay.
+    fn open(&mut self, name: &str) -> Result<(), String> {
+        match relay::parse(name) {
+            Some(parts) => {
+                let (db, methods) = parts?;
+                self.add_relay(db, methods)
+            }
+            None => {
+                let path = Path::new(name);
+                self.server.open(path).map_err(|e| e.to_string())?;
+                self.files.insert(setup::absolute(path));
+                Ok(())
+            }
+        }
+    }
+
+    /// TLS is as the options and the databases say.
+    fn configure_tls(&self) {
+        let mut settings = self.tls.clone();
+        let tls::Settings { private_key, certificate, ca_cert, peer_ca_cert, protocols, ciphers, .. } = &mut settings;
+        for text in [private_key, certificate, ca_cert, peer_ca_cert, protocols, ciphers] {
+            *text = remotes::text_in(&self.server, text);
+        }
+        tls::configure(settings);
     }
 
     /// Keeps what it was told, for a new start.
     fn save(&self) {
         let Some(path) = daemon::state_file() else { return };
         let files = self.files.iter().map(|f| format!("db {}\n", f.display()));
-        let text: String = files.chain(self.remotes.configured().map(|r| format!("remote {r}\n"))).collect();
+        let relays = self.relay_texts().map(|text| format!("db {text}\n"));
+        let text: String =
+            files.chain(relays).chain(self.remotes.configured().map(|r| format!("remote {r}\n"))).collect();
         if let Err(e) = std::fs::write(&path, text) {
             log::warn!(target: "ovsdb_server", "{}: {e}", path.display());
         }

@@ -50,6 +50,23 @@ pub(super) fn check(server: &Server, remote: &str) -> Result<(), String> {
     if fits { Ok(()) } else { Err(format!("\"{remote}\": type mismatch for column \"{column}\" in table \"{table}\"")) }
 }
 
+/// A file's name that may be in a database, `db:DB,TABLE,COLUMN`: the first that is not empty.
+pub(super) fn text_in(server: &Server, text: &str) -> String {
+    let Some(Some([db, table, column])) = parse_db(text) else { return text.to_owned() };
+    let found = (|| {
+        let table = server.database(db)?.db.table(table)?;
+        let column = table.schema.column(column)?;
+        let atoms = table.rows().flat_map(|row| row.columns[column].atoms());
+        atoms
+            .filter_map(|atom| match atom {
+                Atom::String(text) if !text.is_empty() => Some(text.to_string()),
+                _ => None,
+            })
+            .next()
+    })();
+    found.unwrap_or_default()
+}
+
 fn cell<'r>(schema: &TableSchema, row: &'r Row, name: &str) -> Option<&'r Datum> {
     schema.column(name).map(|column| &row.columns[column])
 }

@@ -1,9 +1,10 @@
 //! The backup's side of active-backup replication: follows the databases of an active server, refuses changes meanwhile.
 
 use super::Program;
+use super::upstream::{PROBE, Wire};
 use ovsdb::Json;
 use ovsdb::data::Schema;
-use ovsdb::json::{Framer, Object};
+use ovsdb::json::Object;
 use ovsdb::server::{Now, SERVER_DB};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -19,31 +20,33 @@ enum Asked {
 /// A connection to the active server.
 #[derive(Default)]
 pub(super) struct Following {
-    framer: Framer,
-    /// To be sent.
-    pub(super) output: Vec<u8>,
+    pub(super) wire: Wire,
     asked: BTreeMap<i64, Asked>,
-    next: i64,
     /// Databases that follow.
     databases: BTreeSet<String>,
 }
 
 /// Whether and whom this server follows.
-#[derive(Default)]
 pub(super) struct Replication {
     pub(super) active: Option<String>,
     pub(super) exclude: String,
     /// It is a backup now.
     pub(super) backup: bool,
     pub(super) connection: Option<Following>,
+    /// Milliseconds of silence after which the active server is asked for a sign of life; zero: never.
+    pub(super) probe: u64,
+}
+
+impl Default for Replication {
+    fn default() -> Self {
+        Replication { active: None, exclude: String::new(), backup: false, connection: None, probe: PROBE }
+    }
 }
 
 impl Following {
     fn ask(&mut self, method: &str, params: Vec<Json>, about: Asked) {
-        self.next += 1;
-        self.asked.insert(self.next, about);
-        let message = [("id", Json::Int(self.next)), ("method", method.into()), ("params", Json::Array(params))];
-        self.output.extend_from_slice(Json::object(message).to_string().as_bytes());
+        let id = self.wire.ask(method, params);
+        self.asked.insert(id, about);
     }
 }
 
@@ -100,13 +103,11 @@ impl Program {
         self.server.reconnect_all();
     }
 
-    /// Bytes from the active server. False when the connection is of no use.
-    pub(super) fn follow(&mut self, bytes: &[u8], now: Now) -> bool {
-        let Some(connection) = &mut self.replication.connection else { return false };
-        connection.framer.push(bytes);
+    /// What came from the active server. False when the connection is of no use.
+    pub(super) fn follow(&mut self, now: Now) -> bool {
         loop {
             let Some(connection) = &mut self.replication.connection else { return false };
-            match connection.framer.next_value() {
+            match connection.wire.framer.next_value() {
                 Ok(None) => return true,
                 Ok(Some(message)) => {
                     if let Err(error) = self.heard(&message, now) {
@@ -126,14 +127,11 @@ impl Program {
 
     fn heard(&mut self, message: &Json, now: Now) -> Result<(), String> {
         let Some(connection) = &mut self.replication.connection else { return Ok(()) };
+        if connection.wire.answer(message) {
+            return Ok(());
+        }
         let params = message.get("params").and_then(Json::as_array).unwrap_or_default();
         match message.get("method").and_then(Json::as_str) {
-            Some("echo") => {
-                let id = message.get("id").cloned().unwrap_or(Json::Null);
-                let reply = [("id", id), ("result", Json::Array(params.to_vec())), ("error", Json::Null)];
-                connection.output.extend_from_slice(Json::object(reply).to_string().as_bytes());
-                return Ok(());
-            }
             Some("update") => {
                 if let [Json::Str(database), updates] = params {
                     self.server.follow(database, updates, None, now).map_err(|e| e.to_string())?;

@@ -11,10 +11,12 @@
 //! | [`table`] | tables as text, list, CSV, JSON, HTML |
 //! | [`tool`] | `ovsdb-tool` |
 //! | [`client`] | `ovsdb-client` |
+//! | [`ctl`] | `ovs-vsctl` |
 //! | [`server`] | `ovsdb-server` |
 #![forbid(unsafe_code)]
 
 pub mod client;
+pub mod ctl;
 pub mod daemon;
 pub mod options;
 pub mod server;
@@ -31,8 +33,12 @@ use std::process::ExitCode;
 /// A program: its name and the arguments behind it.
 type Program = fn(&str, Vec<String>) -> ExitCode;
 
-const PROGRAMS: [(&str, Program); 3] =
-    [("ovsdb-tool", tool::main), ("ovsdb-client", client::main), ("ovsdb-server", server::main)];
+const PROGRAMS: [(&str, Program); 4] = [
+    ("ovsdb-tool", tool::main),
+    ("ovsdb-client", client::main),
+    ("ovsdb-server", server::main),
+    ("ovs-vsctl", ctl::vswitch::main),
+];
 
 /// The names of all programs.
 pub fn names() -> impl Iterator<Item = &'static str> {

@@ -102,7 +102,7 @@ impl Cell {
             (Cell::Text(text), _) => text.clone(),
             (Cell::Json(json), _) => json.to_string(),
             (Cell::Data(datum, ty), Cells::Json) => datum.to_json_as(ty).to_string(),
-            (Cell::Data(datum, ty), Cells::String) => text::datum(datum, ty.is_map()),
+            (Cell::Data(datum, ty), Cells::String) => text::datum_as(datum, ty),
             (Cell::Data(datum, _), Cells::Bare) => text::bare(datum),
         }
     }

@@ -155,7 +155,7 @@ fn patterns() {
     }
     let text = dir.read("f");
     let lines: Vec<_> = text.lines().skip(1).collect();
-    assert_eq!(lines[0], "[vlog    ] ( INFO) %|00:00:01.5000|0000000002|ovs-vswitchd|158||main|1500|hello");
+    assert_eq!(lines[0], "[vlog    ] ( INFO) %|00:00:01.5000|0000000002|ovs-vswitchd|157||main|1500|hello");
     assert_eq!(lines[1..3], ["2020-01-01 00:00:01|%y|", &format!("|{:>256}", "%x")]);
     assert!(lines[3].ends_with("unclosed"));
     assert_eq!(lines[4..], ["", ""]);

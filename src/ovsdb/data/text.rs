@@ -34,6 +34,14 @@ pub fn datum(datum: &Datum, map: bool) -> String {
     }
 }
 
+/// The same of a column's type: one member is in brackets where there could be more.
+pub fn datum_as(value: &Datum, ty: &super::Type) -> String {
+    match value {
+        Datum::One(one) if ty.max > 1 => format!("[{}]", atom(one)),
+        other => datum(other, ty.is_map()),
+    }
+}
+
 /// Without brackets, commas and quotes.
 pub fn bare(datum: &Datum) -> String {
     let plain = |atom: &Atom| match atom {

@@ -9,7 +9,7 @@ mod record;
 mod tests;
 
 pub use log::{Log, Mode};
-pub(crate) use record::changed_row;
+pub use record::changed_row;
 pub use record::{record_json, rows_json};
 
 use crate::data::Schema;

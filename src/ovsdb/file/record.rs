@@ -103,7 +103,7 @@ pub(super) fn changes(db: &Database, json: &Json, uuids: &mut Source) -> Result<
 }
 
 /// The row that cells make of `old`, or of defaults; differences where `is_diff` and there is an old one.
-pub(crate) fn changed_row(
+pub fn changed_row(
     schema: &TableSchema,
     old: Option<&Arc<Row>>,
     uuid: Uuid,

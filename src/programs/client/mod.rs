@@ -2,7 +2,7 @@
 
 mod data;
 mod monitor;
-mod rpc;
+pub(crate) mod rpc;
 mod wait;
 
 use crate::daemon::{self, Daemon, Keep};

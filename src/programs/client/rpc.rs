@@ -1,6 +1,6 @@
 //! A connection to a server, blocking: requests, replies, and what comes in between.
 
-use crate::stream::{Stream, split_methods};
+use crate::stream::{Listener, Stream, is_passive, split_methods};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use ovsdb::Json;
 use ovsdb::error::strerror;
@@ -10,7 +10,7 @@ use std::os::fd::AsFd;
 
 /// A message that came.
 #[derive(Debug)]
-pub(super) enum Message {
+pub(crate) enum Message {
     /// Method and parameters.
     Notification(String, Json),
     /// Id, and result or error.
@@ -19,16 +19,24 @@ pub(super) enum Message {
 
 /// A connection.
 #[derive(Debug)]
-pub(super) struct Rpc {
-    pub(super) stream: Stream,
+pub(crate) struct Rpc {
+    pub(crate) stream: Stream,
     framer: Framer,
     next: i64,
 }
 
 impl Rpc {
     /// Connects to the first that answers of methods with commas between them.
-    pub(super) fn connect(methods: &str) -> Result<Rpc, String> {
+    pub(crate) fn connect(methods: &str) -> Result<Rpc, String> {
         let mut error = String::new();
+        if is_passive(methods) {
+            let failed = |e: std::io::Error| format!("failed to listen on \"{methods}\" ({})", strerror(&e));
+            let listener = Listener::listen(methods).map_err(failed)?;
+            let mut fds = [PollFd::new(listener.as_fd(), PollFlags::POLLIN)];
+            let _ = poll(&mut fds, PollTimeout::NONE);
+            let (stream, _) = listener.accept(&mut 0).map_err(failed)?;
+            return Ok(Rpc { stream, framer: Framer::default(), next: 0 });
+        }
         for method in split_methods(methods) {
             match Stream::connect(&method) {
                 Ok(stream) => return Ok(Rpc { stream, framer: Framer::default(), next: 0 }),
@@ -39,7 +47,7 @@ impl Rpc {
     }
 
     /// Sends a request; its id.
-    pub(super) fn send(&mut self, method: &str, params: Json) -> Result<Json, String> {
+    pub(crate) fn send(&mut self, method: &str, params: Json) -> Result<Json, String> {
         let id = Json::Int(self.next);
         self.next += 1;
         let message = Json::object([("id", id.clone()), ("method", method.into()), ("params", params)]);
@@ -53,7 +61,7 @@ impl Rpc {
     }
 
     /// Reads what is there; false at the end.
-    pub(super) fn fill(&mut self) -> Result<bool, String> {
+    pub(crate) fn fill(&mut self) -> Result<bool, String> {
         self.stream.set_nonblocking(true).map_err(|e| strerror(&e))?;
         let mut buffer = [0; 65536];
         match self.stream.read(&mut buffer) {
@@ -68,7 +76,7 @@ impl Rpc {
     }
 
     /// The next message that came whole. Requests for a sign of life are answered.
-    pub(super) fn next(&mut self) -> Result<Option<Message>, String> {
+    pub(crate) fn next(&mut self) -> Result<Option<Message>, String> {
         loop {
             let Some(json) = self.framer.next_value().map_err(|e| e.to_string())? else { return Ok(None) };
             let member = |name: &str| json.get(name).cloned().unwrap_or(Json::Null);
@@ -87,7 +95,7 @@ impl Rpc {
     }
 
     /// Waits for a message.
-    pub(super) fn receive(&mut self) -> Result<Message, String> {
+    pub(crate) fn receive(&mut self) -> Result<Message, String> {
         loop {
             if let Some(message) = self.next()? {
                 return Ok(message);
@@ -101,7 +109,7 @@ impl Rpc {
     }
 
     /// Calls and waits; the error is the server's.
-    pub(super) fn call(&mut self, method: &str, params: Json) -> Result<Result<Json, Json>, String> {
+    pub(crate) fn call(&mut self, method: &str, params: Json) -> Result<Result<Json, Json>, String> {
         let wanted = self.send(method, params)?;
         loop {
             if let Message::Reply(id, result) = self.receive()?

@@ -4,8 +4,9 @@ use super::Program;
 use super::events::Events;
 use super::remotes::{self, Remotes};
 use super::replication::Replication;
+use crate::tls::Settings;
 use ovsdb::server::Server;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -61,6 +62,18 @@ impl Drop for Embedded {
     }
 }
 
+/// What its rows say, as the stock start scripts have it.
+fn tls() -> Settings {
+    let column = |name: &str| format!("db:Open_vSwitch,SSL,{name}");
+    Settings {
+        private_key: column("private_key"),
+        certificate: column("certificate"),
+        ca_cert: column("ca_cert"),
+        bootstrap: true,
+        ..Settings::default()
+    }
+}
+
 impl Program {
     fn embedded(file: &Path, remotes: &[String], leash: UnixStream) -> Result<Program, String> {
         let io = |e: io::Error| format!("epoll: {e}");
@@ -73,8 +86,10 @@ impl Program {
             exit: None,
             started: base::clock::Clock::real(),
             replication: Replication::default(),
+            relays: BTreeMap::new(),
+            tls: tls(),
         };
-        program.open(file).map_err(|e| e.to_string())?;
+        program.open_file(file)?;
         for remote in remotes {
             remotes::check(&program.server, remote)?;
             program.remotes.add(remote);

@@ -70,7 +70,7 @@ pub(super) struct Events {
 }
 
 /// Ends this process by a signal.
-pub(super) fn die_by(signal: Signal) {
+pub(crate) fn die_by(signal: Signal) {
     let _ = sigprocmask(SigmaskHow::SIG_UNBLOCK, Some(&SigSet::all()), None);
     // the run time's own handler may take the first
     let _ = nix::sys::signal::raise(signal);

@@ -6,6 +6,7 @@
 mod commands;
 mod embedded;
 mod events;
+pub(crate) use events::die_by;
 mod relay;
 mod remotes;
 mod replication;
@@ -256,13 +257,14 @@ impl Program {
                 let (db, methods) = parts?;
                 self.add_relay(db, methods)
             }
-            None => {
-                let path = Path::new(name);
-                self.server.open(path).map_err(|e| e.to_string())?;
-                self.files.insert(setup::absolute(path));
-                Ok(())
-            }
+            None => self.open_file(Path::new(name)),
         }
+    }
+
+    fn open_file(&mut self, path: &Path) -> Result<(), String> {
+        self.server.open(path).map_err(|e| e.to_string())?;
+        self.files.insert(setup::absolute(path));
+        Ok(())
     }
 
     /// TLS is as the options and the databases say.

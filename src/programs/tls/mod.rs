@@ -13,6 +13,7 @@ use crate::options::{Known, Parsed, Takes, option};
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ClientConfig, ServerConfig, SupportedProtocolVersion};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -224,19 +225,27 @@ fn make(settings: &Settings, stamps: [Stamp; 4]) -> io::Result<Made> {
     let provider = Arc::new(provider(&settings.ciphers).map_err(bad)?);
     let versions = versions(&settings.protocols).map_err(bad)?;
     let verifier = Arc::new(Chain::new(roots, provider.signature_verification_algorithms));
+    // rustls's own check of the two knows X.509 version 3 alone
+    let secret =
+        provider.key_provider.load_private_key(key).map_err(|e| bad(format!("private key {private_key}: {e}")))?;
+    let public = chain.first().and_then(|der| verify::public_key(der));
+    if let (Some(of_key), Some(public)) = (secret.public_key(), public)
+        && *of_key != *public
+    {
+        return Err(bad(format!("{private_key} is not the key of {certificate}")));
+    }
+    let identity = Arc::new(SingleCertAndKey::from(CertifiedKey::new(chain, secret)));
     let client = ClientConfig::builder_with_provider(provider.clone())
         .with_protocol_versions(&versions)
         .map_err(|e| bad(e.to_string()))?
         .dangerous()
         .with_custom_certificate_verifier(verifier.clone())
-        .with_client_auth_cert(chain.clone(), key.clone_key())
-        .map_err(|e| bad(format!("{certificate}, {private_key}: {e}")))?;
+        .with_client_cert_resolver(identity.clone());
     let server = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&versions)
         .map_err(|e| bad(e.to_string()))?
         .with_client_cert_verifier(verifier)
-        .with_single_cert(chain, key)
-        .map_err(|e| bad(format!("{certificate}, {private_key}: {e}")))?;
+        .with_cert_resolver(identity);
     let bootstraps = missing.then(|| PathBuf::from(ca_cert));
     Ok(Made { stamps, client: Arc::new(client), server: Arc::new(server), bootstraps })
 }

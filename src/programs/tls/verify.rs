@@ -258,6 +258,11 @@ impl ClientCertVerifier for Chain {
     }
 }
 
+/// The public key in a certificate, as it is encoded there.
+pub(super) fn public_key(der: &[u8]) -> Option<Vec<u8>> {
+    Some(parse(der).ok()?.tbs_certificate.subject_pki.raw.to_vec())
+}
+
 /// The common name of a certificate's subject.
 pub(super) fn common_name(der: &[u8]) -> Option<String> {
     let certificate = parse(der).ok()?;

@@ -24,7 +24,7 @@
 //!   newest pointer, which is not freed.
 //!
 //! Checked by loom (`rcu/model.rs`, which fails when any fence or ordering above is taken away) and by a stress test with
-//! real threads. Nothing here hides from Miri: `cargo +nightly miri test -p base rcu`, where the toolchain has it.
+//! real threads. Nothing here hides from Miri (`scripts/miri base rcu`).
 //!
 //! ```
 //! use base::rcu::Publisher;

@@ -2,7 +2,7 @@
 //!
 //! [`config`] reads the appliance's file. [`control`] is the unixctl socket. [`http`] serves `/metrics`. [`run`] makes
 //! threads, ports and bridges of a configuration and keeps them. [`view`] is what one look at it shows, [`cli`] is
-//! what a shell sees.
+//! what a shell sees, [`vswitchd`] what starts the stock daemon.
 
 pub mod cli;
 pub mod config;
@@ -10,3 +10,4 @@ pub mod control;
 pub mod http;
 pub mod run;
 pub mod view;
+pub mod vswitchd;

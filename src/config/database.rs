@@ -16,11 +16,19 @@ pub struct Database {
     pub remotes: Vec<String>,
     /// Of a cluster, whether any member will do.
     pub any_member: bool,
+    /// Without anything to poll for when the switch starts, there are no polling workers.
+    #[serde(skip)]
+    pub polls_when_needed: bool,
 }
 
 impl Default for Database {
     fn default() -> Self {
-        Database { file: PathBuf::from("/var/lib/ironbridge/conf.db"), remotes: Vec::new(), any_member: false }
+        Database {
+            file: PathBuf::from("/var/lib/ironbridge/conf.db"),
+            remotes: Vec::new(),
+            any_member: false,
+            polls_when_needed: false,
+        }
     }
 }
 

@@ -26,6 +26,7 @@ mod switch;
 mod threads;
 
 use std::io;
+use std::path::Path;
 
 use base::clock::Clock;
 
@@ -54,7 +55,7 @@ impl RunError {
 }
 
 /// Log modules that `vlog/list` shows from the start.
-const MODULES: [&str; 11] = [
+pub const MODULES: [&str; 12] = [
     "bridge",
     "dpdk",
     "dpif_netdev",
@@ -65,6 +66,7 @@ const MODULES: [&str; 11] = [
     "ovsdb_server",
     "switch",
     "unixctl",
+    "vswitchd",
     "worker",
 ];
 
@@ -72,10 +74,19 @@ const MODULES: [&str; 11] = [
 ///
 /// # Errors
 /// What kept it from starting. A port that cannot be opened does not: it is logged and shown with its error.
-pub fn run(mut config: Config) -> Result<(), RunError> {
-    let clock = Clock::real();
-    start_log(&config, &clock)?;
+pub fn run(config: Config) -> Result<(), RunError> {
+    start_log(&config, &Clock::real())?;
     let instance = Instance::take(&config.switch.run_dir)?;
+    run_at(config, &instance.control_socket(), &mut || {})
+}
+
+/// The same with the log and the run folder as they are, with its control socket at `socket`. `ready` is called when what
+/// the configuration asks for is there.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_at(mut config: Config, socket: &Path, ready: &mut dyn FnMut()) -> Result<(), RunError> {
+    let clock = Clock::real();
     let followed = database::start(&mut config, &clock).map_err(RunError::Setup)?;
     let available = available_cores();
     let cores = config.worker_cores(&available);
@@ -91,10 +102,9 @@ pub fn run(mut config: Config) -> Result<(), RunError> {
         core_affinity::set_for_current(core_affinity::CoreId { id: core });
     }
     switch.start(&cores)?;
-    let result = owner::serve(&mut switch, &instance, http);
+    let result = owner::serve(&mut switch, socket, ready, http);
     switch.stop();
     log::info!(target: "switch", "stopped");
-    drop(instance);
     result
 }
 

@@ -1,6 +1,7 @@
 //! The owner loop: the one place where tables change. Connections, scrapes, workers and packets that taught something all
 //! come to it; nothing in it waits but the loop itself.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +10,6 @@ use tokio::io::unix::AsyncFd;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
-use super::instance::Instance;
 use super::service::Service;
 use super::switch::Switch;
 use super::{RunError, commands};
@@ -35,19 +35,29 @@ fn registered(waker: Arc<Waker>) -> Result<AsyncFd<Arc<Waker>>, RunError> {
 }
 
 /// Serves until a signal or `exit`.
-pub(super) fn serve(switch: &mut Switch, instance: &Instance, http: Option<http::Settings>) -> Result<(), RunError> {
+pub(super) fn serve(
+    switch: &mut Switch,
+    socket: &Path,
+    ready: &mut dyn FnMut(),
+    http: Option<http::Settings>,
+) -> Result<(), RunError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(ASIDE)
         .build()
         .map_err(RunError::io("starting management"))?;
-    let result = runtime.block_on(serve_async(switch, instance, http));
+    let result = runtime.block_on(serve_async(switch, socket, ready, http));
     // connections that are still open must not keep the process
     runtime.shutdown_timeout(Duration::from_millis(200));
     result
 }
 
-async fn serve_async(switch: &mut Switch, instance: &Instance, http: Option<http::Settings>) -> Result<(), RunError> {
+async fn serve_async(
+    switch: &mut Switch,
+    path: &Path,
+    tell_ready: &mut dyn FnMut(),
+    http: Option<http::Settings>,
+) -> Result<(), RunError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(RunError::io("SIGTERM"))?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(RunError::io("SIGINT"))?;
     let (calls, mut inbox) = mpsc::channel(CALLS);
@@ -62,8 +72,7 @@ async fn serve_async(switch: &mut Switch, instance: &Instance, http: Option<http
             }
         }
     });
-    let path = instance.control_socket();
-    let server = Arc::new(Server::bind(&path).map_err(RunError::io(path.display().to_string()))?);
+    let server = Arc::new(Server::bind(path).map_err(RunError::io(path.display().to_string()))?);
     let accepting = server.clone();
     let accept = tokio::spawn(async move { accepting.serve(calls).await });
     let datapath = registered(switch.control.waker().clone())?;
@@ -78,6 +87,7 @@ async fn serve_async(switch: &mut Switch, instance: &Instance, http: Option<http
         switch.turn(now);
         let ready = now >= patience || switch.database.as_ref().is_none_or(|d| d.is_ready());
         if service.is_none() && ready {
+            tell_ready();
             service = Some(Service::ready(now, switch.ports.len(), switch.failed.len()));
         }
         if let Some(service) = &mut service {

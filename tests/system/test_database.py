@@ -1,5 +1,6 @@
 """The switch as the database's: the stock ovs-vsctl configures it, by the embedded server or another one."""
 import json
+import os
 import pathlib
 import shutil
 import signal
@@ -226,3 +227,26 @@ class External(Followed):
         self.vsctl("add-port BR p2 -- set interface p2 type=dummy -- del-port p1", db=remote)
         self.assertIn("p2", self.switch.ctl("dpif/show"))
         self.assertNotIn("p1", self.switch.ctl("dpif/show"))
+
+    def test_as_the_stock_daemon(self):
+        self.socket, self.file = self.folder / "db.sock", self.folder / "conf.db"
+        schema = pathlib.Path(__file__).parents[2] / "src/bridge/vswitch.ovsschema"
+        run("ovsdb-tool", "create", self.file, schema)
+        self.serve()
+        remote = f"unix:{self.socket}"
+        self.vsctl("--no-wait init", db=remote)
+        daemon = self.folder / "ovs-vswitchd"
+        daemon.symlink_to(pathlib.Path(os.environ["IRONBRIDGE_BIN"]).resolve())
+        env = {**os.environ, "OVS_RUNDIR": str(self.folder), "OVS_LOGDIR": str(self.folder)}
+        self.assertIn("(Open vSwitch)", run(daemon, "--version", env=env).stdout)
+        self.assertIn("not supported yet", run(daemon, "--enable-dummy", env=env, check=False).stderr)
+        # it comes back when it is ready
+        run(daemon, "--detach", "--pidfile", "--log-file", "--mlockall", "-vconsole:off", env=env)
+        pid = int((self.folder / "ovs-vswitchd.pid").read_text())
+        self.addCleanup(lambda: (pathlib.Path(f"/proc/{pid}").exists() and os.kill(pid, signal.SIGKILL)))
+        self.vsctl("add-br BR -- add-port BR p1 -- set interface p1 type=dummy", db=remote)
+        shown = run("ovs-appctl", "-t", "ovs-vswitchd", "dpif/show", env=env).stdout
+        self.assertIn("p1 1/", shown)
+        run("ovs-appctl", "-t", "ovs-vswitchd", "exit", env=env)
+        until("its end", lambda: not (self.folder / "ovs-vswitchd.pid").exists())
+        self.assertIn("stopped", (self.folder / "ovs-vswitchd.log").read_text())

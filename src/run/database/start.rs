@@ -79,6 +79,10 @@ pub(in crate::run) fn start(config: &mut Config, clock: &Clock) -> Result<Option
             config.dpdk.enable = config::Enable::Yes;
         }
     }
+    let cores = config.other_config.contains_key("pmd-cpu-mask");
+    if settings.polls_when_needed && config.dpdk.enable != config::Enable::Yes && !cores {
+        config.cpu.workers = config::Workers::Cores(Vec::new());
+    }
     Ok(Some((Database::new(server, link, order, bridges), orders)))
 }
 

@@ -1,0 +1,156 @@
+//! `ovs-vswitchd`, ovs-vswitchd(8): the switch under that name, with its options, folders, pid file and control socket, and
+//! configured by a database alone.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use programs::daemon::{self, Keep};
+use programs::options::{self, Known, Takes, option};
+use programs::setup::{self, fatal};
+
+use crate::config::{Config, Database, Metrics, Switch};
+use crate::run;
+
+/// The program's name.
+pub const NAME: &str = "ovs-vswitchd";
+
+const OPTIONS: [Known; 14] = [
+    option("unixctl", '\0', Takes::Value),
+    option("mlockall", '\0', Takes::Nothing),
+    option("disable-system", '\0', Takes::Nothing),
+    option("disable-system-route", '\0', Takes::Nothing),
+    option("enable-dummy", '\0', Takes::Maybe),
+    option("dpdk", '\0', Takes::Nothing),
+    option("private-key", 'p', Takes::Value),
+    option("certificate", 'c', Takes::Value),
+    option("ca-cert", 'C', Takes::Value),
+    option("bootstrap-ca-cert", '\0', Takes::Value),
+    option("peer-ca-cert", '\0', Takes::Value),
+    option("ssl-protocols", '\0', Takes::Value),
+    option("ssl-ciphers", '\0', Takes::Value),
+    option("hw-rawio-access", '\0', Takes::Nothing),
+];
+
+/// Options that would have to have an effect and have none yet.
+const UNSUPPORTED: [&str; 8] = [
+    "enable-dummy",
+    "private-key",
+    "certificate",
+    "ca-cert",
+    "bootstrap-ca-cert",
+    "peer-ca-cert",
+    "ssl-protocols",
+    "ssl-ciphers",
+];
+
+/// Runs it when the arguments name it.
+pub fn called(mut arguments: Vec<String>) -> Result<ExitCode, Vec<String>> {
+    let is = |a: Option<&String>| a.and_then(|a| Path::new(a).file_name()?.to_str()) == Some(NAME);
+    let by_name = is(arguments.first());
+    if !by_name && arguments.get(1).is_none_or(|a| a != NAME) {
+        return Err(arguments);
+    }
+    arguments.drain(..if by_name { 1 } else { 2 });
+    Ok(main(arguments))
+}
+
+fn main(arguments: Vec<String>) -> ExitCode {
+    let known = [&setup::COMMON[..], &daemon::OPTIONS[..], &OPTIONS[..]].concat();
+    let parsed = match options::parse(&known, arguments) {
+        Ok(parsed) => parsed,
+        Err(text) => return fatal(NAME, text),
+    };
+    if parsed.has("help") {
+        setup::print(&usage());
+        return ExitCode::SUCCESS;
+    }
+    if parsed.has("version") {
+        setup::print(&setup::version(NAME));
+        return ExitCode::SUCCESS;
+    }
+    if parsed.has("dpdk") {
+        return fatal(NAME, "--dpdk is not an option any more: set other_config:dpdk-init in table Open_vSwitch");
+    }
+    if let Some(name) = UNSUPPORTED.iter().find(|name| parsed.has(name)) {
+        return fatal(NAME, format!("--{name} is not supported yet"));
+    }
+    let remote = match &parsed.arguments[..] {
+        [] => format!("unix:{}", setup::absolute(&setup::run_dir().join("db.sock")).display()),
+        [remote] => remote.clone(),
+        _ => return fatal(NAME, "at most one non-option argument accepted; use --help for usage"),
+    };
+    let remotes: Vec<String> = remote.split(',').map(str::to_owned).collect();
+    if let Some(bad) = remotes.iter().find(|r| !Database::is_remote(r)) {
+        return fatal(NAME, format!("{bad}: expected unix:FILE, tcp:IP:PORT or ssl:IP:PORT"));
+    }
+    let mut daemon = match daemon::start(NAME, &parsed) {
+        Ok(daemon) => daemon,
+        Err(code) => return code,
+    };
+    if let Err(text) = setup::start_log(NAME, &parsed, base::log::Level::Info, &run::MODULES) {
+        return fatal(NAME, text);
+    }
+    if parsed.has("mlockall") {
+        log::warn!(target: "vswitchd", "--mlockall is not supported yet: of the memory, that in huge pages is locked");
+    }
+    let run_dir = setup::absolute(&setup::run_dir());
+    let socket = match parsed.value("unixctl") {
+        Some(path) => setup::absolute(&setup::in_run_dir(path)),
+        None => run_dir.join(format!("{NAME}.{}.ctl", std::process::id())),
+    };
+    // the pid file goes with `daemon`
+    let mut ready = || daemon.ready(Keep::Nothing);
+    match run::run_at(config(run_dir, remotes), &socket, &mut ready) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => fatal(NAME, e),
+    }
+}
+
+/// The stock daemon's ways: no page, no bridges but the database's, polling workers when something is to be polled.
+fn config(run_dir: PathBuf, remotes: Vec<String>) -> Config {
+    let database = Database { remotes, polls_when_needed: true, ..Database::default() };
+    Config {
+        switch: Switch { run_dir },
+        metrics: Metrics { enable: false, ..Metrics::default() },
+        database: Some(database),
+        ..Config::default()
+    }
+}
+
+fn usage() -> String {
+    format!(
+        "{NAME}: Open vSwitch daemon\n\
+         usage: {NAME} [OPTIONS] [DATABASE]\n\
+         where DATABASE is a socket on which ovsdb-server is listening\n      \
+         (default: \"unix:{}\").\n\n\
+         Daemon options:\n  \
+         --detach                run in background as daemon\n  \
+         --monitor               start it again when it crashes\n  \
+         --no-chdir              do not chdir to '/'\n  \
+         --pidfile[=FILE]        create pidfile\n  \
+         --overwrite-pidfile     with --pidfile, start even if already running\n\
+         Logging options:\n  \
+         -vSPEC, --verbose=SPEC  set logging levels\n  \
+         --log-file[=FILE]       enable logging to specified FILE\n\
+         Other options:\n  \
+         --unixctl=SOCKET        override default control socket name\n  \
+         --mlockall              lock the process's memory\n  \
+         -h, --help              display this help message\n  \
+         -V, --version           display version information\n",
+        setup::run_dir().join("db.sock").display()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn called_by_its_name_alone() {
+        let words = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
+        assert!(called(words("/usr/sbin/ovs-vswitchd --version")).is_ok());
+        assert!(called(words("ironbridge ovs-vswitchd -V")).is_ok());
+        assert_eq!(called(words("ironbridge run")), Err(words("ironbridge run")));
+        assert_eq!(called(words("ironbridge")), Err(words("ironbridge")));
+    }
+}

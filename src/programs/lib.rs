@@ -11,7 +11,7 @@
 //! | [`table`] | tables as text, list, CSV, JSON, HTML |
 //! | [`tool`] | `ovsdb-tool` |
 //! | [`client`] | `ovsdb-client` |
-//! | [`ctl`] | `ovs-vsctl` |
+//! | [`ctl`] | `ovs-vsctl`, `vtep-ctl` |
 //! | [`server`] | `ovsdb-server` |
 #![forbid(unsafe_code)]
 
@@ -33,11 +33,12 @@ use std::process::ExitCode;
 /// A program: its name and the arguments behind it.
 type Program = fn(&str, Vec<String>) -> ExitCode;
 
-const PROGRAMS: [(&str, Program); 4] = [
+const PROGRAMS: [(&str, Program); 5] = [
     ("ovsdb-tool", tool::main),
     ("ovsdb-client", client::main),
     ("ovsdb-server", server::main),
     ("ovs-vsctl", ctl::vswitch::main),
+    ("vtep-ctl", ctl::vtep::main),
 ];
 
 /// The names of all programs.

@@ -13,6 +13,7 @@ PROGRAM = os.environ.get("IRONBRIDGE_BIN", "")
 NAMES = ("ovsdb-server", "ovsdb-client", "ovsdb-tool", "ovs-vsctl", "vtep-ctl")
 SCHEMA = {"name": "db", "version": "1.0.0", "tables": {"t": {"columns": {"n": {"type": "integer"}}, "indexes": [["n"]]}}}
 VSWITCH = pathlib.Path("/usr/share/openvswitch/vswitch.ovsschema")
+VTEP = pathlib.Path("/usr/share/openvswitch/vtep.ovsschema")
 
 
 class OvsCtl(unittest.TestCase):
@@ -167,15 +168,33 @@ class OvsCtl(unittest.TestCase):
             self.assertEqual(self.run_("ovsdb-tool", "query", "stock.db", query),
                              self.ours("ovsdb-tool", "query", "plain.db", query))
 
+    def two(self, tool, schema, *options):
+        """Two databases: one for our tool, one for Open vSwitch's."""
+        if not shutil.which(tool) or not schema.exists():
+            self.skipTest(f"Open vSwitch's {tool} is not installed")
+        tools = {}
+        for name, path in (("a", str(self.bin / tool)), ("b", shutil.which(tool))):
+            self.ours("ovsdb-tool", "create", f"{name}.db", str(schema))
+            database = json.loads(schema.read_text())["name"]
+            if database == "hardware_vtep":
+                root = [database, {"op": "insert", "table": "Global", "row": {}}]
+                self.ours("ovsdb-tool", "transact", f"{name}.db", json.dumps(root))
+            self.start(name, f"--remote=punix:{name}.sock", f"{name}.db")
+            tools[name] = [path, f"--db=unix:{self.dir}/{name}.sock", "-t", "30", "-vconsole:off", *options]
+        return tools
+
+    def compare(self, tools, line):
+        said = {}
+        for name, tool in tools.items():
+            done = self.call(*tool, *line.split())
+            hidden = [len(word) == 36 and word.count("-") == 4 for word in done.stdout.split()]
+            words = ["UUID" if h else word for h, word in zip(hidden, done.stdout.split())]
+            said[name] = (done.returncode, words, done.stderr)
+        self.assertEqual(said["a"], said["b"], line)
+
     def test_ovs_vsctl_as_open_vswitch(self):
         """The same commands to two databases, by both tools: the same words, the same rows."""
-        if not shutil.which("ovs-vsctl") or not VSWITCH.exists():
-            self.skipTest("Open vSwitch's ovs-vsctl is not installed")
-        tools = {}
-        for name, tool in (("a", str(self.bin / "ovs-vsctl")), ("b", shutil.which("ovs-vsctl"))):
-            self.ours("ovsdb-tool", "create", f"{name}.db", str(VSWITCH))
-            self.start(name, f"--remote=punix:{name}.sock", f"{name}.db")
-            tools[name] = [tool, f"--db=unix:{self.dir}/{name}.sock", "--no-wait", "-t", "30", "-vconsole:off"]
+        tools = self.two("ovs-vsctl", VSWITCH, "--no-wait")
         for line in (
             "add-br br0 -- add-port br0 p1 tag=3 -- set interface p1 type=internal options:a=b",
             "add-br br0", "--may-exist add-br br0", "add-br vlan5 br0 5 -- add-port vlan5 p5",
@@ -191,13 +210,21 @@ class OvsCtl(unittest.TestCase):
             "--id=@q create queue dscp=3", "wait-until bridge br0 fail_mode=secure -- port-to-br bond0", "foo", "get x",
             "add-aa-mapping br0 7 8 -- get-aa-mapping br0", "set-ssl k c ca -- get-ssl", "del-br br0 -- list-br", "emer-reset",
         ):
-            said = {}
-            for name, tool in tools.items():
-                done = self.call(*tool, *line.split())
-                hidden = [len(word) == 36 and word.count("-") == 4 for word in done.stdout.split()]
-                words = ["UUID" if h else word for h, word in zip(hidden, done.stdout.split())]
-                said[name] = (done.returncode, words, done.stderr)
-            self.assertEqual(said["a"], said["b"], line)
+            self.compare(tools, line)
+
+    def test_vtep_ctl_as_open_vswitch(self):
+        """The same for hardware VTEPs."""
+        tools = self.two("vtep-ctl", VTEP)
+        for line in (
+            "foo", "add-ps a -- add-port a a1", "add-ps a", "--may-exist add-ps a", "add-ls l -- add-ls m -- list-ls",
+            "bind-ls a a1 100 l -- list-bindings a a1", "unbind-ls a a1 100 -- list-bindings a a1", "bind-ls a a9 1 l",
+            "add-ucast-local l 00:11:22:33:44:55 1.2.3.4", "add-mcast-remote l 01:11:22:33:44:55 1.2.3.4",
+            "add-mcast-remote l 01:11:22:33:44:55 1.2.3.5", "list-local-macs l -- list-remote-macs l",
+            "del-mcast-remote l 01:11:22:33:44:55 1.2.3.4 -- list-remote-macs l", "clear-local-macs l -- list-local-macs l",
+            "set-replication-mode l source_node -- get-replication-mode l", "set-manager tcp:1.2.3.4 -- get-manager",
+            "ls-exists x", "add-lr r -- list-lr -- del-lr r -- list-lr", "del-port a a1 -- list-ports a", "del-ps a -- list-ps",
+        ):
+            self.compare(tools, line)
 
     def test_many_at_once(self):
         """Ports are added by many at the same time: none is lost, and of two with one name one is told so."""

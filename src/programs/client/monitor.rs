@@ -93,8 +93,8 @@ impl Controls {
 /// A table that is watched, for printing.
 struct Watched {
     schema: Arc<TableSchema>,
-    /// With types that take differences, too.
-    columns: Vec<(String, Type)>,
+    /// With types that take differences, too, and their own.
+    columns: Vec<(String, Type, Type)>,
 }
 
 /// Which requests and notifications belong together.
@@ -147,8 +147,8 @@ impl Watched {
             for name in names {
                 let ty = schema.column(&name).map_or(Type::scalar(AtomKind::Uuid), |c| schema.columns[c].ty.clone());
                 let any = |base: &BaseType| BaseType::any(base.kind);
-                let ty = Type { key: any(&ty.key), value: ty.value.as_ref().map(any), min: 0, max: u32::MAX };
-                watched.columns.push((name, ty));
+                let wide = Type { key: any(&ty.key), value: ty.value.as_ref().map(any), min: 0, max: u32::MAX };
+                watched.columns.push((name, wide, ty));
             }
         }
         Ok((watched, Json::Array(requests)))
@@ -156,9 +156,9 @@ impl Watched {
 
     fn row(&self, uuid: &str, action: &str, cells: &Json) -> Vec<Cell> {
         let mut row = vec![Cell::Text(uuid.to_owned()), Cell::Text(action.to_owned())];
-        row.extend(self.columns.iter().map(|(name, ty)| match cells.get(name) {
+        row.extend(self.columns.iter().map(|(name, wide, ty)| match cells.get(name) {
             None => Cell::Empty,
-            Some(json) => match Datum::from_json(ty, json, &mut ()) {
+            Some(json) => match Datum::from_json(wide, json, &mut ()) {
                 Ok(datum) => Cell::Data(datum, Box::new(ty.clone())),
                 Err(_) => Cell::Json(json.clone()),
             },
@@ -203,7 +203,8 @@ impl Printer {
         let stamp = self.stamped.then(wall_ms);
         for watched in &self.watched {
             let Some(updates) = updates.get(&watched.schema.name).and_then(Json::as_object) else { continue };
-            let headings = ["row", "action"].into_iter().chain(watched.columns.iter().map(|(name, _)| name.as_str()));
+            let headings =
+                ["row", "action"].into_iter().chain(watched.columns.iter().map(|(name, _, _)| name.as_str()));
             let mut table = Table::new(headings);
             if self.watched.len() > 1 {
                 table.caption = Some(format!("{} table", watched.schema.name));

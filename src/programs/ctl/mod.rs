@@ -8,7 +8,7 @@
 //! | [`text`] | values as people write them |
 //! | [`database`] | the commands that any database has |
 //! | [`session`] | the connection: asks for rows, makes the transaction, waits |
-//! | [`vswitch`] | the tools |
+//! | [`vswitch`], [`vtep`] | the tools |
 
 mod database;
 mod names;
@@ -17,6 +17,7 @@ mod show;
 mod state;
 mod text;
 pub mod vswitch;
+pub mod vtep;
 
 use crate::options::{self, Known, Parsed, Takes, option};
 use crate::setup::{self, fatal, print};

@@ -2,7 +2,7 @@
 
 use super::{Context, Given, Needs, Stop};
 use ovsdb::Uuid;
-use ovsdb::data::{Atom, text};
+use ovsdb::data::{Atom, Datum, text};
 
 /// A table in an overview: what its rows are called by, which columns are shown.
 pub struct Shown {
@@ -57,6 +57,23 @@ fn row(context: &Context<'_>, table: usize, uuid: Uuid, depth: usize, above: &mu
             continue;
         }
         if ty.is_default(datum) {
+            continue;
+        }
+        let named = ty.value.as_ref().and_then(|value| value.reference.as_ref());
+        let named = named.and_then(|r| state.schema().table(&r.table)).and_then(|to| {
+            let shown = context.tool.show.iter().find(|s| *s.table == *state.table_schema(to).name)?;
+            Some((to, shown.name?))
+        });
+        if let Some((to, by)) = named {
+            // a map to rows that have names
+            out.extend(std::iter::repeat_n(' ', (depth + 1) * 4));
+            out.push_str(&format!("{name}:\n"));
+            for (key, value) in datum.pairs() {
+                let row = value.uuid().and_then(|uuid| state.get(to, uuid));
+                let value = row.map_or(Datum::One(value.clone()), |row| state.datum(to, row, by));
+                out.extend(std::iter::repeat_n(' ', (depth + 2) * 4));
+                out.push_str(&format!("{}={}\n", text::atom(key), text::datum(&value, false)));
+            }
             continue;
         }
         out.extend(std::iter::repeat_n(' ', (depth + 1) * 4));

@@ -82,7 +82,7 @@ fn targets(context: &Context<'_>, (table, row): (usize, Uuid), column: &str, of:
 }
 
 /// Replaces the rows that a column refers to by rows with these targets.
-fn retarget(
+pub(in crate::ctl) fn retarget(
     context: &mut Context<'_>,
     (table, row): (usize, Uuid),
     column: &str,

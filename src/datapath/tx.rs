@@ -7,7 +7,7 @@ use base::ring::Ring;
 use dpif::{DropReason, PortNo};
 use packet::burst::BURST;
 use packet::device::{TxCaps, TxQueue};
-use packet::offload::{Failure, Resolved, ready, resolve};
+use packet::offload::{Failure, Resolved, passes, ready, resolve};
 use packet::{Burst, Frame};
 
 use crate::fate::{COPY, ELSEWHERE, Fates};
@@ -40,6 +40,17 @@ impl Sink {
             Sink::Shared(queue) => queue.lock().unwrap_or_else(PoisonError::into_inner).capabilities(),
             Sink::Remote(_, caps) => *caps,
         }
+    }
+
+    /// Why it took only some of a burst.
+    #[cold]
+    fn refusal(&self) -> DropReason {
+        let absent = match self {
+            Sink::Own(queue) => queue.is_absent(),
+            Sink::Shared(queue) => queue.lock().unwrap_or_else(PoisonError::into_inner).is_absent(),
+            Sink::Remote(..) => return DropReason::Rings,
+        };
+        if absent { DropReason::NoGuest } else { DropReason::TxFull }
     }
 }
 
@@ -140,7 +151,7 @@ impl Tx {
         shared
     }
 
-    /// Sends all of `frames`, received on `slot`, to a port.
+    /// Sends all of `frames`, received on `slot` and unchanged since, to a port.
     #[inline]
     pub(crate) fn output_burst(&mut self, port: u32, frames: &mut Burst, slot: u16, shape: Shape) {
         let Some(Some(p)) = self.ports.get_mut(port as usize) else {
@@ -148,9 +159,9 @@ impl Tx {
             frames.clear();
             return;
         };
-        if shape.special || shape.longest > p.caps.max_frame {
+        if (shape.special || shape.longest > p.caps.max_frame) && !frames.iter().all(|frame| passes(frame, &p.caps)) {
             for frame in frames.drain() {
-                self.output(port, frame, slot);
+                self.output_received(port, frame, slot);
             }
             return;
         }
@@ -166,6 +177,15 @@ impl Tx {
         }
         p.bytes += shape.bytes;
         p.burst.append(frames);
+    }
+
+    /// Sends one frame, received on `slot` and unchanged since, to a port.
+    #[inline]
+    pub(crate) fn output_received(&mut self, port: u32, frame: Frame, slot: u16) {
+        match self.ports.get(port as usize) {
+            Some(Some(p)) if passes(&frame, &p.caps) => self.buffer(port, frame, slot),
+            _ => self.output(port, frame, slot),
+        }
     }
 
     /// Sends one frame, received on `slot` or a [`COPY`] of one, to a port.
@@ -321,7 +341,7 @@ fn flush(p: &mut TxPort, fates: &mut Fates) {
     } else {
         taken.chunk_by(|a, b| a == b).for_each(|run| fates.sent(run[0], p.port, run.len() as u64));
     }
-    let reason = if matches!(p.sink, Sink::Remote(..)) { DropReason::Rings } else { DropReason::TxFull };
+    let reason = if refused.is_empty() { DropReason::TxFull } else { p.sink.refusal() };
     refused.iter().for_each(|slot| fates.dropped(*slot, reason, 1));
     if fates.taps.is_some() {
         settle(p, fates, sent, reason);

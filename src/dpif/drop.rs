@@ -46,6 +46,7 @@ reasons! {
     Budget, "budget", "Too many packets of new flows wait on this port.";
     Rings, "rings", "The ring to another worker was full.";
     TxFull, "tx_full", "The output device's queue was full.";
+    NoGuest, "no_guest", "The guest behind the output port is not there, or has no ring on to receive by.";
     TxError, "tx_error", "The output device refused the frame.";
     NoBuffer, "no_buffer", "No packet buffer was free to copy into.";
     Unsupported, "unsupported", "An action that this datapath does not execute.";

@@ -25,6 +25,11 @@ pub trait TxQueue: Send {
     /// What the device does by itself; constant while the queue lives.
     fn capabilities(&self) -> TxCaps;
 
+    /// Whether what the last `transmit` left had nobody to go to: a guest's port without a guest.
+    fn is_absent(&self) -> bool {
+        false
+    }
+
     /// Pushes out what `transmit` may have buffered.
     fn flush(&mut self) {}
 }

@@ -51,6 +51,16 @@ impl Device {
         }
     }
 
+    /// Whether frames can come by a receive queue: a guest has to have turned one of its rings on.
+    pub(super) fn receives(&self, queue: u32) -> bool {
+        let _ = queue;
+        match self {
+            #[cfg(feature = "dpdk")]
+            Device::Vhost(vhost) => vhost.receives(queue),
+            _ => true,
+        }
+    }
+
     /// The memory node that the device is connected to, where it has one.
     pub(super) fn node(&self) -> Option<u32> {
         match self {

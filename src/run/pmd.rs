@@ -151,11 +151,14 @@ pub(super) fn rxqs(switch: &mut Switch, arguments: &[String]) -> Result<String, 
         };
         let mut known = Some(0);
         for queue in switch.control.rx_queues().filter(|q| q.worker == Some(id)) {
-            let name = switch.ports.get(&queue.port).map_or("?", |p| p.name.as_str());
+            let port = switch.ports.get(&queue.port);
+            let name = port.map_or("?", |p| p.name.as_str());
+            let on = port.is_none_or(|p| p.device.receives(queue.number));
+            let on = if on { "(enabled) " } else { "(disabled)" };
             let cycles = switch.scheduler.queues.get(&(queue.port, queue.number)).and_then(|h| h.sum(n)).map(|[c]| c);
             known = known.zip(cycles).map(|(a, b)| a + b);
             let usage = usage(cycles);
-            let _ = writeln!(out, "  port: {name:<16}  queue-id: {:2} (enabled)   pmd usage: {usage}", queue.number);
+            let _ = writeln!(out, "  port: {name:<16}  queue-id: {:2} {on}  pmd usage: {usage}", queue.number);
         }
         let rest = known.zip(sums).map(|(queues, [busy, _])| busy.saturating_sub(queues));
         let _ = writeln!(out, "  overhead: {}", usage(rest));

@@ -364,7 +364,7 @@ impl Core {
             } else {
                 for (frame, at) in sent.drain().zip(places[0].iter()) {
                     let action = these.get(usize::from(*at)).map_or(0, |item| item.action);
-                    self.out.tx.output(action & !OUTPUT, frame, slot);
+                    self.out.tx.output_received(action & !OUTPUT, frame, slot);
                 }
             }
             std::mem::swap(burst, others);

@@ -188,6 +188,11 @@ impl Vhost {
         self.state.is_up()
     }
 
+    /// Whether a guest is up that sends by one of the rings that a receive queue serves.
+    pub fn receives(&self, queue: u32) -> bool {
+        u16::try_from(queue).is_ok_and(|queue| self.state.receives(queue, self.config.rx_queues))
+    }
+
     /// The MTU that it was made with.
     pub fn mtu(&self) -> u16 {
         self.config.mtu

@@ -33,6 +33,8 @@ pub struct TxQueue {
     number: u16,
     retries: u8,
     caps: TxCaps,
+    /// The last burst found no guest, or none with a ring on.
+    absent: bool,
 }
 
 impl RxQueue {
@@ -126,7 +128,7 @@ fn quiet(state: &State, ring: &Ring, guest: &Guest, number: u16) {
 
 impl TxQueue {
     pub(super) fn new(state: &Arc<State>, number: u16, retries: u8, caps: TxCaps) -> TxQueue {
-        TxQueue { state: state.clone(), number, retries, caps }
+        TxQueue { state: state.clone(), number, retries, caps, absent: false }
     }
 
     /// What the port does for a guest that negotiated everything; for others it is done here.
@@ -138,6 +140,7 @@ impl TxQueue {
     #[inline]
     pub fn transmit(&mut self, burst: &mut Burst) -> usize {
         let number = self.state.route(self.number);
+        self.absent = true;
         if number == NOWHERE || !self.state.is_up() {
             self.state.count_unrouted(self.number, burst.len());
             return 0;
@@ -149,6 +152,7 @@ impl TxQueue {
             self.state.count_unrouted(self.number, burst.len());
             return 0;
         };
+        self.absent = false;
         if phase == Phase::Fresh {
             quiet(&self.state, ring, guest, number);
         }
@@ -287,6 +291,10 @@ impl device::TxQueue for TxQueue {
 
     fn capabilities(&self) -> TxCaps {
         self.caps
+    }
+
+    fn is_absent(&self) -> bool {
+        self.absent
     }
 }
 

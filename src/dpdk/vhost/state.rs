@@ -266,6 +266,12 @@ impl State {
         }
     }
 
+    /// Whether a guest is up and sends by one of the rings of receive queue `queue` of `queues`.
+    pub(super) fn receives(&self, queue: u16, queues: u16) -> bool {
+        let mut pairs = (queue..self.pairs()).step_by(usize::from(queues.max(1)));
+        self.is_up() && pairs.any(|pair| self.ring(pair * 2 + 1).is_some_and(|ring| ring.phase() != Phase::Off))
+    }
+
     pub(super) fn status(&self, config: &VhostConfig) -> VhostStatus {
         let about = self.about();
         VhostStatus {
@@ -367,9 +373,14 @@ mod tests {
         let held = |n| state.ring(n).and_then(|ring| ring.gate().map(|guest| guest.vid));
         assert_eq!((held(0), state.is_up()), (None, false));
         state.open(3, 0, 4, None);
+        state.enable(3, true);
+        // pairs 0 and 2, of which the guest has none on; pair 1
+        assert_eq!([0, 1, 2].map(|queue| state.receives(queue, 2)), [false, true, false]);
+        assert!(state.receives(0, 1));
         assert_eq!((held(0), held(255), state.pairs(), state.is_up()), (Some(3), Some(3), 2, true));
         state.close();
         assert_eq!((held(0), held(255), state.is_up()), (None, None, false));
+        assert!(!state.receives(1, 2));
     }
 
     #[test]

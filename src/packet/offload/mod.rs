@@ -1,7 +1,7 @@
 //! Egress resolution of offload metadata in software: checksums still to be made, TCP packets still to be cut, chains
 //! that a device can't take, stripped tags.
 //!
-//! [`ready`] is the test per packet; all else is off the fast path. [`resolve`] leaves to the device what [`TxCaps`]
+//! [`ready`] and [`passes`] are the tests per packet; all else is off the fast path. [`resolve`] leaves to the device what [`TxCaps`]
 //! says it can, with the metadata and the pseudo header sum in place that it wants.
 #![deny(clippy::indexing_slicing)]
 
@@ -14,7 +14,7 @@ pub use segment::{SEGMENTS_MAX, Segments};
 use crate::checksum::{Sum, crc32c};
 use crate::device::TxCaps;
 use crate::eth::EtherType;
-use crate::frame::{L4Sum, Offload, Version};
+use crate::frame::{L4Sum, Offload, Version, flags};
 use crate::locate::{L4, Layers, layers};
 use crate::{Frame, ipv4, vlan};
 
@@ -51,6 +51,20 @@ pub enum Resolved {
 #[inline]
 pub fn ready(frame: &Frame, caps: &TxCaps) -> bool {
     !frame.has_tx_work() && frame.len() <= caps.max_frame as usize && (frame.is_linear() || caps.multi_segment)
+}
+
+/// Whether a frame that nobody changed since it was received can be sent as it is. Besides those that are [`ready`] that is
+/// one whose sender left the checksum of layer 4 to others, where the device makes it: the pseudo header's sum is in place.
+#[inline]
+pub fn passes(frame: &Frame, caps: &TxCaps) -> bool {
+    let work = frame.ol_flags() & flags::TX_WORK;
+    let makes = match work {
+        0 => true,
+        flags::TX_TCP_CKSUM => caps.tcp_checksum,
+        flags::TX_UDP_CKSUM => caps.udp_checksum,
+        _ => false,
+    };
+    makes && frame.len() <= caps.max_frame as usize && (frame.is_linear() || caps.multi_segment)
 }
 
 /// Makes a frame what the device takes.

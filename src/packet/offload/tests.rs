@@ -148,6 +148,24 @@ fn frames_without_work_pass() {
 }
 
 #[test]
+fn frames_whose_sum_the_device_makes_pass_as_they_are() {
+    let passes_with = |offload: Offload, caps: &TxCaps| {
+        let mut frame = transport(network(0, false, false), L4Sum::Tcp, &[1; 200]).frame().unwrap();
+        frame.set_offload(offload);
+        passes(&frame, caps)
+    };
+    let sum = |l4_sum| Offload { l4_sum, ..Offload::default() };
+    let cannot = TxCaps { tcp_checksum: false, ..HARDWARE };
+    assert!(passes_with(sum(L4Sum::Tcp), &HARDWARE) && !passes_with(sum(L4Sum::Tcp), &cannot));
+    assert!(passes_with(sum(L4Sum::Udp), &cannot) && passes_with(sum(L4Sum::None), &TxCaps::NONE));
+    // what is rare is looked at closely
+    assert!(!passes_with(sum(L4Sum::Sctp), &TxCaps::ALL));
+    assert!(!passes_with(Offload { segment: Some(100), ..sum(L4Sum::Tcp) }, &TxCaps::ALL));
+    assert!(!passes_with(Offload { ip_sum: true, ..sum(L4Sum::Tcp) }, &TxCaps::ALL));
+    assert!(!passes_with(sum(L4Sum::Tcp), &TxCaps { max_frame: 200, ..HARDWARE }));
+}
+
+#[test]
 fn what_the_headers_contradict_is_malformed() {
     let ask = |packet: &Builder, offload: Offload| {
         let mut frame = packet.frame().unwrap();

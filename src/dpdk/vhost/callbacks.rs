@@ -29,18 +29,20 @@ fn known() -> MutexGuard<'static, Option<Known>> {
 /// The table of functions, which rte_vhost keeps a pointer to.
 struct Ops(rte_vhost_device_ops);
 
-// SAFETY: constants; the reserved pointer is null and nobody's.
+// SAFETY: constants; pointers that are reserved are null and nobody's.
 unsafe impl Sync for Ops {}
+
+/// No functions. Releases of DPDK differ in what is reserved behind those below.
+// SAFETY: functions are options and the rest pointers, for which zeros are None and null.
+const NONE: rte_vhost_device_ops = unsafe { std::mem::zeroed() };
 
 static OPS: Ops = Ops(rte_vhost_device_ops {
     new_device: Some(new_device),
     destroy_device: Some(destroy_device),
     vring_state_changed: Some(vring_state_changed),
-    features_changed: None,
     new_connection: Some(new_connection),
     destroy_connection: Some(destroy_connection),
-    guest_notified: None,
-    reserved: [std::ptr::null_mut()],
+    ..NONE
 });
 
 /// Feature bits that are not offered: what the switch does not do, and segmentation where it is off.

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use programs::daemon::{self, Keep};
 use programs::options::{self, Known, Takes, option};
 use programs::setup::{self, fatal};
+use programs::tls;
 
 use crate::config::{Config, Database, Metrics, Switch};
 use crate::run;
@@ -14,33 +15,14 @@ use crate::run;
 /// The program's name.
 pub const NAME: &str = "ovs-vswitchd";
 
-const OPTIONS: [Known; 14] = [
+const OPTIONS: [Known; 7] = [
     option("unixctl", '\0', Takes::Value),
     option("mlockall", '\0', Takes::Nothing),
     option("disable-system", '\0', Takes::Nothing),
     option("disable-system-route", '\0', Takes::Nothing),
     option("enable-dummy", '\0', Takes::Maybe),
     option("dpdk", '\0', Takes::Nothing),
-    option("private-key", 'p', Takes::Value),
-    option("certificate", 'c', Takes::Value),
-    option("ca-cert", 'C', Takes::Value),
-    option("bootstrap-ca-cert", '\0', Takes::Value),
-    option("peer-ca-cert", '\0', Takes::Value),
-    option("ssl-protocols", '\0', Takes::Value),
-    option("ssl-ciphers", '\0', Takes::Value),
     option("hw-rawio-access", '\0', Takes::Nothing),
-];
-
-/// Options that would have to have an effect and have none yet.
-const UNSUPPORTED: [&str; 8] = [
-    "enable-dummy",
-    "private-key",
-    "certificate",
-    "ca-cert",
-    "bootstrap-ca-cert",
-    "peer-ca-cert",
-    "ssl-protocols",
-    "ssl-ciphers",
 ];
 
 /// Runs it when the arguments name it.
@@ -55,7 +37,7 @@ pub fn called(mut arguments: Vec<String>) -> Result<ExitCode, Vec<String>> {
 }
 
 fn main(arguments: Vec<String>) -> ExitCode {
-    let known = [&setup::COMMON[..], &daemon::OPTIONS[..], &OPTIONS[..]].concat();
+    let known = [&setup::COMMON[..], &daemon::OPTIONS[..], &tls::OPTIONS[..], &OPTIONS[..]].concat();
     let parsed = match options::parse(&known, arguments) {
         Ok(parsed) => parsed,
         Err(text) => return fatal(NAME, text),
@@ -71,8 +53,11 @@ fn main(arguments: Vec<String>) -> ExitCode {
     if parsed.has("dpdk") {
         return fatal(NAME, "--dpdk is not an option any more: set other_config:dpdk-init in table Open_vSwitch");
     }
-    if let Some(name) = UNSUPPORTED.iter().find(|name| parsed.has(name)) {
-        return fatal(NAME, format!("--{name} is not supported yet"));
+    if parsed.has("enable-dummy") {
+        return fatal(NAME, "--enable-dummy is not supported yet");
+    }
+    if let Err(text) = tls::configure_from(&parsed) {
+        return fatal(NAME, text);
     }
     let remote = match &parsed.arguments[..] {
         [] => format!("unix:{}", setup::absolute(&setup::run_dir().join("db.sock")).display()),
@@ -129,6 +114,11 @@ fn usage() -> String {
          --no-chdir              do not chdir to '/'\n  \
          --pidfile[=FILE]        create pidfile\n  \
          --overwrite-pidfile     with --pidfile, start even if already running\n\
+         PKI configuration (required to use SSL):\n  \
+         -p, --private-key=FILE  file with private key\n  \
+         -c, --certificate=FILE  file with certificate for private key\n  \
+         -C, --ca-cert=FILE      file with peer CA certificate\n  \
+         --bootstrap-ca-cert=FILE  file with peer CA certificate to read or create\n\
          Logging options:\n  \
          -vSPEC, --verbose=SPEC  set logging levels\n  \
          --log-file[=FILE]       enable logging to specified FILE\n\

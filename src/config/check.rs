@@ -33,6 +33,15 @@ pub(super) fn check(config: &Config) -> Result<(), Problem> {
         let wanted = "expected unix:FILE, tcp:IP:PORT or ssl:IP:PORT";
         return problem("database.remotes", 0, format!("has \"{remote}\", {wanted}"));
     }
+    if let Some(d) = &config.database {
+        let names = [("tls-cert", &d.tls_cert), ("tls-key", &d.tls_key), ("tls-ca", &d.tls_ca)];
+        if names.iter().any(|(_, file)| file.is_some())
+            && let Some((missing, _)) = names.iter().find(|(_, file)| file.is_none())
+        {
+            let wanted = "tls-cert, tls-key and tls-ca go together";
+            return problem("database", 0, format!("has no {missing}, expected it: {wanted}"));
+        }
+    }
     if let Err(e) = super::Datapath::parse(&config.other_config) {
         return problem("other_config", 0, e);
     }

@@ -16,6 +16,11 @@ pub struct Database {
     pub remotes: Vec<String>,
     /// Of a cluster, whether any member will do.
     pub any_member: bool,
+    /// Certificate chain and key, in PEM, by which `ssl:` remotes know this switch.
+    pub tls_cert: Option<PathBuf>,
+    pub tls_key: Option<PathBuf>,
+    /// Certificates of those who sign the servers' certificates, in PEM.
+    pub tls_ca: Option<PathBuf>,
     /// Without anything to poll for when the switch starts, there are no polling workers.
     #[serde(skip)]
     pub polls_when_needed: bool,
@@ -27,6 +32,9 @@ impl Default for Database {
             file: PathBuf::from("/var/lib/ironbridge/conf.db"),
             remotes: Vec::new(),
             any_member: false,
+            tls_cert: None,
+            tls_key: None,
+            tls_ca: None,
             polls_when_needed: false,
         }
     }

@@ -107,3 +107,12 @@ fn topology_is_read() {
     assert_eq!(c.worker_cores(&[0, 1]), vec![1]);
     assert_eq!(c.worker_cores(&[0]), Vec::<usize>::new());
 }
+
+#[test]
+fn a_database_by_tls_takes_three_files() {
+    let text = |keys: &[&str]| keys.iter().map(|k| format!("{k} = \"x\"\n")).collect::<String>();
+    let parse = |keys: &[&str]| Config::parse(&format!("[database]\n{}", text(keys)), Path::new("a.toml"));
+    assert!(parse(&["tls-cert", "tls-key", "tls-ca"]).is_ok());
+    let e = error("[database]\ntls-cert = \"x\"\ntls-ca = \"x\"\n");
+    assert_eq!(e, "a.toml:1: database: has no tls-key, expected it: tls-cert, tls-key and tls-ca go together");
+}

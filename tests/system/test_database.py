@@ -2,6 +2,7 @@
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import subprocess
@@ -196,9 +197,9 @@ class Configured(Followed):
 class External(Followed):
     """The database of another server, which comes and goes."""
 
-    def serve(self):
+    def serve(self, *options):
         words = ["ovsdb-server", f"--remote=punix:{self.socket}", str(self.file), "--no-chdir",
-                 f"--unixctl={self.folder}/ovsdb.ctl"]
+                 f"--unixctl={self.folder}/ovsdb.ctl", *options]
         server = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
         self.addCleanup(self.finish, server)
         until("the server", self.socket.exists)
@@ -227,6 +228,40 @@ class External(Followed):
         self.vsctl("add-port BR p2 -- set interface p2 type=dummy -- del-port p1", db=remote)
         self.assertIn("p2", self.switch.ctl("dpif/show"))
         self.assertNotIn("p1", self.switch.ctl("dpif/show"))
+
+    @unittest.skipUnless(shutil.which("ovs-pki"), "needs ovs-pki")
+    def test_by_tls(self):
+        """Stock ovsdb-server and ovs-vsctl, ours in between: everybody by certificates of ovs-pki."""
+        pki = self.folder / "pki"
+        pki.mkdir()
+        make = lambda *words: run("ovs-pki", f"--dir={pki}/authority", f"--log={pki}/log", *words, cwd=pki)
+        make("init")
+        make("req+sign", "server", "controller")
+        make("req+sign", "switch", "switch")
+        name = lambda who: (f"{pki}/{who}-privkey.pem", f"{pki}/{who}-cert.pem")
+        trust = lambda kind: f"{pki}/authority/{kind}ca/cacert.pem"
+        flags = ("private-key", "certificate", "ca-cert")
+        options = lambda who, ca: [f"--{o}={v}" for o, v in zip(flags, (*name(who), trust(ca)))]
+        keys = lambda who, ca: "".join(f'tls-{k} = "{v}"\n' for k, v in zip(("key", "cert", "ca"), (*name(who), trust(ca))))
+        self.socket, self.file = self.folder / "db.sock", self.folder / "conf.db"
+        run("ovsdb-tool", "create", self.file, pathlib.Path(__file__).parents[2] / "src/bridge/vswitch.ovsschema")
+        log = self.folder / "ovsdb.log"
+        self.serve("--remote=pssl:0:127.0.0.1", f"--log-file={log}", *options("server", "switch"))
+        until("its port", lambda: log.exists() and "listening on port " in log.read_text())
+        remote = f"ssl:127.0.0.1:{log.read_text().split('listening on port ')[1].split()[0]}"
+        vsctl = lambda words: self.vsctl(*options("switch", "controller"), words, db=remote)
+        vsctl("--no-wait init")
+        # the server's certificate is not of this authority
+        body = f'{NO_WORKERS}[database]\nremotes = ["{remote}"]\n'
+        other = self.start(body + keys("switch", "switch"), name="other")
+        until("it says why", lambda: re.search(r"ssl:.*certificate", other.log()))
+        other.stop()
+        self.switch = self.start(body + keys("switch", "controller")).ready()
+        vsctl("add-br BR -- add-port BR p1 -- set interface p1 type=dummy")
+        self.assertIn("p1", self.switch.ctl("dpif/show"))
+        # more than a socket takes at once
+        vsctl(" ".join(f"-- add-port BR q{n} -- set interface q{n} type=dummy" for n in range(300))[3:])
+        self.assertIn("q299", self.switch.ctl("dpif/show"))
 
     def test_as_the_stock_daemon(self):
         self.socket, self.file = self.folder / "db.sock", self.folder / "conf.db"

@@ -235,7 +235,7 @@ impl Reader<'_> {
         }
     }
 
-    /// `uXXXX`, or two of them; leaves `at` at the last digit.
+    /// `u` and four hexadecimal digits, or two of that; leaves `at` at the last digit.
     fn unicode(&mut self) -> Result<char, &'static str> {
         let unit = self.hex4()?;
         let code = match unit {

@@ -18,10 +18,7 @@ pub(crate) fn actions(list: &[Action], table: TableId, has_group: impl Fn(GroupI
         Action::GotoTable(to) if *to <= table => Err(Error::GotoBackward(table, *to)),
         Action::Resubmit(r) if r.table == Some(TableId(TableId::ALL)) => Err(Error::BadTable(TableId(TableId::ALL))),
         Action::Resubmit(r) if r.with_ct => Err(Error::UnsupportedAction("resubmit(,,ct)")),
-        Action::WriteActions(set) => {
-            set.iter().try_for_each(written)?;
-            set.iter().try_for_each(group)
-        }
+        Action::WriteActions(set) => each(set, 0, &mut |action| group(action).and_then(|()| written(action))),
         action => group(action).and_then(|()| supported(action)),
     })
 }
@@ -29,23 +26,24 @@ pub(crate) fn actions(list: &[Action], table: TableId, has_group: impl Fn(GroupI
 /// Checks what a group's bucket may have: anything but instructions. What an action set does not execute is kept and
 /// shown, and does nothing (ovs-actions(7), "Action Sets").
 pub(crate) fn bucket(list: &[Action]) -> Result<(), Error> {
-    each(list, 0, &mut |action| match action {
+    each(list, 0, &mut bucketed)
+}
+
+fn bucketed(action: &Action) -> Result<(), Error> {
+    match action {
         Action::GotoTable(_) | Action::WriteActions(_) | Action::ClearActions | Action::WriteMetadata { .. } => {
             Err(Error::BadSetAction("instruction"))
         }
         action => supported(action),
-    })
+    }
 }
 
 /// Checks what `write_actions` may have; which actions an action set executes at all is checked with the match.
 fn written(action: &Action) -> Result<(), Error> {
     match action {
-        Action::GotoTable(_) | Action::WriteActions(_) | Action::ClearActions | Action::WriteMetadata { .. } => {
-            Err(Error::BadSetAction("instruction"))
-        }
         Action::Exit => Err(Error::BadSetAction("exit")),
         Action::StackPush(_) | Action::StackPop(_) => Err(Error::BadSetAction("push or pop")),
-        action => supported(action),
+        action => bucketed(action),
     }
 }
 

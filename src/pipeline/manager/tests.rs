@@ -6,7 +6,7 @@ use base::clock::Instant;
 use dpif::{Effect, PortNo, Reader};
 use openflow::flow_mod::{Command, FlowFlags};
 use openflow::text::{NoNames, parse_flows, parse_groups};
-use openflow::{FlowMod, OfPort, TableId};
+use openflow::{Action, FlowMod, OfPort, TableId};
 
 use super::*;
 use crate::snapshot::port::PortConfig;
@@ -106,6 +106,15 @@ fn what_is_wrong_is_refused() {
     for sends in ["group:7", "clone(group:7)", "write_actions(output:1,group:7)"] {
         let request = flow(&format!("actions={sends}"));
         assert_eq!(m.flow_mod("br0", &request, NOW), Err(Error::BadOutGroup(openflow::GroupId(7))), "{sends}");
+    }
+    // what is nested in what is written is looked at too
+    let nested = |inside| vec![Action::WriteActions(vec![Action::Clone(vec![inside])])];
+    for (inside, why) in [
+        (Action::Group(openflow::GroupId(7)), Error::BadOutGroup(openflow::GroupId(7))),
+        (Action::Exit, Error::BadSetAction("exit")),
+    ] {
+        let request = FlowMod { actions: nested(inside), ..flow("actions=drop") };
+        assert_eq!(m.flow_mod("br0", &request, NOW), Err(why));
     }
     // a bucket may have them, and does nothing by them
     let idle = "group_id=8,type=all,bucket=actions=clone(1),note:00,exit,push:NXM_NX_REG0[]";

@@ -335,6 +335,34 @@ fn members(context: &Context<'_>, table: usize, uuid: Uuid, name: &str) -> Resul
     Ok((column, ty))
 }
 
+/// Writes a column after `verb` when it has as many members then as it may have.
+fn put_members(
+    context: &mut Context<'_>,
+    verb: &str,
+    (table, uuid, column): (usize, Uuid, usize),
+    datum: Datum,
+) -> Result<(), Stop> {
+    let schema = context.state.table_schema(table);
+    let ty = &schema.columns[column].ty;
+    let beyond = match datum.len() {
+        n if n > ty.max as usize => Some(("maximum", ty.max)),
+        n if n < ty.min as usize => Some(("minimum", ty.min)),
+        _ => None,
+    };
+    if let Some((which, number)) = beyond {
+        return Err(Stop::Fatal(format!(
+            "\"{verb}\" operation would put {} {} in column {} of table {} but the {which} number is {number}",
+            datum.len(),
+            if ty.is_map() { "pairs" } else { "values" },
+            schema.columns[column].name,
+            schema.name,
+        )));
+    }
+    context.state.change(table, uuid, column, datum);
+    context.bridges = None;
+    Ok(())
+}
+
 fn add(context: &mut Context<'_>, given: &Given) -> Result<(), Stop> {
     let (table, Some(uuid)) = record(context, given, given.argument(1))? else { return Ok(()) };
     let (column, any) = members(context, table, uuid, given.argument(2))?;
@@ -343,21 +371,7 @@ fn add(context: &mut Context<'_>, given: &Given) -> Result<(), Stop> {
         let more = text::datum(&any, argument, &mut context.symbols)?;
         datum = datum.union(&more);
     }
-    let schema = context.state.table_schema(table);
-    let ty = &schema.columns[column].ty;
-    if datum.len() > ty.max as usize {
-        let what = if ty.is_map() { "pairs" } else { "values" };
-        return Err(Stop::Fatal(format!(
-            "\"add\" operation would put {} {what} in column {} of table {} but the maximum number is {}",
-            datum.len(),
-            schema.columns[column].name,
-            schema.name,
-            ty.max
-        )));
-    }
-    context.state.change(table, uuid, column, datum);
-    context.bridges = None;
-    Ok(())
+    put_members(context, "add", (table, uuid, column), datum)
 }
 
 fn remove(context: &mut Context<'_>, given: &Given) -> Result<(), Stop> {
@@ -374,21 +388,7 @@ fn remove(context: &mut Context<'_>, given: &Given) -> Result<(), Stop> {
         };
         datum = datum.subtract(&gone);
     }
-    let schema = context.state.table_schema(table);
-    let ty = &schema.columns[column].ty;
-    if datum.len() < ty.min as usize {
-        let what = if ty.is_map() { "pairs" } else { "values" };
-        return Err(Stop::Fatal(format!(
-            "\"remove\" operation would put {} {what} in column {} of table {} but the minimum number is {}",
-            datum.len(),
-            schema.columns[column].name,
-            schema.name,
-            ty.min
-        )));
-    }
-    context.state.change(table, uuid, column, datum);
-    context.bridges = None;
-    Ok(())
+    put_members(context, "remove", (table, uuid, column), datum)
 }
 
 fn clear(context: &mut Context<'_>, given: &Given) -> Result<(), Stop> {

@@ -63,6 +63,24 @@ fn signature_algorithm(certificate: &[u8]) -> Option<&[u8]> {
     Some(identifier.data)
 }
 
+/// Whether a certificate may be an issuer above `below` others (RFC 5280 sections 4.2.1.3 and 4.2.1.9). One that says nothing of
+/// it may when it is trusted by itself, as those of version 1 are.
+fn may_issue(certificate: &X509Certificate<'_>, trusted: bool, below: usize) -> bool {
+    let signs = match certificate.key_usage() {
+        Ok(usage) => usage.is_none_or(|usage| usage.value.key_cert_sign()),
+        Err(_) => false,
+    };
+    let is_ca = match certificate.basic_constraints() {
+        Ok(None) => trusted,
+        Ok(Some(limits)) => {
+            let limits = limits.value;
+            limits.ca && limits.path_len_constraint.is_none_or(|most| below <= most as usize)
+        }
+        Err(_) => false,
+    };
+    signs && is_ca
+}
+
 impl Chain {
     pub(super) fn new(roots: Roots, algorithms: WebPkiSupportedAlgorithms) -> Chain {
         Chain { roots, algorithms }
@@ -109,7 +127,7 @@ impl Chain {
                 return Err(refused(CertificateError::InvalidPurpose));
             }
         }
-        for _ in 0..DEPTH {
+        for below in 0..DEPTH {
             dated(&current)?;
             if roots.iter().any(|root| **root == *der) {
                 return Ok(());
@@ -118,7 +136,7 @@ impl Chain {
             for root in roots {
                 // an authority that does not parse trusts nobody
                 let Ok(root) = parse(root) else { continue };
-                if root.subject().as_raw() == current.issuer().as_raw() {
+                if root.subject().as_raw() == current.issuer().as_raw() && may_issue(&root, true, below) {
                     if self.signed_by(der, &current, &root) {
                         return dated(&root);
                     }
@@ -127,7 +145,7 @@ impl Chain {
             }
             let next = others.iter().find_map(|other| {
                 let parsed = parse(other).ok()?;
-                let fits = parsed.is_ca()
+                let fits = may_issue(&parsed, false, below)
                     && **other != *der
                     && parsed.subject().as_raw() == current.issuer().as_raw()
                     && self.signed_by(der, &current, &parsed);
@@ -275,3 +293,6 @@ pub(super) fn is_self_signed(der: &[u8]) -> bool {
     let chain = Chain::new(Roots::Anybody, rustls::crypto::ring::default_provider().signature_verification_algorithms);
     parse(der).is_ok_and(|c| c.subject().as_raw() == c.issuer().as_raw() && chain.signed_by(der, &c, &c))
 }
+
+#[cfg(test)]
+mod tests;

@@ -207,7 +207,7 @@ impl Client {
     fn wait(&mut self, now: Instant) -> bool {
         let due = self.backoff.deadline().map_or(Duration::from_secs(60), |at| at.since(now));
         let ms = u16::try_from(due.as_millis() + 1).unwrap_or(u16::MAX);
-        let writes = !self.replica.output().is_empty();
+        let writes = !self.replica.output().is_empty() || self.stream.as_ref().is_some_and(Stream::wants_to_send);
         let flags = if writes { PollFlags::POLLIN | PollFlags::POLLOUT } else { PollFlags::POLLIN };
         let mut wanted = vec![PollFd::new(self.woken.as_fd(), PollFlags::POLLIN)];
         wanted.extend(self.stream.as_ref().map(|s| PollFd::new(s.as_fd(), flags)));
@@ -258,6 +258,11 @@ impl Client {
             }
         }
         output.drain(..sent);
+        // what TLS has taken and the socket has not
+        match stream.flush() {
+            Err(e) if e.kind() != ErrorKind::WouldBlock => self.lose(&ovsdb::error::strerror(&e), now),
+            _ => {}
+        }
     }
 
     /// Reads what changed, writes what differs.

@@ -13,6 +13,7 @@ use ovsdb::txn::{Context, Outcome, execute};
 use ovsdb::uuid::Source;
 use ovsdb::{Json, file};
 use programs::server::Embedded;
+use programs::tls;
 use tokio::sync::mpsc::unbounded_channel;
 
 use super::link::{Link, Start};
@@ -45,6 +46,15 @@ pub(in crate::run) fn start(config: &mut Config, clock: &Clock) -> Result<Option
         server = Some(Embedded::start(&path, &at).map_err(|e| format!("database: {e}"))?);
         log::info!(target: "ovsdb_server", "{} is served at unix:{}", path.display(), socket.display());
         remotes.push(format!("unix:{}", socket.display()));
+    }
+    if let (Some(cert), Some(key), Some(ca)) = (&settings.tls_cert, &settings.tls_key, &settings.tls_ca) {
+        let name = |file| config.file(file).display().to_string();
+        tls::configure(tls::Settings {
+            certificate: name(cert),
+            private_key: name(key),
+            ca_cert: name(ca),
+            ..tls::Settings::default()
+        });
     }
     let (orders, inbox) = unbounded_channel();
     let (first, there) = sync_channel(1);

@@ -21,7 +21,7 @@ const FUNCTIONS: &[&str] = &[
     "rte_mempool_(free|full|in_use_count|avail_count)",
     "rte_vhost_driver_(register|unregister|start|callback_register|disable_features)",
     "rte_vhost_(enqueue_burst|dequeue_burst|enable_guest_notification)",
-    "rte_vhost_get_(ifname|negotiated_features|vring_num|mtu|numa_node)",
+    "rte_vhost_get_(ifname|negotiated_features|vring_num|mtu|numa_node|mem_table|vhost_vring|vring_base)",
     "ib_(errno|link_get|log_open)",
 ];
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use dpif::{DropReason, PortNo};
 use packet::Frame;
 
+use crate::sending::Sending;
 use crate::stats::{PortCounters, WorkerCounters};
 use crate::tap::Taps;
 
@@ -21,11 +22,12 @@ pub(crate) struct Fates {
     pub(crate) numbers: Vec<PortNo>,
     /// Captures, while there are some.
     pub(crate) taps: Option<Box<Taps>>,
+    pub(crate) sending: Sending,
 }
 
 impl Fates {
-    pub(crate) fn new(worker: Arc<WorkerCounters>) -> Fates {
-        Fates { worker, ports: Vec::new(), numbers: Vec::new(), taps: None }
+    pub(crate) fn new(worker: Arc<WorkerCounters>, ticks: fn() -> u64) -> Fates {
+        Fates { worker, ports: Vec::new(), numbers: Vec::new(), taps: None, sending: Sending::new(ticks) }
     }
 
     /// The port of a slot or of a copy's.

@@ -1,7 +1,8 @@
 //! Workers: poll, extract, look up, act, transmit; caches, counters, drop reasons. Level 4.
 //!
 //! Bottom up: [`stats`] are the counters, some of them [`histogram`]s, and [`figures`] copies of them; `fate` settles what
-//! became of each packet; [`tap`] copies packets for captures; [`tx`] buffers and sends; `cache` holds the megaflows;
+//! became of each packet, `sending` what it cost to send them; [`tap`] copies packets for captures; [`tx`] buffers and sends;
+//! `cache` holds the megaflows;
 //! `program`, `quick` and `action` run what translation said; [`worker`] is the loop; [`control`] is management's side;
 //! [`schedule`] says which worker polls which queue; [`dummy`] are ports in memory.
 #![forbid(unsafe_code)]
@@ -17,6 +18,7 @@ mod meta;
 mod program;
 mod quick;
 pub mod schedule;
+mod sending;
 pub mod stats;
 pub mod tap;
 #[cfg(test)]

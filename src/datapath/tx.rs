@@ -311,6 +311,7 @@ fn flush(p: &mut TxPort, fates: &mut Fates) {
     if fates.taps.is_some() {
         stage(p, fates);
     }
+    let start = fates.sending.start();
     let sent = match &mut p.sink {
         Sink::Own(queue) => queue.transmit(&mut p.burst),
         Sink::Shared(queue) => queue.lock().unwrap_or_else(PoisonError::into_inner).transmit(&mut p.burst),
@@ -325,6 +326,7 @@ fn flush(p: &mut TxPort, fates: &mut Fates) {
         }
     };
     let sent = sent.min(n);
+    fates.sending.end(start, p.from.get(..n).unwrap_or(&[]), p.port, sent);
     fates.worker.sent.add(sent as u64);
     fates.worker.sent_bursts.add(1);
     if sent == n && p.burst.is_empty() {

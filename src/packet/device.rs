@@ -8,6 +8,11 @@ pub trait RxQueue: Send {
     /// Appends frames to `burst` while it has room, and returns how many were appended. Never blocks.
     fn receive(&mut self, burst: &mut Burst) -> usize;
 
+    /// Whether frames are copied by who receives them, on its time; constant while the queue lives.
+    fn copies(&self) -> bool {
+        false
+    }
+
     /// A descriptor that polls readable when frames wait, for queues that a sleeping thread serves.
     fn fd(&self) -> Option<RawFd> {
         None

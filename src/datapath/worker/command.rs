@@ -159,7 +159,8 @@ impl Worker {
             Command::AddRx { port, number, queue, counters, received } => {
                 let slot = self.core.open(port, counters);
                 let turn = Turn::beside(self.rx.iter().map(|rx| &rx.turn));
-                self.rx.push(Rx { port, slot, number, queue, received, got: 0, turn });
+                let copies = queue.copies();
+                self.rx.push(Rx { port, slot, number, queue, received, got: 0, turn, copies });
             }
             Command::RemoveRx { port, ticket } => {
                 let (gone, rest) = std::mem::take(&mut self.rx).into_iter().partition(|rx| rx.port == port);

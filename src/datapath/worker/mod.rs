@@ -77,6 +77,8 @@ struct Rx {
     /// Packets of this step.
     got: u32,
     turn: Turn,
+    /// Receiving copies.
+    copies: bool,
 }
 
 impl Rx {
@@ -144,7 +146,7 @@ pub(crate) struct Core {
 impl Worker {
     pub(crate) fn new(link: Link, mut reader: Box<dyn Reader>, limits: Limits, seed: u64) -> io::Result<Worker> {
         let version = reader.refresh();
-        let fates = Fates::new(link.counters.clone());
+        let fates = Fates::new(link.counters.clone(), link.ticks);
         let core = Core {
             flows: Flows::new(limits, seed)?,
             out: Out::new(Tx::new(fates), reader),
@@ -215,6 +217,9 @@ impl Worker {
             [_] | [] => Round::alone(),
             several => Round::new(several.iter().map(|rx| &rx.turn)),
         };
+        let (competing, slots) = (round.is_shared(), self.core.out.tx.fates.ports.len());
+        let guests = self.rx.iter().filter(|rx| rx.copies).map(|rx| (rx.port, rx.slot));
+        self.core.out.tx.fates.sending.begin(competing, slots, guests);
         for rx in &mut self.rx {
             if !round.is_due(&rx.turn) {
                 rx.received.passed_over.add(1);
@@ -222,8 +227,12 @@ impl Worker {
                 continue;
             }
             let n = rx.queue.receive(&mut self.batch.burst);
+            let mut copying = 0;
             if n != 0 {
                 received += n as u32;
+                if competing && rx.copies {
+                    copying = ticks().saturating_sub(at);
+                }
                 work.largest = work.largest.max(n as u32);
                 self.core.process(&mut self.batch, rx.slot, &rx.received);
                 self.core.recirculated();
@@ -232,7 +241,11 @@ impl Worker {
             let took = after.saturating_sub(at);
             if n != 0 {
                 rx.count(n as u32, took, &self.link.counters);
-                round.took(&mut rx.turn, n, took, std::mem::take(&mut self.core.missing));
+                // what was sent meanwhile is owed by those whose packets it was
+                let sending = &mut self.core.out.tx.fates.sending;
+                let own = took.saturating_sub(sending.taken());
+                sending.received(rx.slot, n as u64, own, copying);
+                round.took(&mut rx.turn, n, own, std::mem::take(&mut self.core.missing));
             } else {
                 round.took(&mut rx.turn, 0, 0, 0);
             }
@@ -251,6 +264,13 @@ impl Worker {
             work.visited += self.walk(now, idle);
         }
         self.core.out.tx.flush();
+        if competing {
+            let sending = &mut self.core.out.tx.fates.sending;
+            sending.settle();
+            for rx in &mut self.rx {
+                rx.turn.settle(sending.due(rx.slot, rx.got.into()));
+            }
+        }
         if let Some(taps) = &mut self.core.out.tx.fates.taps {
             taps.end(false);
         }

@@ -5,7 +5,8 @@
 //! ahead of another that waits is passed over, until that one has caught up or has nothing left; what comes meanwhile
 //! stays in its device's ring, and is that device's to drop. A queue that was empty gains nothing by it. Alone, or beside
 //! queues that keep up, a queue is never passed over: no time is lost. Time in translations counts more than other time:
-//! it is what a storm of new flows is made of, and what it takes from others' caches shows in no clock.
+//! it is what a storm of new flows is made of, and what it takes from others' caches shows in no clock. What transmission
+//! costs is charged to the queues whose packets were sent (`sending`).
 
 use packet::burst::BURST;
 
@@ -38,6 +39,18 @@ impl Turn {
         self.owed += ticks + missing * (MISSING - 1);
     }
 
+    /// It owes `ticks` more; where negative, others pay so many of those that it owes or has spent.
+    pub(super) fn settle(&mut self, ticks: i64) {
+        let Ok(more) = u64::try_from(ticks) else {
+            let less = ticks.unsigned_abs();
+            let owed = self.owed.min(less);
+            self.owed -= owed;
+            self.spent = self.spent.saturating_sub(less - owed);
+            return;
+        };
+        self.owed += more;
+    }
+
     /// What to sort queues by after a round: who is furthest behind goes first, so that none ahead of it goes twice
     /// before it is asked whether it has something.
     #[inline(always)]
@@ -52,20 +65,27 @@ pub(super) struct Round {
     least: u64,
     /// None waited when it began: all clocks start anew.
     fresh: bool,
+    /// Several waited when it began.
+    shared: bool,
 }
 
 impl Round {
     /// Of queues with these clocks.
     #[inline(always)]
     pub(super) fn new<'a>(turns: impl Iterator<Item = &'a Turn>) -> Round {
-        let least = turns.filter(|turn| turn.waits).map(|turn| turn.spent).min().unwrap_or(u64::MAX);
-        Round { least, fresh: least == u64::MAX }
+        let mut round = Round::alone();
+        for turn in turns.filter(|turn| turn.waits) {
+            round.least = round.least.min(turn.spent);
+            round.shared = !round.fresh;
+            round.fresh = false;
+        }
+        round
     }
 
     /// Of a queue alone, or none: nothing to share.
     #[inline(always)]
     pub(super) fn alone() -> Round {
-        Round { least: u64::MAX, fresh: true }
+        Round { least: u64::MAX, fresh: true, shared: false }
     }
 
     /// Whether a queue may go.
@@ -85,6 +105,12 @@ impl Round {
         } else if !self.fresh {
             turn.spent = turn.spent.max(self.least);
         }
+    }
+
+    /// Whether what queues cost decides on who goes next.
+    #[inline(always)]
+    pub(super) fn is_shared(&self) -> bool {
+        self.shared
     }
 
     /// Whether queues should be sorted for the next one.
@@ -195,6 +221,17 @@ mod tests {
         assert!(!round.is_due(&first) && round.is_due(&second));
         round.took(&mut second, BURST, SLACK, 0);
         assert!(Round::new([first, second].iter()).is_due(&first), "counted once");
+    }
+
+    #[test]
+    fn what_others_pay_is_not_counted() {
+        let mut turn = Turn { spent: 100, ..Turn::default() };
+        turn.settle(30);
+        assert_eq!((turn.owed, turn.spent), (30, 100));
+        turn.settle(-50);
+        assert_eq!((turn.owed, turn.spent), (0, 80));
+        turn.settle(i64::MIN);
+        assert_eq!((turn.owed, turn.spent), (0, 0));
     }
 
     #[test]

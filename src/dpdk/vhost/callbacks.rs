@@ -1,6 +1,7 @@
 //! Registration of sockets, and what rte_vhost calls: connections, guests that start and stop, rings that go on and off.
 //!
 //! Callbacks come on vhost's threads, and on the thread that registers or unregisters. A panic must not unwind into C.
+use super::ahead::Memory;
 use super::fault;
 use super::state::State;
 use super::{Side, VhostConfig, VhostError};
@@ -168,7 +169,8 @@ extern "C" fn new_device(vid: c_int) -> c_int {
         let rings = unsafe { dpdk_sys::rte_vhost_get_vring_num(vid) };
         // SAFETY: takes any number.
         let node = unsafe { dpdk_sys::rte_vhost_get_numa_node(vid) };
-        state.open(vid, features, rings, u32::try_from(node).ok());
+        let memory = if state.has_memory_at_once() { Memory::of(vid, features) } else { None };
+        state.open(vid, features, rings, u32::try_from(node).ok(), memory.as_ref());
         log::info!(
             target: "dpdk",
             "{}: guest {vid} is up, {} ring pairs, features {features:#x}",

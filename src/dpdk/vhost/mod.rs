@@ -22,6 +22,8 @@
 //! **Hostile guests.** Whatever is in rings and messages is checked by rte_vhost. What it does not check is contained
 //! here: `peer` bounds how long a message may take that never ends; `fault` survives memory that a guest takes away.
 
+#[expect(unsafe_code, reason = "reads rings that a guest writes")]
+mod ahead;
 #[expect(unsafe_code, reason = "functions that DPDK calls, and registration of sockets")]
 mod callbacks;
 #[expect(unsafe_code, reason = "handles a signal")]
@@ -176,7 +178,7 @@ impl Vhost {
             max_frame: u32::from(config.mtu) + OVERHEAD,
         };
         fault::watch();
-        let state = Arc::new(State::new(&config.path, config.tx_queues, caps));
+        let state = Arc::new(State::new(&config.path, config.tx_queues, caps, config.postcopy));
         callbacks::register(&state, &path, config)?;
         let rx = (0..config.rx_queues).map(|i| RxQueue::new(&state, i, config.rx_queues, pool)).collect();
         let tx = (0..config.tx_queues).map(|i| TxQueue::new(&state, i, config.retries, caps)).collect();

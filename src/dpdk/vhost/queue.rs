@@ -79,18 +79,19 @@ impl RxQueue {
             return;
         }
         // who else holds it is about to change it, and does not keep it long
-        let gate = match ring.gate.try_lock() {
+        let mut gate = match ring.gate.try_lock() {
             Ok(gate) => gate,
             Err(TryLockError::Poisoned(gate)) => gate.into_inner(),
             Err(TryLockError::WouldBlock) => return,
         };
-        let Some(guest) = &*gate else { return };
+        let Some(guest) = &mut *gate else { return };
         if phase == Phase::Fresh {
             quiet(&self.state, ring, guest, number);
         }
         let (slots, room) = burst.spare();
         let (vid, pool) = (guest.vid, self.pool.mempool().as_ptr());
         let count = within(&self.state.damage, || {
+            guest.ahead.fetch(vid, number);
             // SAFETY: the gate holds the guest, so its device is there until the lock goes. The pool is alive. `room`
             // pointers may be written at `slots`.
             unsafe { dpdk_sys::rte_vhost_dequeue_burst(vid, number, pool, slots.cast(), room as u16) }
@@ -118,7 +119,8 @@ impl RxQueue {
 
 /// Tells the guest that it need not kick: the ring is polled. Once for each time that it is turned on.
 #[cold]
-fn quiet(state: &State, ring: &Ring, guest: &Guest, number: u16) {
+fn quiet(state: &State, ring: &Ring, guest: &mut Guest, number: u16) {
+    guest.ahead.forget();
     within(&state.damage, || {
         // SAFETY: the gate holds the guest, so its device is there until the lock goes.
         unsafe { dpdk_sys::rte_vhost_enable_guest_notification(guest.vid, number, 0) }
@@ -147,8 +149,8 @@ impl TxQueue {
         }
         let Some(ring) = self.state.ring(number) else { return 0 };
         let phase = ring.phase();
-        let gate = ring.gate();
-        let Some(guest) = &*gate else {
+        let mut gate = ring.gate();
+        let Some(guest) = &mut *gate else {
             self.state.count_unrouted(self.number, burst.len());
             return 0;
         };
@@ -156,6 +158,8 @@ impl TxQueue {
         if phase == Phase::Fresh {
             quiet(&self.state, ring, guest, number);
         }
+        let vid = guest.vid;
+        within(&self.state.damage, || guest.ahead.fetch(vid, number));
         let bits = burst.iter().fold(0, |bits, frame| bits | frame.ol_flags());
         if bits & flags::TX_WORK & !guest.work != 0 {
             return self.transmit_resolved(ring, guest, number, burst);
@@ -280,6 +284,10 @@ impl device::RxQueue for RxQueue {
     #[inline]
     fn receive(&mut self, burst: &mut Burst) -> usize {
         RxQueue::receive(self, burst)
+    }
+
+    fn copies(&self) -> bool {
+        true
     }
 }
 

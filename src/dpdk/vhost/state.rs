@@ -3,6 +3,7 @@
 //! Callbacks for one guest come one at a time. Those that turn rings on and off come with locks of rte_vhost held for
 //! which a worker may be waiting, gate in hand: they only write atomics. Only [`State::close`] waits for gates.
 
+use super::ahead::{Ahead, Memory};
 use super::fault::Damage;
 use super::{Side, VhostConfig, VhostStatus};
 use base::counter::Counter;
@@ -10,15 +11,14 @@ use packet::device::TxCaps;
 use packet::frame::flags;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, Ordering::Relaxed};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Rings of a guest at the most: as many as rte_vhost has for one, 128 pairs.
 const RINGS: usize = 256;
 /// No ring to send to.
 pub(super) const NOWHERE: u16 = u16::MAX;
 
-/// A guest whose driver has started.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A guest whose driver has started, as one of its rings' gates has it.
 pub(super) struct Guest {
     /// Its number in vhost.
     pub(super) vid: i32,
@@ -26,11 +26,13 @@ pub(super) struct Guest {
     pub(super) caps: TxCaps,
     /// Bits of [`flags::TX_WORK`] that it takes.
     pub(super) work: u64,
+    /// The ring's next buffers.
+    pub(super) ahead: Ahead,
 }
 
 impl Guest {
     /// `caps` are what the port can do for a guest that negotiated everything.
-    pub(super) fn new(vid: i32, features: u64, caps: TxCaps) -> Guest {
+    pub(super) fn new(vid: i32, features: u64, caps: TxCaps, memory: Option<&Arc<Memory>>) -> Guest {
         let has = |bit: u32| features & 1 << bit != 0;
         let checksum = has(dpdk_sys::IB_VIRTIO_NET_F_GUEST_CSUM);
         let tso = caps.tso
@@ -51,7 +53,7 @@ impl Guest {
         if tso {
             work |= flags::TX_TCP_SEG;
         }
-        Guest { vid, caps, work }
+        Guest { vid, caps, work, ahead: Ahead::new(memory) }
     }
 }
 
@@ -140,6 +142,8 @@ pub(super) struct State {
     /// Frames of each transmit queue that had no ring to go to; each has one writer.
     unrouted: Box<[Counter]>,
     caps: TxCaps,
+    /// A guest's memory may arrive after it does.
+    postcopy: bool,
     pub(super) damage: Damage,
     about: Mutex<About>,
 }
@@ -157,7 +161,7 @@ struct About {
 }
 
 impl State {
-    pub(super) fn new(path: &Path, tx_queues: u16, caps: TxCaps) -> State {
+    pub(super) fn new(path: &Path, tx_queues: u16, caps: TxCaps, postcopy: bool) -> State {
         State {
             path: path.to_path_buf(),
             rings: std::iter::repeat_with(Ring::default).take(RINGS).collect(),
@@ -166,6 +170,7 @@ impl State {
             routes: (0..tx_queues).map(|_| AtomicU16::new(NOWHERE)).collect(),
             unrouted: (0..tx_queues).map(|_| Counter::new()).collect(),
             caps,
+            postcopy,
             damage: Damage::default(),
             about: Mutex::default(),
         }
@@ -178,6 +183,11 @@ impl State {
     #[inline]
     pub(super) fn is_up(&self) -> bool {
         self.up.load(Relaxed) && !self.damage.is_broken()
+    }
+
+    /// Whether all of a guest's memory is there when it comes.
+    pub(super) fn has_memory_at_once(&self) -> bool {
+        !self.postcopy
     }
 
     #[inline]
@@ -229,14 +239,13 @@ impl State {
     }
 
     /// The guest's driver has started: its memory may be used.
-    pub(super) fn open(&self, vid: i32, features: u64, rings: u16, node: Option<u32>) {
-        let guest = Guest::new(vid, features, self.caps);
+    pub(super) fn open(&self, vid: i32, features: u64, rings: u16, node: Option<u32>, memory: Option<&Arc<Memory>>) {
         {
             let mut about = self.about();
             (about.guest, about.features, about.node) = (Some(vid), features, node);
         }
         self.pairs.fetch_max((rings / 2).min(RINGS as u16 / 2), Relaxed);
-        self.rings.iter().for_each(|ring| *ring.gate() = Some(guest));
+        self.rings.iter().for_each(|ring| *ring.gate() = Some(Guest::new(vid, features, self.caps, memory)));
         self.up.store(true, Relaxed);
     }
 
@@ -347,7 +356,7 @@ mod tests {
 
     #[test]
     fn transmit_queues_go_round_the_rings_that_are_on() {
-        let state = State::new(Path::new("/x"), 3, CAPS);
+        let state = State::new(Path::new("/x"), 3, CAPS, false);
         assert_eq!(routes(&state), [NOWHERE; 3]);
         // rings that the guest sends by are no place to send to
         state.enable(1, true);
@@ -369,10 +378,10 @@ mod tests {
 
     #[test]
     fn gates_hold_the_guest_while_it_is_there() {
-        let state = State::new(Path::new("/x"), 1, CAPS);
-        let held = |n| state.ring(n).and_then(|ring| ring.gate().map(|guest| guest.vid));
+        let state = State::new(Path::new("/x"), 1, CAPS, false);
+        let held = |n| state.ring(n).and_then(|ring| ring.gate().as_ref().map(|guest| guest.vid));
         assert_eq!((held(0), state.is_up()), (None, false));
-        state.open(3, 0, 4, None);
+        state.open(3, 0, 4, None, None);
         state.enable(3, true);
         // pairs 0 and 2, of which the guest has none on; pair 1
         assert_eq!([0, 1, 2].map(|queue| state.receives(queue, 2)), [false, true, false]);
@@ -388,13 +397,13 @@ mod tests {
         let bit = |n: u32| 1u64 << n;
         let checksum = bit(dpdk_sys::IB_VIRTIO_NET_F_GUEST_CSUM);
         let tso = bit(dpdk_sys::IB_VIRTIO_NET_F_GUEST_TSO4) | bit(dpdk_sys::IB_VIRTIO_NET_F_GUEST_TSO6);
-        let of = |features| Guest::new(0, features, CAPS);
+        let of = |features| Guest::new(0, features, CAPS, None);
         assert_eq!(of(0).work, flags::TX_IP_CKSUM);
         assert_eq!(of(tso).work, flags::TX_IP_CKSUM);
         assert_eq!(of(checksum).work, flags::TX_IP_CKSUM | flags::TX_L4_MASK);
         assert_eq!(of(checksum | tso).work, flags::TX_IP_CKSUM | flags::TX_L4_MASK | flags::TX_TCP_SEG);
         assert!(of(checksum | tso).caps.tso && !of(checksum).caps.tso && !of(0).caps.tcp_checksum);
-        assert_eq!(Guest::new(0, checksum | tso, TxCaps { tso: false, ..CAPS }).work, of(checksum).work);
+        assert_eq!(Guest::new(0, checksum | tso, TxCaps { tso: false, ..CAPS }, None).work, of(checksum).work);
     }
 
     #[test]

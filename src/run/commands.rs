@@ -9,9 +9,9 @@ use datapath::{Order, Wanted};
 use flow::text::parse::parse_match;
 use openflow::flow_mod::Command as Verb;
 use openflow::group_mod::GroupCommand;
-use openflow::text::{ParsedFlow, parse_flow};
+use openflow::text::parse_flow;
 use openflow::view::Version;
-use openflow::{OfPort, TableId};
+use openflow::{FlowMod, OfPort, TableId};
 use packet::Frame;
 use pipeline::FlowFilter;
 
@@ -127,7 +127,7 @@ static COMMANDS: &[Row] = &[
 
 /// Executes a call; its answer may come later.
 pub(super) fn execute(switch: &mut Switch, call: Call) {
-    let Some(call) = switch.longs.admit(call) else { return };
+    let Some(call) = switch.longs.admit(switch.manager.snapshot(), call) else { return };
     let Some(row) = COMMANDS.iter().find(|r| r.name == call.method) else {
         let known = "(use \"list-commands\" to see a list of valid commands)";
         let text = format!("\"{}\" is not a valid command {known}", call.method);
@@ -142,7 +142,7 @@ pub(super) fn execute(switch: &mut Switch, call: Call) {
         let text = format!("\"{}\" command takes at most {} arguments", row.name, row.most);
         return call.answer(Err(text));
     }
-    if long::is_long(&call) {
+    if long::is_long(switch.manager.snapshot(), &call) {
         return long::begin(switch, call);
     }
     match row.run {
@@ -364,21 +364,39 @@ fn names_of<'a>(switch: &'a Switch, bridge: &'a str) -> Result<Names<'a>, String
     Ok(Names { snapshot, bridge })
 }
 
-fn flow_mod(switch: &mut Switch, arguments: &[String], verb: Verb) -> Answer {
-    let bridge = arg(arguments, 0);
+fn parse_mod(switch: &Switch, bridge: &str, text: &str, verb: Verb) -> Result<FlowMod, String> {
     let names = names_of(switch, bridge)?;
-    let ParsedFlow { flow, .. } = parse_flow(arg(arguments, 1), verb, &names).map_err(|e| e.to_string())?;
-    let now = switch.clock.now();
-    switch.manager.flow_mod(bridge, &flow, now).map(|_| String::new()).map_err(|e| e.to_string())
+    parse_flow(text, verb, &names).map(|parsed| parsed.flow).map_err(|e| e.to_string())
 }
 
-fn del_flows(switch: &mut Switch, arguments: &[String]) -> Answer {
-    let rest = arguments.iter().skip(1).map(String::as_str).collect::<Vec<_>>().join(" ");
+fn apply(switch: &mut Switch, bridge: &str, flow: &FlowMod) -> Answer {
+    let now = switch.clock.now();
+    switch.manager.flow_mod(bridge, flow, now).map(|_| String::new()).map_err(|e| e.to_string())
+}
+
+fn flow_mod(switch: &mut Switch, arguments: &[String], verb: Verb) -> Answer {
+    let bridge = arg(arguments, 0);
+    let flow = parse_mod(switch, bridge, arg(arguments, 1), verb)?;
+    apply(switch, bridge, &flow)
+}
+
+/// Which flows `[--strict] [match]` removes.
+///
+/// # Errors
+/// What cannot be read, or that there is no such bridge.
+pub(super) fn deletion(switch: &Switch, bridge: &str, rest: &[String]) -> Result<FlowMod, String> {
+    let rest = rest.join(" ");
     let (verb, text) = match rest.trim().strip_prefix("--strict") {
         Some(text) => (Verb::DeleteStrict, text.trim()),
         None => (Verb::Delete, rest.trim()),
     };
-    flow_mod(switch, &[arg(arguments, 0).to_owned(), text.to_owned()], verb)
+    parse_mod(switch, bridge, text, verb)
+}
+
+fn del_flows(switch: &mut Switch, arguments: &[String]) -> Answer {
+    let (bridge, rest) = arguments.split_first().ok_or("no bridge named")?;
+    let flow = deletion(switch, bridge, rest)?;
+    apply(switch, bridge, &flow)
 }
 
 /// Applies a file of flows line by line; nothing of it when a line cannot be read.

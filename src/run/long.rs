@@ -11,7 +11,7 @@ use std::vec::IntoIter;
 
 use openflow::text::ParsedFlow;
 use openflow::text::file::Change;
-use pipeline::{BundleItem, Draft, Manager};
+use pipeline::{BundleItem, Draft, Manager, Snapshot};
 
 use super::commands;
 use super::names::Names;
@@ -24,6 +24,11 @@ const SHORT: usize = 8 << 10;
 const SLICE: Duration = Duration::from_millis(2);
 /// Changes between two looks at the clock.
 const STEP: usize = 16;
+
+/// Flows that can all be removed in less time than a slice has.
+const FEW: usize = 500;
+/// Removes all flows that match: a bundle of one change, as far as it is long.
+const DELETION: &str = "ofctl/del-flows";
 
 /// What is under way, and who waits for it.
 #[derive(Default)]
@@ -59,10 +64,10 @@ impl Longs {
     }
 
     /// The call, unless it has to wait.
-    pub(super) fn admit(&mut self, call: Call) -> Option<Call> {
+    pub(super) fn admit(&mut self, tables: &Snapshot, call: Call) -> Option<Call> {
         let Some(running) = &self.running else { return Some(call) };
         let same = |other: &Call| other.from == call.from && call.from != 0;
-        let excluded = is_long(&call) || running.bundle && changes_tables(&call.method);
+        let excluded = is_long(tables, &call) || running.bundle && changes_tables(&call.method);
         if excluded || same(&running.call) || self.waiting.iter().any(same) {
             self.waiting.push_back(call);
             return None;
@@ -72,9 +77,16 @@ impl Longs {
 }
 
 /// Whether a command is for [`begin`].
-pub(super) fn is_long(call: &Call) -> bool {
-    matches!(call.method.as_str(), "ofctl/add-flows" | "ofctl/bundle")
-        && call.arguments.get(1).is_some_and(|text| text.len() > SHORT)
+pub(super) fn is_long(tables: &Snapshot, call: &Call) -> bool {
+    let argument = |n: usize| call.arguments.get(n).map(String::as_str);
+    match call.method.as_str() {
+        "ofctl/add-flows" | "ofctl/bundle" => argument(1).is_some_and(|text| text.len() > SHORT),
+        DELETION => {
+            let bridge = argument(0).and_then(|name| tables.bridge_named(name));
+            argument(1) != Some("--strict") && bridge.is_some_and(|b| b.flow_count() > FEW)
+        }
+        _ => false,
+    }
 }
 
 fn changes_tables(method: &str) -> bool {
@@ -109,7 +121,14 @@ pub(super) fn parse_bundle(text: &str, names: &Names<'_>) -> Result<Vec<BundleIt
 /// Starts reading; [`turn`] goes on. Nothing else may be running.
 pub(super) fn begin(switch: &mut Switch, mut call: Call) {
     let mut arguments = std::mem::take(&mut call.arguments).into_iter();
-    let (bridge, text) = (arguments.next().unwrap_or_default(), arguments.next().unwrap_or_default());
+    let bridge = arguments.next().unwrap_or_default();
+    if call.method == DELETION {
+        let rest: Vec<String> = arguments.collect();
+        let flow = commands::deletion(switch, &bridge, &rest);
+        switch.longs.running = Some(Running { call, bridge, bundle: true, work: None });
+        return read(switch, flow.map(|flow| Parsed::Bundle(vec![BundleItem::Flow(flow)])));
+    }
+    let text = arguments.next().unwrap_or_default();
     let bundle = call.method == "ofctl/bundle";
     let tables = switch.manager.snapshot().clone();
     if tables.bridge_named(&bridge).is_none() {
@@ -159,6 +178,7 @@ pub(super) fn turn(switch: &mut Switch) {
             switch.longs.running = Some(running);
         }
         Err((e, rest)) => {
+            let e = if running.call.method == DELETION { e.trim_start_matches("change 1: ").to_owned() } else { e };
             // as much may be freed as was made: not here
             switch.jobs.aside(move || drop(rest), |_, _| {});
             end(switch, running.call, Err(e));

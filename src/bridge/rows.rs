@@ -85,7 +85,7 @@ impl Field for Option<i64> {
 
 impl Field for Vec<i64> {
     fn read(datum: &Datum) -> Vec<i64> {
-        datum.atoms().iter().filter_map(integer).collect()
+        datum.atoms().filter_map(integer).collect()
     }
 
     fn fits(ty: &Type) -> bool {
@@ -95,7 +95,7 @@ impl Field for Vec<i64> {
 
 impl Field for Vec<Uuid> {
     fn read(datum: &Datum) -> Vec<Uuid> {
-        datum.atoms().iter().filter_map(Atom::uuid).collect()
+        datum.atoms().filter_map(Atom::uuid).collect()
     }
 
     fn fits(ty: &Type) -> bool {

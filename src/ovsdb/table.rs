@@ -113,14 +113,13 @@ impl Table {
                 }
                 continue;
             }
-            if let (Datum::Set(a), Datum::Set(b)) = (was, is)
-                && Arc::ptr_eq(a, b)
-            {
-                continue;
+            for (order, atom) in was.differences(is) {
+                let n = if order.is_lt() { -1 } else { 1 };
+                atom.uuid().into_iter().for_each(|uuid| visit(link, uuid, n));
             }
-            let (sets, pairs) = (changed(was.atoms(), is.atoms()), changed(was.pairs(), is.pairs()));
-            let mut was = sets.0.iter().chain(pairs.0.iter().map(|(key, _)| key)).peekable();
-            let mut is = sets.1.iter().chain(pairs.1.iter().map(|(key, _)| key)).peekable();
+            let pairs = changed(was.pairs(), is.pairs());
+            let mut was = pairs.0.iter().map(|(key, _)| key).peekable();
+            let mut is = pairs.1.iter().map(|(key, _)| key).peekable();
             loop {
                 let order = match (was.peek(), is.peek()) {
                     (None, None) => break,
@@ -234,10 +233,12 @@ impl Database {
         }
     }
 
-    /// Undoes them.
-    pub fn revert(&mut self, changes: &[Change]) {
+    /// Undoes them. Returns the changes that this takes.
+    pub fn revert(&mut self, changes: &[Change]) -> Vec<Change> {
         let inverse = |c: &Change| Change { table: c.table, uuid: c.uuid, old: c.new.clone(), new: c.old.clone() };
-        self.apply(&changes.iter().map(inverse).collect::<Vec<_>>());
+        let undo: Vec<_> = changes.iter().map(inverse).collect();
+        self.apply(&undo);
+        undo
     }
 
     fn count_references(&mut self, Change { table, uuid, old, new }: &Change) {

@@ -350,7 +350,8 @@ fn run(call: &mut Call<'_>, write: bool) -> Done {
             match execute(&db, operations, &mut context) {
                 Outcome::Done(result, commit) => {
                     if let Some(commit) = commit.filter(|_| write) {
-                        file.append(&db, &commit, setup::wall_ms(), Uuid::ZERO)?;
+                        file.append(&db, &commit, setup::wall_ms(), Uuid::ZERO);
+                        file.log.write()?;
                         if commit.durable {
                             file.log.sync()?;
                         }
@@ -469,6 +470,6 @@ fn short_text(datum: &Datum, ty: &Type) -> String {
         }
         Datum::One(one) if !bracketed => atom(one),
         Datum::Empty => text::datum(datum, ty.is_map()),
-        other => format!("[{}]", other.atoms().iter().map(atom).collect::<Vec<_>>().join(", ")),
+        other => format!("[{}]", other.atoms().map(atom).collect::<Vec<_>>().join(", ")),
     }
 }

@@ -1,5 +1,6 @@
 //! What a column holds: a set or a map, sorted, without duplicates; one value is one kept in place.
 
+use super::atoms::{Atoms, Differences, Iter};
 use super::{Atom, Names, Type};
 use crate::error::Error;
 use crate::json::Json;
@@ -12,7 +13,7 @@ pub enum Datum {
     #[default]
     Empty,
     One(Atom),
-    Set(Arc<[Atom]>),
+    Set(Atoms),
     Map(Arc<[(Atom, Atom)]>),
 }
 
@@ -28,7 +29,15 @@ impl Datum {
         match atoms.len() {
             0 => Datum::Empty,
             1 => atoms.pop().map_or(Datum::Empty, Datum::One),
-            _ => Datum::Set(Arc::from(atoms)),
+            _ => Datum::Set(Atoms::from_sorted(atoms)),
+        }
+    }
+
+    fn of_atoms(atoms: Atoms) -> Datum {
+        if atoms.len() > 1 {
+            Datum::Set(atoms)
+        } else {
+            atoms.iter().next().map_or(Datum::Empty, |a| Datum::One(a.clone()))
         }
     }
 
@@ -57,12 +66,17 @@ impl Datum {
     }
 
     /// The atoms of a set, or none.
-    pub fn atoms(&self) -> &[Atom] {
+    pub fn atoms(&self) -> Iter<'_> {
         match self {
-            Datum::One(atom) => std::slice::from_ref(atom),
-            Datum::Set(atoms) => atoms,
-            _ => &[],
+            Datum::One(atom) => Iter::of(std::slice::from_ref(atom)),
+            Datum::Set(atoms) => atoms.iter(),
+            _ => Iter::of(&[]),
         }
+    }
+
+    /// Atoms of one of two sets alone, in order: `Less` with those of `self`, `Greater` with those of `other`.
+    pub(crate) fn differences<'a>(&'a self, other: &'a Datum) -> Differences<'a> {
+        Differences::new(self.atoms(), other.atoms())
     }
 
     /// The pairs of a map, or none.
@@ -75,7 +89,7 @@ impl Datum {
 
     /// A set's atoms or a map's keys.
     pub fn keys(&self) -> impl Iterator<Item = &Atom> {
-        self.atoms().iter().chain(self.pairs().iter().map(|(key, _)| key))
+        self.atoms().chain(self.pairs().iter().map(|(key, _)| key))
     }
 
     /// The only atom of a set of one.
@@ -98,7 +112,7 @@ impl Datum {
         match self {
             Datum::Empty => false,
             Datum::One(atom) => atom == key,
-            Datum::Set(atoms) => atoms.binary_search(key).is_ok(),
+            Datum::Set(atoms) => atoms.contains(key),
             Datum::Map(pairs) => pairs.binary_search_by(|(k, _)| k.cmp(key)).is_ok(),
         }
     }
@@ -213,20 +227,13 @@ impl Datum {
         if self.is_empty() {
             return other.clone();
         }
-        if let (Datum::Set(atoms), Datum::One(atom)) = (self, other) {
-            // the common case of one more member of a large set: two copies of what is there, no comparisons
-            return match atoms.binary_search(atom) {
-                Ok(_) => self.clone(),
-                Err(at) => {
-                    let one = std::iter::once(atom);
-                    Datum::Set(atoms[..at].iter().chain(one).chain(&atoms[at..]).cloned().collect())
-                }
-            };
+        if let (Datum::Set(atoms), true) = (self, self.is_much_more_than(other)) {
+            return Datum::of_atoms(atoms.edit(other.atoms(), |_| true));
         }
         if matches!(self, Datum::Map(_)) {
             return Datum::sorted_map(merge(
-                self.pairs(),
-                other.pairs(),
+                self.pairs().iter(),
+                other.pairs().iter(),
                 |a, b| a.0.cmp(&b.0),
                 |s| match s {
                     Side::Left(a) | Side::Both(a, _) => Some(a),
@@ -251,7 +258,8 @@ impl Datum {
                 };
                 Datum::sorted_map(pairs.iter().filter(|&pair| !gone(pair)).cloned().collect())
             }
-            _ => Datum::sorted_set(self.atoms().iter().filter(|&a| !other.contains_key(a)).cloned().collect()),
+            Datum::Set(atoms) if self.is_much_more_than(other) => Datum::of_atoms(atoms.edit(other.keys(), |_| false)),
+            _ => Datum::sorted_set(self.atoms().filter(|&a| !other.contains_key(a)).cloned().collect()),
         }
     }
 
@@ -259,7 +267,7 @@ impl Datum {
     pub fn includes(&self, other: &Datum) -> bool {
         match other {
             Datum::Map(pairs) => pairs.iter().all(|(k, v)| self.value(k) == Some(v)),
-            _ => other.atoms().iter().all(|atom| self.contains_key(atom)),
+            _ => other.atoms().all(|atom| self.contains_key(atom)),
         }
     }
 
@@ -267,7 +275,7 @@ impl Datum {
     pub fn excludes(&self, other: &Datum) -> bool {
         match other {
             Datum::Map(pairs) => pairs.iter().all(|(k, v)| self.value(k) != Some(v)),
-            _ => other.atoms().iter().all(|atom| !self.contains_key(atom)),
+            _ => other.atoms().all(|atom| !self.contains_key(atom)),
         }
     }
 
@@ -278,8 +286,8 @@ impl Datum {
         }
         if ty.is_map() {
             return Datum::sorted_map(merge(
-                self.pairs(),
-                new.pairs(),
+                self.pairs().iter(),
+                new.pairs().iter(),
                 |a, b| a.0.cmp(&b.0),
                 |s| match s {
                     Side::Left(pair) | Side::Right(pair) => Some(pair),
@@ -287,10 +295,7 @@ impl Datum {
                 },
             ));
         }
-        Datum::sorted_set(merge(self.atoms(), new.atoms(), Atom::cmp, |s| match s {
-            Side::Left(atom) | Side::Right(atom) => Some(atom),
-            Side::Both(..) => None,
-        }))
+        Datum::sorted_set(self.differences(new).map(|(_, atom)| atom.clone()).collect())
     }
 
     /// The inverse of [`Datum::diff`]: what the column becomes.
@@ -300,8 +305,8 @@ impl Datum {
         }
         if ty.is_map() {
             return Datum::sorted_map(merge(
-                self.pairs(),
-                diff.pairs(),
+                self.pairs().iter(),
+                diff.pairs().iter(),
                 |a, b| a.0.cmp(&b.0),
                 |s| match s {
                     Side::Left(pair) | Side::Right(pair) => Some(pair),
@@ -310,12 +315,20 @@ impl Datum {
                 },
             ));
         }
+        if let (Datum::Set(atoms), true) = (self, self.is_much_more_than(diff)) {
+            return Datum::of_atoms(atoms.edit(diff.atoms(), |was| !was));
+        }
         self.diff(diff, ty)
+    }
+
+    /// Whether a change by `other` is better made at its members than by a walk over all.
+    fn is_much_more_than(&self, other: &Datum) -> bool {
+        self.len() > 8 * other.len()
     }
 
     /// A rough figure of the atoms in it.
     pub fn atom_count(&self) -> usize {
-        self.atoms().len() + 2 * self.pairs().len()
+        self.len() + self.pairs().len()
     }
 }
 
@@ -334,30 +347,29 @@ enum Side<'a, T> {
 }
 
 /// Walks two sorted lists together and keeps what `pick` returns.
-fn merge<'a, T: Clone>(
-    left: &'a [T],
-    right: &'a [T],
+fn merge<'a, T: Clone + 'a>(
+    left: impl Iterator<Item = &'a T>,
+    right: impl Iterator<Item = &'a T>,
     order: impl Fn(&T, &T) -> Ordering,
     pick: impl Fn(Side<'a, T>) -> Option<&'a T>,
 ) -> Vec<T> {
-    let (mut l, mut r) = (0, 0);
-    let mut out = Vec::with_capacity(left.len());
+    let (mut left, mut right) = (left.peekable(), right.peekable());
+    let mut out = Vec::new();
     loop {
-        let side = match (left.get(l), right.get(r)) {
+        let order = match (left.peek(), right.peek()) {
             (None, None) => return out,
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (Some(a), Some(b)) => order(a, b),
+        };
+        let before = if order.is_le() { left.next() } else { None };
+        let after = if order.is_ge() { right.next() } else { None };
+        let side = match (before, after) {
+            (Some(a), Some(b)) => Side::Both(a, b),
             (Some(a), None) => Side::Left(a),
             (None, Some(b)) => Side::Right(b),
-            (Some(a), Some(b)) => match order(a, b) {
-                Ordering::Less => Side::Left(a),
-                Ordering::Greater => Side::Right(b),
-                Ordering::Equal => Side::Both(a, b),
-            },
+            (None, None) => return out,
         };
-        match side {
-            Side::Left(_) => l += 1,
-            Side::Right(_) => r += 1,
-            Side::Both(..) => (l, r) = (l + 1, r + 1),
-        }
         out.extend(pick(side).cloned());
     }
 }

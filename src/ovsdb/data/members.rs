@@ -2,6 +2,7 @@
 
 use crate::error::Error;
 use crate::json::Json;
+use std::fmt;
 
 /// Kinds of JSON values that a member may have, as bits.
 pub mod kind {
@@ -38,17 +39,46 @@ fn kind_of(json: &Json) -> u8 {
     }
 }
 
+/// What an object is, for errors: put into words when there is one.
+#[derive(Clone, Debug)]
+pub enum What {
+    Named(String),
+    /// An operation of a transaction, of how many.
+    Operation(usize, usize),
+}
+
+impl From<String> for What {
+    fn from(name: String) -> What {
+        What::Named(name)
+    }
+}
+
+impl From<&str> for What {
+    fn from(name: &str) -> What {
+        What::Named(name.to_owned())
+    }
+}
+
+impl fmt::Display for What {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            What::Named(name) => f.write_str(name),
+            What::Operation(at, of) => write!(f, "ovsdb operation {at} of {of}"),
+        }
+    }
+}
+
 /// An object that is being read. The first error stays; [`Members::finish`] returns it.
 pub struct Members<'a> {
     json: &'a Json,
-    what: String,
+    what: What,
     used: Vec<&'a str>,
     error: Option<String>,
 }
 
 impl<'a> Members<'a> {
     /// Reads `json`, which errors call `what`.
-    pub fn new(json: &'a Json, what: impl Into<String>) -> Self {
+    pub fn new(json: &'a Json, what: impl Into<What>) -> Self {
         let error = json.as_object().is_none().then(|| "Object expected.".to_owned());
         Members { json, what: what.into(), used: Vec::new(), error }
     }

@@ -51,7 +51,7 @@ pub fn bare(datum: &Datum) -> String {
     };
     match datum {
         Datum::Map(pairs) => join(pairs.iter().map(|(k, v)| format!("{}={}", plain(k), plain(v))), " "),
-        other => join(other.atoms().iter().map(plain), " "),
+        other => join(other.atoms().map(plain), " "),
     }
 }
 

@@ -35,6 +35,8 @@ pub struct Log {
     magic: String,
     /// Where the next record is read or written.
     offset: u64,
+    /// Records that end at `offset` and are not in the file yet.
+    later: Vec<u8>,
     /// Whether something may be behind `offset`.
     tail: bool,
     _lock: Option<Lock>,
@@ -53,9 +55,14 @@ fn resolve(path: &Path) -> PathBuf {
 }
 
 fn header(magic: &str, data: &[u8]) -> String {
-    let hash = Sha1::digest(data);
-    let hex: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("OVSDB {magic} {} {hex}\n", data.len())
+    let mut out = format!("OVSDB {magic} {} ", data.len());
+    for byte in Sha1::digest(data) {
+        for digit in [byte >> 4, byte & 15] {
+            out.push(char::from(b"0123456789abcdef"[usize::from(digit)]));
+        }
+    }
+    out.push('\n');
+    out
 }
 
 /// A record as it is in a file.
@@ -117,6 +124,7 @@ impl Log {
             reader: BufReader::new(reader),
             magic: "JSON".to_owned(),
             offset: 0,
+            later: Vec::new(),
             tail: false,
             _lock: lock,
         };
@@ -238,29 +246,52 @@ impl Log {
     /// # Errors
     /// It is not in the file then.
     pub fn append(&mut self, text: &str) -> Result<(), Error> {
-        let failed = |name: &str, e: &std::io::Error| Error::io(format!("{name}: write failed"), e);
+        self.append_later(text);
+        self.write()
+    }
+
+    /// A record that [`Log::write`] is to write, with others.
+    pub fn append_later(&mut self, text: &str) {
+        let data = format!("{text}\n");
+        let header = header(&self.magic, data.as_bytes());
+        self.later.extend_from_slice(header.as_bytes());
+        self.later.extend_from_slice(data.as_bytes());
+        self.offset += (header.len() + data.len()) as u64;
+    }
+
+    /// Writes what was appended since the last time.
+    ///
+    /// # Errors
+    /// Nothing of it is in the file then.
+    pub fn write(&mut self) -> Result<(), Error> {
+        if self.later.is_empty() {
+            return Ok(());
+        }
+        let records = std::mem::take(&mut self.later);
+        self.offset -= records.len() as u64;
         if self.tail {
             self.file.set_len(self.offset).map_err(|e| Error::io(format!("{}: truncate failed", self.name), &e))?;
             self.tail = false;
         }
-        let record = record(&self.magic, text);
-        if let Err(e) = self.file.write_all_at(record.as_bytes(), self.offset) {
+        if let Err(e) = self.file.write_all_at(&records, self.offset) {
             // a part may be there; when it cannot be cut off now, it is before the next record
             self.tail = self.file.set_len(self.offset).is_err();
-            return Err(failed(&self.name, &e));
+            return Err(Error::io(format!("{}: write failed", self.name), &e));
         }
-        self.offset += record.len() as u64;
+        self.offset += records.len() as u64;
         Ok(())
     }
 
     /// Takes the last records back, to where the file ended then.
     pub fn truncate(&mut self, to: u64) {
+        self.later.clear();
         self.offset = to;
         self.tail = self.file.set_len(to).is_err();
     }
 
     /// Waits until all records are on the disk.
     pub fn sync(&mut self) -> Result<(), Error> {
+        self.write()?;
         self.file.sync_data().map_err(|e| Error::io(format!("{}: sync failed", self.name), &e))
     }
 
@@ -274,6 +305,7 @@ impl Log {
                 let reader = file.try_clone().map_err(|e| Error::io(format!("{}: open failed", self.name), &e))?;
                 (self.file, self.reader) = (file, BufReader::new(reader));
                 (self.offset, self.tail) = (size, false);
+                self.later.clear();
                 Ok(())
             }
             Err((what, e)) => {

@@ -172,19 +172,20 @@ pub fn convert(db: &Database, schema: Arc<Schema>, uuids: &mut Source) -> Result
 }
 
 impl DatabaseFile {
-    /// Writes a commit; in a clustered file it gets the name `id`. What could not be written is not in the file.
-    pub fn append(&mut self, db: &Database, commit: &Commit, date_ms: i64, id: Uuid) -> Result<bool, Error> {
-        let Some(json) = record_json(db, commit, date_ms) else { return Ok(false) };
+    /// Takes a commit that [`Log::write`] is to write; in a clustered file it gets the name `id`. False when there is nothing
+    /// to write.
+    pub fn append(&mut self, db: &Database, commit: &Commit, date_ms: i64, id: Uuid) -> bool {
+        let Some(json) = record_json(db, commit, date_ms) else { return false };
         match &mut self.cluster {
-            None => self.log.append(&json.to_string())?,
+            None => self.log.append_later(&json.to_string()),
             Some(cluster) => {
-                self.log.append(&cluster.entry(id, Json::Null, json).to_string())?;
+                self.log.append_later(&cluster.entry(id, Json::Null, json).to_string());
                 (cluster.index, cluster.entry) = (cluster.index + 1, id);
                 // it helps those who look at the file; the entry does without
-                let _ = self.log.append(&cluster.committed().to_string());
+                self.log.append_later(&cluster.committed().to_string());
             }
         }
-        Ok(true)
+        true
     }
 
     /// Writes all of a database that has another schema now.

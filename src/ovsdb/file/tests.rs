@@ -32,7 +32,8 @@ fn transact(db: &mut Database, file: &mut DatabaseFile, uuids: &mut Source, oper
     let outcome = execute(db, operations.as_array().unwrap(), &mut context);
     let Outcome::Done(json, Some(commit)) = outcome else { panic!("{outcome:?}") };
     assert!(!json.to_string().contains("error"), "{json}");
-    file.append(db, &commit, 1234, Uuid::ZERO).unwrap();
+    file.append(db, &commit, 1234, Uuid::ZERO);
+    file.log.write().unwrap();
     db.apply(&commit.changes);
 }
 

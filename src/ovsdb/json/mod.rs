@@ -76,6 +76,17 @@ impl Json {
         }
     }
 
+    /// About how many bytes it takes, as text or in memory.
+    pub(crate) fn weight(&self) -> usize {
+        let more = match self {
+            Json::Str(text) => text.len(),
+            Json::Array(elements) => elements.iter().map(Json::weight).sum(),
+            Json::Object(members) => members.iter().map(|(name, value)| name.len() + value.weight()).sum(),
+            _ => 0,
+        };
+        more + 8
+    }
+
     /// A member of an object.
     pub fn get(&self, name: &str) -> Option<&Json> {
         self.as_object()?.get(name)

@@ -7,6 +7,9 @@ use std::sync::Arc;
 /// How deep values may nest.
 pub const MAX_DEPTH: usize = 1000;
 
+/// How many values a text may have beyond one for each eight bytes: an empty array takes more memory than text.
+const VALUES_MIN: usize = 1 << 22;
+
 /// What is wrong with a text, and at which byte.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParseError {
@@ -27,7 +30,7 @@ impl std::error::Error for ParseError {}
 
 /// Reads one value that is all of `text`.
 pub fn parse(text: &[u8]) -> Result<Json, ParseError> {
-    let mut reader = Reader { text, at: 0 };
+    let mut reader = Reader { text, at: 0, values: VALUES_MIN + text.len() / 8 };
     let result = reader.value(0).and_then(|json| {
         reader.space();
         match reader.at == text.len() {
@@ -46,6 +49,8 @@ pub fn parse(text: &[u8]) -> Result<Json, ParseError> {
 struct Reader<'a> {
     text: &'a [u8],
     at: usize,
+    /// Values that may come.
+    values: usize,
 }
 
 impl Reader<'_> {
@@ -63,6 +68,7 @@ impl Reader<'_> {
         if depth > MAX_DEPTH {
             return Err("input exceeds maximum nesting depth 1000");
         }
+        self.values = self.values.checked_sub(1).ok_or("input has too many values")?;
         self.space();
         match self.peek() {
             Some(b'{') => self.object(depth),

@@ -81,6 +81,8 @@ pub struct Hosted {
     pub(super) connected: bool,
     /// Whether its schema is known.
     pub(super) available: bool,
+    /// Who watches it.
+    pub(super) watchers: super::watch::Watchers,
     /// Transactions that another server is to make.
     pub(super) forwards: VecDeque<super::relay::Forward>,
 }
@@ -115,6 +117,7 @@ impl Hosted {
             synced_entry: (0, Uuid::ZERO),
             connected: true,
             available: true,
+            watchers: super::watch::Watchers::default(),
             forwards: VecDeque::new(),
         }
     }
@@ -202,25 +205,21 @@ impl Hosted {
         self.file.as_ref().map(|(path, _)| path.as_path())
     }
 
-    /// Makes a commit: in the file first, where it may fail. `id` names it where transactions have names.
-    pub(super) fn commit(&mut self, commit: &Commit, now: Now, id: Uuid) -> Result<(), Error> {
+    /// Makes a commit. Until [`Hosted::sync`] it may be taken back. `id` names it where transactions have names.
+    pub(super) fn commit(&mut self, commit: &Commit, now: Now, id: Uuid) {
         let mut named = self.model == Model::Relay;
         if let Some((_, file)) = &mut self.file {
             if self.unsynced.is_empty() {
                 self.synced_size = file.log.offset();
                 self.synced_entry = file.cluster.as_ref().map_or((0, Uuid::ZERO), |c| (c.index, c.entry));
             }
-            if file.append(&self.db, commit, now.wall, id)? {
+            if file.append(&self.db, commit, now.wall, id) {
                 self.growth.commits += 1;
                 named = file.cluster.is_some();
             }
             // a cluster promises that what is acknowledged stays
             self.durable |= commit.durable || file.cluster.is_some();
             self.unsynced.push(commit.changes.clone());
-            if self.unsynced.len() > 1 << 12 && !self.durable {
-                // nobody waits for the disk; these are not taken back
-                self.unsynced.clear();
-            }
         }
         if !commit.changes.is_empty() {
             self.count_atoms(&commit.changes, false);
@@ -231,7 +230,6 @@ impl Hosted {
         if named {
             self.remember(id, &commit.changes);
         }
-        Ok(())
     }
 
     fn count_atoms(&mut self, changes: &[Change], undo: bool) {
@@ -242,24 +240,32 @@ impl Hosted {
         }
     }
 
-    /// Waits for the disk where somebody wants that.
+    /// Commits since the last time that it was written.
+    pub(super) fn unwritten(&self) -> usize {
+        self.unsynced.len()
+    }
+
+    /// Writes commits, and waits for the disk where somebody wants that.
     pub(super) fn sync(&mut self) -> Result<(), Error> {
-        if self.durable
-            && let Some((_, file)) = &mut self.file
-        {
-            file.log.sync()?;
+        if let Some((_, file)) = &mut self.file {
+            file.log.write()?;
+            if self.durable {
+                file.log.sync()?;
+            }
         }
         self.durable = false;
         self.unsynced.clear();
         Ok(())
     }
 
-    /// Undoes what the disk may not have.
-    pub(super) fn take_back(&mut self) {
+    /// Undoes what the disk may not have. Returns the changes that this makes.
+    pub(super) fn take_back(&mut self) -> Vec<Change> {
+        let mut undone = Vec::new();
         for changes in std::mem::take(&mut self.unsynced).iter().rev() {
             self.count_atoms(changes, true);
-            self.db.revert(changes);
+            undone.extend(self.db.revert(changes));
         }
+        self.serial += 1;
         self.durable = false;
         if let Some((_, file)) = &mut self.file {
             file.log.truncate(self.synced_size);
@@ -270,6 +276,7 @@ impl Hosted {
                 self.last = last;
             }
         }
+        undone
     }
 
     pub(super) fn compact(&mut self, now: Now) -> Result<(), Error> {
@@ -352,10 +359,8 @@ impl Server {
                 draw.put(0, row);
             }
         }
-        let commit = draw.commit(&mut self.uuids);
-        if let Ok(commit) = commit {
-            // in memory alone, where nothing fails
-            let _ = self.make(SERVER_DB, &commit, Now::default());
+        if let Ok(commit) = draw.commit(&mut self.uuids) {
+            self.make(SERVER_DB, &commit, Now::default());
         }
     }
 
@@ -376,36 +381,27 @@ impl Server {
         }
         let mut draw = Draw::new(db, &mut self.uuids);
         draw.put(table, new);
-        let made = draw.commit(&mut self.uuids).and_then(|commit| self.make(name, &commit, now));
-        if let Err(error) = made {
-            log::warn!(target: "ovsdb_server", "{name}: cannot report status: {error}");
+        match draw.commit(&mut self.uuids) {
+            Ok(commit) => self.make(name, &commit, now),
+            Err(error) => log::warn!(target: "ovsdb_server", "{name}: cannot report status: {error}"),
         }
     }
 
     /// Makes a commit and tells those who watch.
-    pub(super) fn make(&mut self, name: &str, commit: &Commit, now: Now) -> Result<(), Error> {
+    pub(super) fn make(&mut self, name: &str, commit: &Commit, now: Now) {
         let id = self.uuids.uuid();
-        self.make_named(name, commit, now, id)
+        self.make_named(name, commit, now, id);
     }
 
     /// The same, with a name for it where transactions have names.
-    pub(super) fn make_named(&mut self, name: &str, commit: &Commit, now: Now, id: Uuid) -> Result<(), Error> {
-        let Some(hosted) = self.databases.get_mut(name) else { return Ok(()) };
-        hosted.commit(commit, now, id)?;
-        let last = hosted.last;
-        if !commit.changes.is_empty() {
-            for session in self.sessions.values_mut() {
-                for monitor in session.monitors.iter_mut().filter(|m| &*m.database == name) {
-                    monitor.note(&commit.changes);
-                    monitor.last = last;
-                }
-            }
-        }
-        if hosted.is_overgrown(now)
+    pub(super) fn make_named(&mut self, name: &str, commit: &Commit, now: Now, id: Uuid) {
+        let Some(hosted) = self.databases.get_mut(name) else { return };
+        hosted.commit(commit, now, id);
+        self.note(name, &commit.changes);
+        if let Some(hosted) = self.databases.get_mut(name).filter(|hosted| hosted.is_overgrown(now))
             && let Err(error) = hosted.compact(now)
         {
             log::warn!(target: "ovsdb_server", "{name}: compaction failed: {error}");
         }
-        Ok(())
     }
 }

@@ -12,6 +12,7 @@ mod relay;
 mod replica;
 mod request;
 mod session;
+mod watch;
 
 #[cfg(test)]
 mod tests;
@@ -29,9 +30,12 @@ use crate::uuid::{Source, Uuid};
 use database::Trigger;
 use lock::Locks;
 use session::Session;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
+
+/// Commits that one round writes together.
+const MUCH: usize = 1 << 12;
 
 /// The name of the database that describes the server.
 pub const SERVER_DB: &str = "_Server";
@@ -59,6 +63,18 @@ pub struct Server {
     databases: BTreeMap<Arc<str>, Hosted>,
     sessions: BTreeMap<SessionId, Session>,
     next_session: u64,
+    /// Sessions with something to do at the end of the round.
+    active: BTreeSet<SessionId>,
+    /// Sessions with requests that wait until their client has read.
+    held: BTreeSet<SessionId>,
+    /// Bytes of requests that are not done.
+    buffered: usize,
+    /// Room to write messages in.
+    scratch: String,
+    /// Sessions with something to send, or to be closed.
+    ready: BTreeSet<SessionId>,
+    /// When to look whether a session is silent: not after its deadline.
+    probes: BTreeSet<(u64, SessionId)>,
     locks: Locks,
     uuids: Source,
     id: Uuid,
@@ -79,6 +95,12 @@ impl Server {
             databases: BTreeMap::from([(Arc::from(SERVER_DB), own)]),
             sessions: BTreeMap::new(),
             next_session: 0,
+            active: BTreeSet::new(),
+            held: BTreeSet::new(),
+            buffered: 0,
+            scratch: String::new(),
+            ready: BTreeSet::new(),
+            probes: BTreeSet::new(),
             locks: Locks::default(),
             id: uuids.uuid(),
             uuids,
@@ -130,6 +152,7 @@ impl Server {
             return false;
         }
         self.cancel_all(name);
+        self.write_out(name);
         self.databases.remove(name);
         self.databases_changed(name);
         true
@@ -137,29 +160,42 @@ impl Server {
 
     /// The description in `_Server` follows, and who does not know of that is sent away.
     fn databases_changed(&mut self, name: &str) {
-        for session in self.sessions.values_mut().filter(|s| !s.change_aware) {
+        for (id, session) in self.sessions.iter_mut().filter(|(_, s)| !s.change_aware) {
             session.monitors.clear();
             session.close("databases changed");
+            self.active.insert(*id);
         }
+        self.rewatch_all();
         self.describe(name);
     }
 
     /// Sends all clients away, to come again.
     pub fn reconnect_all(&mut self) {
-        self.sessions.values_mut().for_each(|s| s.close("by request"));
+        for (id, session) in &mut self.sessions {
+            session.close("by request");
+            self.active.insert(*id);
+        }
     }
 
     /// A client that connected.
     pub fn connect(&mut self, peer: Peer, now: Now) -> SessionId {
         self.next_session += 1;
         let id = SessionId(self.next_session);
-        self.sessions.insert(id, Session::new(peer, now));
+        let session = Session::new(peer, now);
+        self.probes.extend(session.deadline().map(|at| (at, id)));
+        self.sessions.insert(id, session);
         id
     }
 
     /// A client that is gone.
     pub fn disconnect(&mut self, id: SessionId) {
+        if let Some(session) = self.sessions.get_mut(&id) {
+            session.monitors.clear();
+            self.buffered -= session.framer.len();
+        }
+        self.rewatch(id);
         self.sessions.remove(&id);
+        self.held.remove(&id);
         for hosted in self.databases.values_mut() {
             hosted.triggers.retain(|trigger| trigger.session != id);
             hosted.forwards.retain(|forward| forward.session != id);
@@ -172,6 +208,7 @@ impl Server {
     fn notify_lock(&mut self, id: SessionId, method: &str, name: &str) {
         if let Some(session) = self.sessions.get_mut(&id) {
             session.notify(method, vec![Json::from(name)]);
+            self.active.insert(id);
         }
     }
 
@@ -181,6 +218,8 @@ impl Server {
 
     /// Changes what a session's peer may do, as its row in a database says now.
     pub fn peer_mut(&mut self, id: SessionId) -> Option<&mut Peer> {
+        // it may be asked for signs of life more often than before
+        self.probes.insert((0, id));
         self.sessions.get_mut(&id).map(|session| &mut session.peer)
     }
 
@@ -188,10 +227,29 @@ impl Server {
     pub fn receive(&mut self, id: SessionId, bytes: &[u8], now: Now) {
         let Some(session) = self.sessions.get_mut(&id) else { return };
         session.active(now);
+        self.buffered += bytes.len();
         session.framer.push(bytes);
+        self.active.insert(id);
+        self.work(id, now);
+        if self.buffered > session::REQUESTS_MAX
+            && let Some(session) = self.sessions.get_mut(&id).filter(|s| s.framer.len() > 1 << 20)
+        {
+            session.close("requests of all clients are too long");
+        }
+    }
+
+    /// Does what a client asks for, until it has enough to read.
+    fn work(&mut self, id: SessionId, now: Now) {
         loop {
             let Some(session) = self.sessions.get_mut(&id).filter(|s| s.closing().is_none()) else { return };
-            match session.framer.next_value() {
+            if session.is_full() {
+                self.held.insert(id);
+                return;
+            }
+            let before = session.framer.len();
+            let next = session.framer.next_value();
+            self.buffered -= before - session.framer.len();
+            match next {
                 Ok(None) if session.framer.len() > session::REQUEST_MAX => {
                     session.close("request is too long");
                     return;
@@ -206,6 +264,24 @@ impl Server {
         }
     }
 
+    /// Goes on with requests that waited until their clients had read. To be called before [`Server::flush`].
+    pub fn resume(&mut self, now: Now) {
+        for id in std::mem::take(&mut self.held) {
+            self.active.insert(id);
+            self.work(id, now);
+        }
+    }
+
+    /// Whether there is something to resume.
+    pub fn can_resume(&self) -> bool {
+        self.held.iter().any(|id| self.sessions.get(id).is_some_and(|session| !session.is_full()))
+    }
+
+    /// Whether nothing is to be read from a client: what it asked for waits until it has read.
+    pub fn is_held(&self, id: SessionId) -> bool {
+        self.held.contains(&id)
+    }
+
     /// Finishes a round: transactions that waited, the disk, then updates. What [`Server::output`] has is then to be sent.
     pub fn flush(&mut self, now: Now) {
         // a transaction that waited may be what another one waits for
@@ -216,27 +292,56 @@ impl Server {
         }
         let names: Vec<Arc<str>> = self.databases.keys().cloned().collect();
         for name in names {
-            let synced = self.databases.get_mut(&name).map_or(Ok(()), |hosted| hosted.sync());
-            if let Err(error) = synced {
-                self.take_back(&name, &error);
-            }
+            self.write_out(&name);
         }
-        for session in self.sessions.values_mut() {
-            session.probe(now);
+        self.probe(now);
+        for id in std::mem::take(&mut self.active) {
+            let Some(session) = self.sessions.get_mut(&id) else { continue };
             // to a client that has not read what it was sent, updates come later and fewer
             if session.output.is_empty() {
                 session.send_updates();
             }
-            session.settle();
+            session.settle(&mut self.scratch);
+            self.ready.insert(id);
         }
+    }
+
+    /// Asks those who have been silent for signs of life.
+    fn probe(&mut self, now: Now) {
+        while let Some(&(at, id)) = self.probes.first().filter(|(at, _)| *at <= now.monotonic) {
+            self.probes.remove(&(at, id));
+            let Some(session) = self.sessions.get_mut(&id) else { continue };
+            session.probe(now);
+            self.active.insert(id);
+            // never at once again, or this would not end
+            self.probes.extend(session.deadline().map(|at| (at.max(now.monotonic + 1), id)));
+        }
+    }
+
+    /// Sessions with something to send, or to be closed, since the last call.
+    pub fn take_ready(&mut self) -> impl Iterator<Item = SessionId> + use<> {
+        std::mem::take(&mut self.ready).into_iter()
+    }
+
+    /// Commits of the round go to the file.
+    fn write_out(&mut self, name: &str) {
+        let written = self.databases.get_mut(name).map_or(Ok(()), Hosted::sync);
+        if let Err(error) = written {
+            self.take_back(name, &error);
+        }
+    }
+
+    /// Whether so much was committed that it should be written before more is read.
+    pub fn has_much_to_write(&self) -> bool {
+        self.databases.values().any(|hosted| hosted.unwritten() > MUCH)
     }
 
     /// The disk failed after commits were made: they are undone, and who waits for them is told.
     fn take_back(&mut self, name: &str, error: &Error) {
         log::error!(target: "ovsdb_server", "{name}: {error}");
-        if let Some(hosted) = self.databases.get_mut(name) {
-            hosted.take_back();
-        }
+        let undone = self.databases.get_mut(name).map(Hosted::take_back).unwrap_or_default();
+        // who was told of a change already is told that it is undone, others see nothing
+        self.note(name, &undone);
         for session in self.sessions.values_mut() {
             session.fail_commits(name, error);
         }
@@ -245,8 +350,7 @@ impl Server {
     /// When something is due without any input.
     pub fn deadline(&self) -> Option<u64> {
         let triggers = self.databases.values().flat_map(|h| &h.triggers).filter_map(Trigger::deadline);
-        let probes = self.sessions.values().filter_map(Session::deadline);
-        triggers.chain(probes).min()
+        triggers.chain(self.probes.first().map(|(at, _)| *at)).min()
     }
 
     /// Bytes for a client; what was sent is to be taken off the front.
@@ -258,7 +362,7 @@ impl Server {
     pub fn refill(&mut self, id: SessionId) -> bool {
         let Some(session) = self.sessions.get_mut(&id) else { return false };
         session.send_updates();
-        session.settle();
+        session.settle(&mut self.scratch);
         !session.output.is_empty()
     }
 

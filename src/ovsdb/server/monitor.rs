@@ -216,6 +216,12 @@ impl Monitor {
         Ok(Monitor { id, database, version, tables, pending: IndexMap::new(), last: Uuid::ZERO })
     }
 
+    /// Tables with the clauses of which a row meets one; none where every row is shown.
+    pub(crate) fn conditions(&self) -> impl Iterator<Item = (usize, Option<&[crate::txn::Clause]>)> {
+        let conditional = self.version != Version::One;
+        self.tables.iter().map(move |w| (w.table, conditional.then_some(&*w.condition.clauses)))
+    }
+
     fn watched(&self, table: usize) -> Option<&Watched> {
         self.tables.iter().find(|w| w.table == table)
     }
@@ -261,18 +267,11 @@ impl Monitor {
         }
     }
 
-    /// Forgets what was noted, of changes that were taken back.
-    pub(crate) fn forget(&mut self) {
-        self.pending.clear();
-    }
-
-    /// Whether an update may be due.
-    pub(crate) fn is_pending(&self) -> bool {
-        !self.pending.is_empty()
-    }
-
     /// The notification of what changed since the last.
     pub(crate) fn update(&mut self) -> Option<Json> {
+        if self.pending.is_empty() {
+            return None;
+        }
         let updates = self.take();
         (!updates.0.is_empty()).then(|| self.notification(updates))
     }

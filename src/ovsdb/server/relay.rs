@@ -130,7 +130,8 @@ impl Server {
         if reset && let Some(hosted) = self.databases.get_mut(name) {
             hosted.forget_history();
         }
-        self.make_named(name, &Commit { changes, comment: String::new(), durable: false }, now, last)
+        self.make_named(name, &Commit { changes, comment: String::new(), durable: false }, now, last);
+        Ok(())
     }
 
     /// The next transaction that the other server is to make.
@@ -146,6 +147,7 @@ impl Server {
                 Ok(result) => session.reply(forward.id, result),
                 Err(error) => session.reply_error(forward.id, error),
             }
+            self.active.insert(forward.session);
         }
     }
 }

@@ -65,6 +65,7 @@ impl Server {
             _ => false,
         };
         let changes = draw.changes().into_iter().filter(|c| !same(c)).collect();
-        self.make(name, &Commit { changes, comment: String::new(), durable: false }, now)
+        self.make(name, &Commit { changes, comment: String::new(), durable: false }, now);
+        Ok(())
     }
 }

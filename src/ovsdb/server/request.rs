@@ -49,8 +49,10 @@ impl Server {
             }
             return;
         }
-        let params = Json::Array(params);
-        let reply = self.request(id, &request_id, method, &params, now);
+        let reply = match method {
+            "transact" => self.transact(id, &request_id, params, now),
+            _ => self.request(id, method, &Json::Array(params), now),
+        };
         let Some(session) = self.sessions.get_mut(&id) else { return };
         match reply {
             Ok(Some(result)) => session.reply(request_id, result),
@@ -61,7 +63,8 @@ impl Server {
         }
     }
 
-    fn request(&mut self, id: SessionId, request_id: &Json, method: &str, params: &Json, now: Now) -> Reply {
+    /// A request that is answered at once.
+    fn request(&mut self, id: SessionId, method: &str, params: &Json, now: Now) -> Reply {
         let empty = || Ok(Some(Json::Object(Object::new())));
         match method {
             "echo" => Ok(Some(params.clone())),
@@ -71,7 +74,6 @@ impl Server {
                 let name = self.database_param(method, params)?;
                 Ok(self.databases.get(&name).map(|hosted| hosted.db.schema.to_json()))
             }
-            "transact" => self.transact(id, request_id, params, now),
             "monitor" => self.monitor(id, method, params, Version::One),
             "monitor_cond" => self.monitor(id, method, params, Version::Two),
             "monitor_cond_since" => self.monitor(id, method, params, Version::Three),
@@ -81,6 +83,7 @@ impl Server {
                 let wanted = params.as_array().and_then(<[Json]>::first);
                 let at = session.monitors.iter().position(|m| Some(&m.id) == wanted);
                 session.monitors.remove(at.ok_or_else(|| Error::bare("unknown monitor"))?);
+                self.rewatch(id);
                 empty()
             }
             "lock" | "steal" | "unlock" => self.lock(id, method, params),
@@ -100,25 +103,36 @@ impl Server {
 
     /// The database that the first parameter names.
     fn database_param(&self, method: &str, params: &Json) -> Result<Arc<str>, Error> {
-        let Some(Json::Str(name)) = params.as_array().and_then(<[Json]>::first) else {
-            return Err(Error::syntax(params, format!("{method} request params must begin with <db-name>")));
+        self.named_database(method, params.as_array().and_then(<[Json]>::first), || params.clone())
+    }
+
+    /// The database of that name; errors show `params`.
+    fn named_database(
+        &self,
+        method: &str,
+        name: Option<&Json>,
+        params: impl FnOnce() -> Json,
+    ) -> Result<Arc<str>, Error> {
+        let Some(Json::Str(name)) = name else {
+            return Err(Error::syntax(&params(), format!("{method} request params must begin with <db-name>")));
         };
         match self.databases.get_key_value(name) {
             Some((name, hosted)) if hosted.available => Ok(name.clone()),
             Some((name, _)) => {
                 let text = format!("{method} request specifies database {name} whose source is not connected yet");
-                Err(Error::new("database not available", text).at(params))
+                Err(Error::new("database not available", text).at(&params()))
             }
             None => {
                 let text = format!("{method} request specifies unknown database {name}");
-                Err(Error::new("unknown database", text).at(params))
+                Err(Error::new("unknown database", text).at(&params()))
             }
         }
     }
 
-    fn transact(&mut self, id: SessionId, request_id: &Json, params: &Json, now: Now) -> Reply {
-        let name = self.database_param("transact", params)?;
-        let operations = params.as_array().map_or(&[][..], |all| &all[1..]).to_vec();
+    fn transact(&mut self, id: SessionId, request_id: &Json, params: Vec<Json>, now: Now) -> Reply {
+        let name = self.named_database("transact", params.first(), || Json::Array(params.clone()))?;
+        let mut operations = params;
+        operations.remove(0);
         if let Some(hosted) = self.databases.get_mut(&name)
             && hosted.model == super::Model::Relay
             && super::relay::changes_something(&operations)
@@ -149,25 +163,21 @@ impl Server {
             elapsed: now.monotonic.saturating_sub(trigger.came),
             uuids: &mut self.uuids,
         };
-        let (mut result, commit) = match execute(&hosted.db, &trigger.operations, &mut context) {
+        let (result, commit) = match execute(&hosted.db, &trigger.operations, &mut context) {
             Outcome::Wait(timeout) => {
                 trigger.timeout = timeout;
                 return Some(trigger);
             }
             Outcome::Done(result, commit) => (result, commit),
         };
-        if let Some(commit) = commit
-            && let Err(error) = self.make(name, &commit, now)
-        {
-            log::error!(target: "ovsdb_server", "{name}: {error}");
-            if let Json::Array(results) = &mut result {
-                results.push(error.to_json());
-            }
+        if let Some(commit) = commit {
+            self.make(name, &commit, now);
         }
         if let Some(session) = self.sessions.get_mut(&trigger.session) {
             // a client knows what changed before it knows that it did that
             session.send_updates();
             session.push(Out::Committed(name.clone(), trigger.id, result));
+            self.active.insert(trigger.session);
         }
         None
     }
@@ -216,16 +226,19 @@ impl Server {
         for trigger in triggers.into_iter().flatten() {
             if let Some(session) = self.sessions.get_mut(&trigger.session).filter(|s| s.change_aware) {
                 session.reply_error(trigger.id, "canceled".into());
+                self.active.insert(trigger.session);
             }
         }
         // the others are sent away and find out when they come again
-        for session in self.sessions.values_mut().filter(|s| s.change_aware) {
+        for (id, session) in self.sessions.iter_mut().filter(|(_, s)| s.change_aware) {
             session.send_updates();
+            self.active.insert(*id);
             let gone = session.monitors.extract_if(.., |m| &*m.database == name).map(|m| m.id);
             for id in gone.collect::<Vec<_>>() {
                 session.notify("monitor_canceled", vec![id]);
             }
         }
+        self.rewatch_all();
     }
 
     fn monitor(&mut self, id: SessionId, method: &str, params: &Json, version: Version) -> Reply {
@@ -261,6 +274,7 @@ impl Server {
             _ => monitor.initial(&hosted.db),
         };
         session.monitors.push(monitor);
+        self.rewatch(id);
         Ok(Some(result))
     }
 
@@ -280,10 +294,13 @@ impl Server {
         let Some(hosted) = self.databases.get(&monitor.database).filter(|_| monitor.version != Version::One) else {
             return Err(unknown());
         };
+        // the client's view is the newest then, and nothing of before is to be told again
+        monitor.last = hosted.last;
         let update = monitor.change(&hosted.db, new.clone(), requests)?;
         if let Some(update) = update {
             session.push(Out::Plain(update));
         }
+        self.rewatch(id);
         Ok(Some(Json::Object(Object::new())))
     }
 
@@ -331,6 +348,7 @@ impl Server {
             let text = format!("new schema name ({}) does not match database name ({name})", schema.name);
             return Err(Error::new("invalid parameters", text));
         }
+        self.write_out(&name);
         let Some(hosted) = self.databases.get(&name) else { return Ok(None) };
         if hosted.model == super::Model::Relay {
             return Err(Error::new("not allowed", "convert not allowed on a relay database"));

@@ -2,6 +2,7 @@
 
 use super::Now;
 use super::monitor::Monitor;
+use super::watch::Key;
 use crate::error::Error;
 use crate::json::{Framer, Json};
 use std::sync::Arc;
@@ -9,7 +10,13 @@ use std::sync::Arc;
 /// The longest request in bytes.
 pub(super) const REQUEST_MAX: usize = 64 << 20;
 
-/// A client's output above this many bytes is one that it does not read; it is cut off.
+/// All requests that have not come whole, in bytes.
+pub(super) const REQUESTS_MAX: usize = 256 << 20;
+
+/// While a client has more than this many bytes to read, nothing is done for it.
+const UNREAD: usize = 1 << 20;
+
+/// A client's output above this many bytes is cut off.
 const OUTPUT_MAX: usize = 1 << 30;
 
 /// A client by number.
@@ -33,8 +40,6 @@ pub struct Peer {
 #[derive(Debug)]
 pub(super) enum Out {
     Plain(Json),
-    /// An update of what may be taken back.
-    Update(Json),
     /// The reply to a transaction in a database: id and result.
     Committed(Arc<str>, Json, Json),
 }
@@ -44,9 +49,13 @@ pub(super) struct Session {
     pub(super) peer: Peer,
     pub(super) framer: Framer,
     pub(super) monitors: Vec<Monitor>,
+    /// Under which keys it is found by changes.
+    pub(super) watched: Vec<(Arc<str>, Key)>,
     pub(super) change_aware: bool,
     /// To be sent when the round is over.
     queue: Vec<Out>,
+    /// About how many bytes these are.
+    queued: usize,
     pub(super) output: Vec<u8>,
     close: Option<&'static str>,
     last_active: u64,
@@ -59,8 +68,10 @@ impl Session {
             peer,
             framer: Framer::default(),
             monitors: Vec::new(),
+            watched: Vec::new(),
             change_aware: false,
             queue: Vec::new(),
+            queued: 0,
             output: Vec::new(),
             close: None,
             last_active: now.monotonic,
@@ -82,7 +93,14 @@ impl Session {
     }
 
     pub(super) fn push(&mut self, out: Out) {
+        let (Out::Plain(json) | Out::Committed(_, _, json)) = &out;
+        self.queued += json.weight();
         self.queue.push(out);
+    }
+
+    /// Whether it has enough to read for now.
+    pub(super) fn is_full(&self) -> bool {
+        self.output.len() + self.queued > UNREAD
     }
 
     pub(super) fn notify(&mut self, method: &str, params: Vec<Json>) {
@@ -100,21 +118,31 @@ impl Session {
 
     /// Updates for all that changed, before what comes next.
     pub(super) fn send_updates(&mut self) {
-        for monitor in self.monitors.iter_mut().filter(|m| m.is_pending()) {
-            self.queue.extend(monitor.update().map(Out::Update));
+        for at in 0..self.monitors.len() {
+            if let Some(update) = self.monitors[at].update() {
+                self.push(Out::Plain(update));
+            }
         }
     }
 
     /// What was queued goes out.
-    pub(super) fn settle(&mut self) {
+    pub(super) fn settle(&mut self, text: &mut String) {
         if self.queue.is_empty() {
             return;
         }
-        let mut text = String::new();
+        text.clear();
+        text.shrink_to(1 << 20);
+        self.queued = 0;
         for out in self.queue.drain(..) {
             match out {
-                Out::Plain(json) | Out::Update(json) => json.write_to(&mut text),
-                Out::Committed(_, id, result) => reply(id, result).write_to(&mut text),
+                Out::Plain(json) => json.write_to(text),
+                Out::Committed(_, id, result) => {
+                    text.push_str("{\"error\":null,\"id\":");
+                    id.write_to(text);
+                    text.push_str(",\"result\":");
+                    result.write_to(text);
+                    text.push('}');
+                }
             }
         }
         if self.output.len() + text.len() > OUTPUT_MAX {
@@ -124,12 +152,8 @@ impl Session {
         self.output.extend_from_slice(text.as_bytes());
     }
 
-    /// Commits to a database were undone.
+    /// Commits to a database were undone: who waits for one gets the error.
     pub(super) fn fail_commits(&mut self, database: &str, error: &Error) {
-        for monitor in self.monitors.iter_mut().filter(|m| &*m.database == database) {
-            monitor.forget();
-        }
-        self.queue.retain(|out| !matches!(out, Out::Update(_)));
         for out in &mut self.queue {
             if let Out::Committed(name, id, _) = out
                 && &**name == database

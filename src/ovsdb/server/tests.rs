@@ -122,7 +122,8 @@ fn a_client_that_does_not_read_gets_merged_updates() {
     }
     assert_eq!(b.server.output(slow).unwrap().len(), first);
     b.read(slow);
-    b.server.flush(b.now);
+    // whoever took the output off asks for more
+    assert!(b.server.refill(slow));
     assert_eq!(
         plain(b.read(slow)),
         [r#"{"id":null,"method":"update","params":["m",{"t":{"U":{"new":{"n":1000},"old":{"n":0}}}}]}"#]

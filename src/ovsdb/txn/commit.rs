@@ -177,7 +177,7 @@ impl Txn<'_> {
                 continue;
             }
             let (n, keys) = (dead.len(), Datum::set(dead));
-            let zero = !link.in_value && keys.atoms().iter().any(|a| a.uuid().is_some_and(Uuid::is_zero));
+            let zero = !link.in_value && keys.atoms().any(|a| a.uuid().is_some_and(Uuid::is_zero));
             let left = datum.subtract(&keys);
             let column = &stored.schema.columns[link.column];
             if left.check_size(&column.ty).is_err() {

@@ -83,7 +83,12 @@ struct Txn<'a> {
     names: RowNames,
     comment: String,
     durable: bool,
+    /// Cells that were read for the reply.
+    cells_read: usize,
 }
+
+/// The most cells that a transaction's selects may come to: some hundred megabytes.
+const CELLS_MAX: usize = 8 << 20;
 
 /// The rows that a transaction names.
 #[derive(Default)]
@@ -114,7 +119,7 @@ impl<'a> Txn<'a> {
     fn new(db: &'a Database, source: &mut Source) -> Txn<'a> {
         let drafts = db.tables.iter().map(|_| IndexMap::new()).collect();
         let names = RowNames { uuids: HashMap::new(), source: source.fork() };
-        Txn { db, drafts, names, comment: String::new(), durable: false }
+        Txn { db, drafts, names, comment: String::new(), durable: false, cells_read: 0 }
     }
 
     /// The row as the transaction sees it.

@@ -106,7 +106,7 @@ impl Mutation {
             Mutator::Delete => datum.subtract(&self.argument),
             _ => {
                 let n = datum.len();
-                let atoms: Result<Vec<Atom>, Error> = datum.atoms().iter().map(|atom| self.compute(atom)).collect();
+                let atoms: Result<Vec<Atom>, Error> = datum.atoms().map(|atom| self.compute(atom)).collect();
                 let atoms = atoms?;
                 atoms.iter().try_for_each(|atom| ty.key.check(atom))?;
                 let result = Datum::set(atoms);

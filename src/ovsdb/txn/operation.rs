@@ -3,7 +3,7 @@
 use super::condition::{Condition, column_name, column_type, find_column};
 use super::mutation::Mutation;
 use super::{Context, Draft, Stop, Txn};
-use crate::data::{Datum, Members, TableSchema, is_id, kind};
+use crate::data::{Datum, Members, TableSchema, What, is_id, kind};
 use crate::error::Error;
 use crate::json::{Json, Object};
 use crate::table::{Row, UUID, VERSION};
@@ -37,7 +37,7 @@ struct Target {
 
 impl Txn<'_> {
     pub(super) fn operate(&mut self, json: &Json, at: usize, of: usize, context: &Context<'_>) -> Result<Json, Stop> {
-        let what = format!("ovsdb operation {at} of {of}");
+        let what = What::Operation(at, of);
         let mut members = Members::new(json, what.clone());
         let name = members.required("op", kind::STRING).and_then(Json::as_str).unwrap_or_default();
         members.check()?;
@@ -208,6 +208,11 @@ impl Txn<'_> {
         }
         if !sort.is_empty() {
             rows.sort_by_cached_key(|row| sort.iter().map(|&c| row.column(c)).collect::<Vec<_>>());
+        }
+        self.cells_read += rows.len() * columns.len();
+        if self.cells_read > super::CELLS_MAX {
+            let text = format!("a transaction may select {} cells at most", super::CELLS_MAX);
+            return Err(Error::new("resources exhausted", text).into());
         }
         let object = |row: &Arc<Row>| {
             let cell = |&c: &usize| {

@@ -31,7 +31,7 @@ impl Txn<'_> {
         let Some(id) = context.id else { return false };
         let id = Atom::String(Arc::from(id));
         let schema = &self.db.tables[table].schema;
-        self.permission_column(permissions, permission, "authorization").atoms().iter().any(|entry| {
+        self.permission_column(permissions, permission, "authorization").atoms().any(|entry| {
             let Atom::String(entry) = entry else { return false };
             if entry.is_empty() {
                 return true;

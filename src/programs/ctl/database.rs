@@ -316,12 +316,28 @@ fn get(context: &mut Context<'_>, given: &Given) -> Result<(), Stop> {
     Ok(())
 }
 
+/// What the arrangement of bridges takes from a row.
+fn layout(context: &Context<'_>, table: usize, uuid: Uuid) -> Vec<Datum> {
+    let schema = context.state.table_schema(table);
+    let columns = super::vswitch::layout_columns(&schema.name).iter().filter_map(|name| schema.column(name));
+    let row = context.state.get(table, uuid);
+    columns.filter_map(|column| row.map(|row| row.columns[column].clone())).collect()
+}
+
+/// The arrangement of bridges stays known unless a change of that row touched it.
+fn keep_bridges(context: &mut Context<'_>, table: usize, uuid: Uuid, before: &[Datum]) {
+    if layout(context, table, uuid) != before {
+        context.bridges = None;
+    }
+}
+
 fn set(context: &mut Context<'_>, given: &Given) -> Result<(), Stop> {
     let (table, Some(uuid)) = record(context, given, given.argument(1))? else { return Ok(()) };
+    let before = layout(context, table, uuid);
     for argument in &given.arguments[2..] {
         assign(context, table, uuid, argument)?;
     }
-    context.bridges = None;
+    keep_bridges(context, table, uuid, &before);
     Ok(())
 }
 
@@ -345,7 +361,8 @@ fn put_members(
     let schema = context.state.table_schema(table);
     let ty = &schema.columns[column].ty;
     let beyond = match datum.len() {
-        n if n > ty.max as usize => Some(("maximum", ty.max)),
+        // at the end of a run the server says so, as to any change that nothing else relies on
+        n if n > ty.max as usize => (!context.last || verb != "add").then_some(("maximum", ty.max)),
         n if n < ty.min as usize => Some(("minimum", ty.min)),
         _ => None,
     };
@@ -358,8 +375,9 @@ fn put_members(
             schema.name,
         )));
     }
+    let before = layout(context, table, uuid);
     context.state.change(table, uuid, column, datum);
-    context.bridges = None;
+    keep_bridges(context, table, uuid, &before);
     Ok(())
 }
 

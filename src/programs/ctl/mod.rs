@@ -139,6 +139,8 @@ pub struct Context<'a> {
     pub table: Option<Table>,
     pub symbols: Symbols,
     pub bridges: Option<vswitch::Bridges>,
+    /// Whether no command follows the one that runs.
+    pub last: bool,
     /// Interfaces that the daemon is to make.
     pub made: Vec<String>,
 }

@@ -3,7 +3,7 @@
 use super::state::State;
 use super::{RowIds, Symbols};
 use ovsdb::Uuid;
-use ovsdb::data::{Atom, AtomKind, Datum, Schema, TableSchema, Type};
+use ovsdb::data::{Atom, AtomKind, Schema, TableSchema, Type};
 use ovsdb::table::{Row, UUID, VERSION};
 
 fn plain(name: &str) -> String {
@@ -68,13 +68,6 @@ pub(super) fn ids<'i>(all: &'i [RowIds], table: &str) -> impl Iterator<Item = &'
     all.iter().filter(move |ids| ids.table == table)
 }
 
-fn has_name(datum: &Datum, record: &str) -> bool {
-    datum.atoms().iter().any(|atom| match atom {
-        Atom::String(text) => &**text == record,
-        other => other.to_json().to_string() == record,
-    })
-}
-
 /// The row that `record` names.
 pub(super) fn row<'s>(
     state: &'s State<'_>,
@@ -110,7 +103,7 @@ pub(super) fn row<'s>(
             },
         };
         let Some(name) = state.table_schema(from).column(name) else { continue };
-        let mut found: Vec<&Row> = state.rows(from).filter(|row| has_name(&row.columns[name], record)).collect();
+        let mut found = state.rows_named(from, name, record);
         if let Some(column) = via {
             let Some(column) = state.table_schema(from).column(column) else { continue };
             let to = found.iter().flat_map(|row| row.columns[column].atoms()).filter_map(Atom::uuid);

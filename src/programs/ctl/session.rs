@@ -210,6 +210,7 @@ impl Session<'_> {
             table: None,
             symbols: Symbols::default(),
             bridges: None,
+            last: false,
             made: Vec::new(),
         };
         let table = context.state.table(self.tool.root)?;
@@ -220,7 +221,8 @@ impl Session<'_> {
             root = Some(context.state.insert(table));
         }
         let mut outputs = Vec::new();
-        for given in self.given {
+        for (at, given) in self.given.iter().enumerate() {
+            context.last = at + 1 == self.given.len();
             (given.command.run)(&mut context, given)?;
             let creates = given.command.name == "create";
             outputs.push(Output { text: std::mem::take(&mut context.out), table: context.table.take(), creates });

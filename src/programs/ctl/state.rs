@@ -7,6 +7,7 @@ use ovsdb::json::Object;
 use ovsdb::table::Row;
 use ovsdb::uuid::Source;
 use ovsdb::{Json, Uuid};
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
@@ -65,12 +66,25 @@ pub struct State<'r> {
     /// Names that are not to be taken when the transaction comes: table, column, name.
     free: BTreeSet<(usize, usize, String)>,
     uuids: Source,
+    /// By table and column that was asked for: rows that have a value or once had it.
+    index: RefCell<HashMap<(usize, usize), Index>>,
+}
+
+/// Rows by the text of a column's values.
+type Index = HashMap<String, BTreeSet<Uuid>>;
+
+/// A string, or JSON of another atom: how records are called.
+fn texts(datum: &Datum) -> impl Iterator<Item = String> {
+    datum.atoms().map(|atom| match atom {
+        Atom::String(text) => text.to_string(),
+        other => other.to_json().to_string(),
+    })
 }
 
 impl<'r> State<'r> {
     pub fn new(rows: &'r Rows) -> State<'r> {
         let drafts = rows.schema.tables.iter().map(|_| BTreeMap::new()).collect();
-        State { rows, drafts, free: BTreeSet::new(), uuids: Source::default() }
+        State { rows, drafts, free: BTreeSet::new(), uuids: Source::default(), index: RefCell::default() }
     }
 
     pub fn schema(&self) -> &'r Arc<Schema> {
@@ -136,8 +150,41 @@ impl<'r> State<'r> {
 
     /// The same under this UUID, which the row keeps when it was `chosen`.
     pub fn insert_as(&mut self, table: usize, uuid: Uuid, chosen: bool) {
-        let row = Some(Row::new(self.table_schema(table), uuid));
-        self.drafts[table].insert(uuid, Draft { row, chosen, whole: BTreeSet::new() });
+        let row = Row::new(self.table_schema(table), uuid);
+        for (column, datum) in row.columns.iter().enumerate() {
+            self.note(table, uuid, column, datum);
+        }
+        self.drafts[table].insert(uuid, Draft { row: Some(row), chosen, whole: BTreeSet::new() });
+    }
+
+    /// Keeps the index.
+    fn note(&self, table: usize, uuid: Uuid, column: usize, datum: &Datum) {
+        if let Some(index) = self.index.borrow_mut().get_mut(&(table, column)) {
+            for text in texts(datum) {
+                index.entry(text).or_default().insert(uuid);
+            }
+        }
+    }
+
+    /// Rows that may have a value by that text in a column: no look at all rows for each name of a long command line.
+    fn candidates(&self, table: usize, column: usize, text: &str) -> Vec<Uuid> {
+        let mut all = self.index.borrow_mut();
+        let index = all.entry((table, column)).or_insert_with(|| {
+            let mut index = Index::new();
+            for row in self.rows.tables[table].values().map(|row| &**row).chain(self.rows(table)) {
+                for text in texts(&row.columns[column]) {
+                    index.entry(text).or_default().insert(row.uuid);
+                }
+            }
+            index
+        });
+        index.get(text).into_iter().flatten().copied().collect()
+    }
+
+    /// Rows that have a value by that text in a column.
+    pub fn rows_named(&self, table: usize, column: usize, text: &str) -> Vec<&Row> {
+        let rows = self.candidates(table, column, text).into_iter().filter_map(|uuid| self.get(table, uuid));
+        rows.filter(|row| texts(&row.columns[column]).any(|known| known == text)).collect()
     }
 
     pub fn delete(&mut self, table: usize, uuid: Uuid) {
@@ -148,6 +195,7 @@ impl<'r> State<'r> {
 
     /// Makes a column of a row what it is to be, whatever others make of it.
     pub fn set(&mut self, table: usize, uuid: Uuid, column: usize, datum: Datum) {
+        self.note(table, uuid, column, &datum);
         if let Some(draft) = self.draft(table, uuid)
             && let Some(row) = &mut draft.row
         {
@@ -158,6 +206,7 @@ impl<'r> State<'r> {
 
     /// Adds and removes members of a column; others may change others.
     pub fn change(&mut self, table: usize, uuid: Uuid, column: usize, datum: Datum) {
+        self.note(table, uuid, column, &datum);
         if let Some(draft) = self.draft(table, uuid)
             && let Some(row) = &mut draft.row
         {
@@ -180,7 +229,7 @@ impl<'r> State<'r> {
     /// A column's references.
     pub fn references(&self, table: usize, uuid: Uuid, name: &str) -> Vec<Uuid> {
         let row = self.get(table, uuid).map(|row| self.datum(table, row, name));
-        row.map_or_else(Vec::new, |d| d.atoms().iter().filter_map(Atom::uuid).collect())
+        row.map_or_else(Vec::new, |d| d.atoms().filter_map(Atom::uuid).collect())
     }
 
     /// Adds a reference to a column of references, or takes it away.
@@ -196,7 +245,8 @@ impl<'r> State<'r> {
     /// Relies on it that no row has this name.
     pub fn rely_on_free(&mut self, table: usize, column: &str, name: &str) {
         let Some(column) = self.table_schema(table).column(column) else { return };
-        let taken = self.rows.tables[table].values().any(|row| row.columns[column].string() == Some(name));
+        let stored = |uuid: &Uuid| self.rows.tables[table].get(uuid).and_then(|row| row.columns[column].string());
+        let taken = self.candidates(table, column, name).iter().any(|uuid| stored(uuid) == Some(name));
         if !taken {
             self.free.insert((table, column, name.to_owned()));
         }

@@ -1,15 +1,16 @@
 //! The loop: which sockets have something, what is due when.
 
 use super::remotes::Options;
+use super::sources::{Source, Sources};
 use super::upstream::{LinkId, Retry};
 use super::{End, Program};
 use crate::stream::{Listener, Stream, is_passive};
-use crate::unixctl::{Connection, Control};
+use crate::unixctl::Control;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
-use ovsdb::server::{Now, SessionId};
-use std::collections::BTreeMap;
+use ovsdb::server::Now;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
@@ -21,31 +22,8 @@ const SIGNALS: [Signal; 5] = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, S
 /// How much is read from a socket in one round.
 const ROUND: usize = 1 << 20;
 
-/// What a descriptor is.
-pub(super) enum Source {
-    Signals(SignalFd),
-    /// Where the server is part of another program: it ends when the other side closes.
-    Leash(UnixStream),
-    Listener {
-        method: String,
-        listener: Listener,
-    },
-    Session {
-        id: SessionId,
-        method: String,
-        stream: Stream,
-        writing: bool,
-    },
-    Control(Control),
-    Caller(Connection),
-    /// A server that this one follows, by which method.
-    Upstream {
-        link: LinkId,
-        method: String,
-        stream: Stream,
-        writing: bool,
-    },
-}
+/// How long nobody is let in after somebody could not be.
+const PAUSE: u64 = 100;
 
 /// A method by which the server connects to a client.
 #[derive(Default)]
@@ -58,13 +36,19 @@ struct Active {
 /// All descriptors.
 pub(super) struct Events {
     pub(super) epoll: Epoll,
-    pub(super) sources: BTreeMap<u64, Source>,
+    pub(super) sources: Sources,
+    /// Sessions whose sockets said something this round.
+    touched: BTreeSet<u64>,
     next: u64,
     methods: BTreeMap<String, Options>,
     active: BTreeMap<String, Active>,
     /// Of the databases when the methods were looked at.
     serial: Option<u64>,
     unnamed: u64,
+    /// What is read from a socket at once.
+    buffer: Box<[u8]>,
+    /// When to let clients in again.
+    paused: Option<u64>,
     /// When to try servers again that this one follows.
     pub(super) retries: BTreeMap<LinkId, Retry>,
 }
@@ -103,16 +87,40 @@ impl Events {
     fn of(first: Source) -> io::Result<Events> {
         let mut events = Events {
             epoll: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?,
-            sources: BTreeMap::new(),
+            sources: Sources::default(),
+            touched: BTreeSet::new(),
             next: 0,
             methods: BTreeMap::new(),
             active: BTreeMap::new(),
             serial: None,
             unnamed: 0,
+            buffer: vec![0; 65536].into(),
+            paused: None,
             retries: BTreeMap::new(),
         };
         events.add(first)?;
         Ok(events)
+    }
+
+    /// Nobody is let in for a while: without descriptors it would be tried for ever.
+    fn pause(&mut self, now: Now) {
+        self.paused = Some(now.monotonic + PAUSE);
+        self.listen(EpollFlags::empty());
+    }
+
+    fn listen_again(&mut self, now: Now) {
+        if self.paused.is_some_and(|at| at <= now.monotonic) {
+            self.paused = None;
+            self.listen(EpollFlags::EPOLLIN);
+        }
+    }
+
+    fn listen(&self, flags: EpollFlags) {
+        for (token, source) in self.sources.iter() {
+            if let Source::Listener { listener, .. } = source {
+                let _ = self.epoll.modify(listener.as_fd(), &mut EpollEvent::new(flags, token));
+            }
+        }
     }
 
     pub(super) fn control(&mut self, control: Control) -> io::Result<()> {
@@ -134,18 +142,6 @@ impl Events {
         self.sources.insert(self.next, source);
         Ok(self.next)
     }
-
-    /// How many clients there are by a method, or are to be.
-    fn connections(&self, wanted: &str) -> usize {
-        let same = |s: &&Source| matches!(s, Source::Session { method, .. } if method == wanted);
-        self.sources.values().filter(same).count()
-    }
-
-    /// The same, when connections are made.
-    fn made_connections(&self, wanted: &str) -> usize {
-        let same = |s: &&Source| matches!(s, Source::Session { method, stream, .. } if method == wanted && stream.is_connected());
-        self.sources.values().filter(same).count()
-    }
 }
 
 impl Program {
@@ -161,8 +157,10 @@ impl Program {
     /// The same, at most until then.
     pub(super) fn round_until(&mut self, latest: Option<u64>) -> Result<(), String> {
         let now = self.now();
-        let reconnect = self.events.active.iter().filter(|(m, _)| self.events.connections(m) == 0).map(|(_, a)| a.at);
-        let due = reconnect.chain(self.server.deadline()).chain(self.links_deadline()).chain(latest).min();
+        let reconnect =
+            self.events.active.iter().filter(|(m, _)| self.events.sources.connections(m) == 0).map(|(_, a)| a.at);
+        let due = reconnect.chain(self.server.deadline()).chain(self.links_deadline()).chain(latest);
+        let due = due.chain(self.events.paused).chain(self.server.can_resume().then_some(0)).min();
         let timeout = match due {
             None => EpollTimeout::NONE,
             Some(at) => {
@@ -177,8 +175,13 @@ impl Program {
             Err(e) => return Err(format!("epoll: {e}")),
         };
         let now = self.now();
+        self.events.listen_again(now);
+        self.server.resume(now);
         for event in &ready[..n] {
             self.input(event.data(), now);
+            if self.server.has_much_to_write() {
+                self.server.flush(now);
+            }
         }
         self.server.flush(now);
         self.update_remotes(false)?;
@@ -194,7 +197,7 @@ impl Program {
     }
 
     fn input(&mut self, token: u64, now: Now) {
-        let Some(source) = self.events.sources.get_mut(&token) else { return };
+        let Some(source) = self.events.sources.get_mut(token) else { return };
         match source {
             Source::Signals(signals) => {
                 while let Ok(Some(info)) = signals.read_signal() {
@@ -220,23 +223,28 @@ impl Program {
                     }
                 };
                 if failed.kind() != ErrorKind::WouldBlock {
-                    log::warn!(target: "ovsdb_jsonrpc_server", "{method}: accept failed: {failed}");
+                    let text = ovsdb::error::strerror(&failed);
+                    log::warn!(target: "ovsdb_jsonrpc_server", "{method}: accept failed: {text}");
+                    self.events.pause(now);
                 }
                 for (method, (stream, name)) in accepted {
                     self.begin(method, stream, name, now);
                 }
             }
-            Source::Session { id, stream, method, .. } => {
-                let (id, mut buffer, mut total) = (*id, [0; 65536], 0);
-                while total < ROUND || stream.has_buffered() {
-                    match stream.read(&mut buffer) {
+            Source::Session { id, stream, method, deaf, .. } => {
+                self.events.touched.insert(token);
+                let (id, buffer, mut total) = (*id, &mut self.events.buffer, 0);
+                while !*deaf && total < ROUND || stream.has_buffered() {
+                    match stream.read(buffer) {
                         Ok(0) => return self.end(token),
                         Ok(n) => {
                             if total == 0 {
                                 if let Some(active) = self.events.active.get_mut(method) {
                                     *active = Active::default();
                                 }
-                                if let (Some(name), Some(peer)) = (stream.identity(), self.server.peer_mut(id)) {
+                                if let Some(name) = stream.identity()
+                                    && let Some(peer) = self.server.peer_mut(id)
+                                {
                                     peer.id = Some(name);
                                 }
                             }
@@ -260,8 +268,8 @@ impl Program {
                 }
             }
             Source::Caller(_) => {
-                let Some(Source::Caller(mut caller)) = self.events.sources.remove(&token) else { return };
-                let control = self.events.sources.values().find_map(|s| match s {
+                let Some(Source::Caller(mut caller)) = self.events.sources.remove(token) else { return };
+                let control = self.events.sources.iter().find_map(|(_, s)| match s {
                     Source::Control(control) => Some(control),
                     _ => None,
                 });
@@ -276,14 +284,14 @@ impl Program {
     fn begin(&mut self, method: String, stream: Stream, name: String, now: Now) {
         let options = self.events.methods.get(&method).cloned().unwrap_or_default();
         let id = self.server.connect(options.peer(name, &method), now);
-        if let Err(e) = self.events.add(Source::Session { id, method, stream, writing: false }) {
+        if let Err(e) = self.events.add(Source::Session { id, method, stream, writing: false, deaf: false }) {
             log::warn!(target: "ovsdb_jsonrpc_server", "epoll: {e}");
             self.server.disconnect(id);
         }
     }
 
     fn end(&mut self, token: u64) {
-        if let Some(Source::Session { id, method, .. }) = self.events.sources.remove(&token) {
+        if let Some(Source::Session { id, method, .. }) = self.events.sources.remove(token) {
             self.server.disconnect(id);
             // what gave no sign of life was no connection
             if let Some(active) = self.events.active.get_mut(&method).filter(|active| active.backoff == 0) {
@@ -293,10 +301,8 @@ impl Program {
     }
 
     fn run_commands(&mut self, now: Now) {
-        let tokens: Vec<u64> =
-            self.events.sources.iter().filter(|(_, s)| matches!(s, Source::Caller(_))).map(|(t, _)| *t).collect();
-        for token in tokens {
-            let Some(Source::Caller(mut caller)) = self.events.sources.remove(&token) else { continue };
+        for token in self.events.sources.callers() {
+            let Some(Source::Caller(mut caller)) = self.events.sources.remove(token) else { continue };
             while let Some(call) = caller.next_call() {
                 let result = self.command(call.command, &call.arguments, now);
                 caller.answer(call, result);
@@ -311,9 +317,10 @@ impl Program {
     /// Sends what sessions have to say, and closes what is to be closed.
     fn output(&mut self) {
         let mut ended = Vec::new();
-        let Events { epoll, sources, .. } = &mut self.events;
-        for (&token, source) in sources.iter_mut() {
-            let Source::Session { id, stream, writing, method } = source else { continue };
+        let Events { epoll, sources, touched, .. } = &mut self.events;
+        touched.extend(self.server.take_ready().filter_map(|id| sources.session(id)));
+        for token in std::mem::take(touched) {
+            let Some(Source::Session { id, stream, writing, method, deaf }) = sources.get_mut(token) else { continue };
             let mut broken = false;
             while let Some(output) = self.server.output(*id) {
                 let mut sent = 0;
@@ -334,16 +341,19 @@ impl Program {
                     break;
                 }
             }
-            let waits = self.server.output(*id).is_some_and(|output| !output.is_empty()) || stream.wants_to_send();
+            let left = self.server.output(*id).map_or(0, |output| output.len());
+            let (waits, full) = (left > 0 || stream.wants_to_send(), self.server.is_held(*id));
             if let Some(why) = self.server.closing(*id) {
                 log::info!(target: "ovsdb_jsonrpc_server", "{method}: disconnecting ({why})");
                 broken = true;
             }
             if broken {
                 ended.push(token);
-            } else if waits != *writing {
-                *writing = waits;
-                let flags = if waits { EpollFlags::EPOLLIN | EpollFlags::EPOLLOUT } else { EpollFlags::EPOLLIN };
+            } else if (waits, full) != (*writing, *deaf) {
+                (*writing, *deaf) = (waits, full);
+                let mut flags = EpollFlags::empty();
+                flags.set(EpollFlags::EPOLLIN, !full);
+                flags.set(EpollFlags::EPOLLOUT, waits);
                 let _ = epoll.modify(stream.as_fd(), &mut EpollEvent::new(flags, token));
             }
         }
@@ -370,11 +380,11 @@ impl Program {
                 Source::Listener { method, .. } | Source::Session { method, .. } => !wanted.contains_key(method),
                 _ => false,
             })
-            .map(|(token, _)| *token)
+            .map(|(token, _)| token)
             .collect();
         for token in stale {
-            if matches!(self.events.sources.get(&token), Some(Source::Listener { .. })) {
-                self.events.sources.remove(&token);
+            if matches!(self.events.sources.get(token), Some(Source::Listener { .. })) {
+                self.events.sources.remove(token);
             } else {
                 self.end(token);
             }
@@ -418,7 +428,7 @@ impl Program {
     }
 
     fn change_peers(&mut self, wanted: &str, options: &Options) {
-        for source in self.events.sources.values() {
+        for (_, source) in self.events.sources.iter() {
             let Source::Session { id, method, .. } = source else { continue };
             if method == wanted
                 && let Some(peer) = self.server.peer_mut(*id)
@@ -430,7 +440,7 @@ impl Program {
 
     fn connect_active(&mut self, now: Now) {
         let events = &self.events;
-        let due = events.active.iter().filter(|(m, a)| a.at <= now.monotonic && events.connections(m) == 0);
+        let due = events.active.iter().filter(|(m, a)| a.at <= now.monotonic && events.sources.connections(m) == 0);
         for method in due.map(|(m, _)| m.clone()).collect::<Vec<_>>() {
             let begun = Stream::begin(&method);
             let Some(active) = self.events.active.get_mut(&method) else { continue };
@@ -451,8 +461,11 @@ impl Program {
     /// Rows that name methods say whether anybody is connected that way.
     pub(super) fn report_status(&mut self, now: Now) {
         use ovsdb::data::{Atom, Datum};
-        let rows =
-            self.events.methods.iter().filter_map(|(m, o)| Some((o.row.clone()?, self.events.made_connections(m))));
+        let rows = self
+            .events
+            .methods
+            .iter()
+            .filter_map(|(m, o)| Some((o.row.clone()?, self.events.sources.made_connections(m))));
         for ((database, table, uuid), n) in rows.collect::<Vec<_>>() {
             let connected = Datum::One(Atom::Boolean(n > 0));
             self.server.report(&database, table, uuid, &[("is_connected", connected)], now);
@@ -461,7 +474,7 @@ impl Program {
 
     /// Says what is left to say before the end.
     pub(super) fn finish(&mut self) {
-        for source in std::mem::take(&mut self.events.sources).into_values() {
+        for source in self.events.sources.take() {
             if let Source::Caller(caller) = source {
                 caller.finish();
             }

@@ -10,6 +10,7 @@ pub(crate) use events::die_by;
 mod relay;
 mod remotes;
 mod replication;
+mod sources;
 mod upstream;
 
 use crate::daemon::{self, Daemon, Keep};
@@ -113,6 +114,7 @@ pub fn main(program: &str, arguments: Vec<String>) -> ExitCode {
     if let Err(text) = setup::start_log(program, &parsed, base::log::Level::Info, &MODULES) {
         return fatal(program, text);
     }
+    allow_many_clients();
     match run(&parsed, daemon) {
         Ok(End::Code(code)) => ExitCode::from(code),
         Ok(End::Signal(signal)) => {
@@ -121,6 +123,14 @@ pub fn main(program: &str, arguments: Vec<String>) -> ExitCode {
             ExitCode::FAILURE
         }
         Err(text) => fatal(program, text),
+    }
+}
+
+/// As many descriptors as the system allows.
+fn allow_many_clients() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
     }
 }
 

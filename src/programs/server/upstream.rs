@@ -2,7 +2,7 @@
 //! each is kept, made anew when it is lost.
 
 use super::Program;
-use super::events::Source;
+use super::sources::Source;
 use crate::stream::Stream;
 use nix::sys::epoll::{EpollEvent, EpollFlags};
 use ovsdb::Json;
@@ -132,7 +132,7 @@ impl Program {
 
     /// Reads what a connection has.
     pub(super) fn link_input(&mut self, token: u64, now: Now) {
-        let Some(Source::Upstream { link, stream, .. }) = self.events.sources.get_mut(&token) else { return };
+        let Some(Source::Upstream { link, stream, .. }) = self.events.sources.get_mut(token) else { return };
         let (link, mut buffer, mut bytes, mut ended) = (link.clone(), [0; 65536], Vec::new(), false);
         while bytes.len() < 1 << 20 || stream.has_buffered() {
             match stream.read(&mut buffer) {
@@ -157,7 +157,7 @@ impl Program {
             LinkId::Relay(name) => self.relay_input(name, now),
         };
         if !good || ended {
-            self.events.sources.remove(&token);
+            self.events.sources.remove(token);
             self.lose_link(&link, now);
         }
     }
@@ -171,7 +171,7 @@ impl Program {
         }
         let mut output = std::mem::take(&mut wire.output);
         let super::events::Events { epoll, sources, .. } = &mut self.events;
-        let Some(Source::Upstream { stream, writing, .. }) = sources.get_mut(&token) else { return false };
+        let Some(Source::Upstream { stream, writing, .. }) = sources.get_mut(token) else { return false };
         let mut sent = 0;
         while sent < output.len() {
             match stream.write(&output[sent..]) {
@@ -198,18 +198,18 @@ impl Program {
     pub(super) fn keep_links(&mut self, now: Now) {
         self.send_forwards();
         let ids = self.link_ids();
-        let there: Vec<(u64, LinkId, String)> = (self.events.sources.iter())
+        let there: Vec<(u64, LinkId, String)> = (self.events.sources.upstreams())
             .filter_map(|(token, source)| match source {
-                Source::Upstream { link, method, .. } => Some((*token, link.clone(), method.clone())),
+                Source::Upstream { link, method, .. } => Some((token, link.clone(), method.clone())),
                 _ => None,
             })
             .collect();
         for (token, id, method) in &there {
             let wanted = ids.contains(id) && self.has_wire(id) && self.link_method(id).as_ref() == Some(method);
             if !wanted {
-                self.events.sources.remove(token);
+                self.events.sources.remove(*token);
             } else if !self.link_output(*token, id, now) {
-                self.events.sources.remove(token);
+                self.events.sources.remove(*token);
                 self.lose_link(id, now);
             }
         }
@@ -230,7 +230,7 @@ impl Program {
                     match self.events.add(source) {
                         Ok(token) => {
                             if !self.link_output(token, &id, now) {
-                                self.events.sources.remove(&token);
+                                self.events.sources.remove(token);
                                 self.lose_link(&id, now);
                             }
                         }

@@ -355,7 +355,8 @@ fn new_port(context: &mut Context<'_>, given: &Given, interfaces: &[String], set
         }
         let table = context.state.table("Bridge")?;
         context.state.refer(table, row, "ports", port, true)?;
-        if settings.is_empty() {
+        let fakes = bridges.bridges.values().any(|bridge| bridge.fake.is_some());
+        if settings.is_empty() || (!fakes && settings.iter().all(|setting| setting.starts_with("tag="))) {
             let names = rows.iter().map(|(name, _)| name.clone()).collect();
             bridges.interfaces.extend(rows.into_iter().map(|(own, uuid)| (own, (uuid, name.to_owned()))));
             bridges.ports.insert(name.into(), Port { row: port, bridge: bridge.into(), interfaces: names });

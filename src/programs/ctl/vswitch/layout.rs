@@ -49,7 +49,7 @@ impl Bridges {
             let Some(bridge) = state.get(bridges, uuid) else { continue };
             let name = text(&bridge.columns[bridge_name]);
             let rows: Vec<_> =
-                (bridge.columns[of_bridge].atoms().iter()).filter_map(|atom| state.get(ports, atom.uuid()?)).collect();
+                (bridge.columns[of_bridge].atoms()).filter_map(|atom| state.get(ports, atom.uuid()?)).collect();
             let vlan = |row: &ovsdb::table::Row| match row.columns[tag].single() {
                 Some(Atom::Integer(vlan)) if (0..=4095).contains(vlan) => Some(*vlan),
                 _ => None,
@@ -72,7 +72,7 @@ impl Bridges {
                 }
                 let bridge = vlan(row).and_then(|vlan| by_vlan.get(&vlan)).unwrap_or(&name).clone();
                 let mut names = BTreeSet::new();
-                for uuid in row.columns[of_port].atoms().iter().filter_map(Atom::uuid) {
+                for uuid in row.columns[of_port].atoms().filter_map(Atom::uuid) {
                     let Some(interface) = state.get(interfaces, uuid) else { continue };
                     let interface = text(&interface.columns[interface_name]);
                     all.interfaces.insert(interface.clone(), (uuid, own.clone()));
@@ -114,6 +114,17 @@ impl Bridges {
             return stop(format!("an interface named {name} already exists on bridge {}", port.bridge));
         }
         Ok(())
+    }
+}
+
+/// The columns of a table that all of this is made of.
+pub(in crate::ctl) fn layout_columns(table: &str) -> &'static [&'static str] {
+    match table {
+        "Open_vSwitch" => &["bridges"],
+        "Bridge" => &["name", "ports"],
+        "Port" => &["name", "interfaces", "tag", "fake_bridge"],
+        "Interface" => &["name"],
+        _ => &[],
     }
 }
 

@@ -6,6 +6,7 @@ mod settings;
 mod zones;
 
 pub use layout::Bridges;
+pub(super) use layout::layout_columns;
 pub(super) use settings::retarget;
 
 use super::show::Shown;

@@ -23,6 +23,9 @@ mod config;
 #[allow(unreachable_pub, dead_code, reason = "written for the module it is part of")]
 mod frame;
 
+#[path = "database.rs"]
+mod database;
+
 /// A target: its name, which is its corpus folder's, and the function.
 pub type Target = (&'static str, fn(&[u8]));
 
@@ -36,7 +39,10 @@ const OTHERS: &[Target] = &[
     ("control", control_stream),
     ("config", config_file),
     ("ovsdb", ovsdb_client),
+    ("ovsdb_condition", database::condition),
     ("ovsdb_file", ovsdb_file),
+    ("ovsdb_schema", database::schema),
+    ("ovsdb_transact", database::transact),
     ("log_spec", log_spec),
 ];
 

@@ -2,13 +2,11 @@
 import json
 import os
 import pathlib
-import random
 import shutil
 import signal
 import socket
 import subprocess
 import tempfile
-import threading
 import unittest
 
 PROGRAM = os.environ.get("IRONBRIDGE_BIN", "")
@@ -59,7 +57,9 @@ class Client:
                 return message["result"]
 
 
-class Ovsdb(unittest.TestCase):
+class Base(unittest.TestCase):
+    """A folder with the programs and a schema."""
+
     def setUp(self):
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="ovsdb."))
         self.addCleanup(shutil.rmtree, self.dir)
@@ -87,8 +87,12 @@ class Ovsdb(unittest.TestCase):
 
     def stop(self, pid, how=signal.SIGTERM):
         """Ends it, and waits until its lock of the file is free, which the next one needs."""
-        os.kill(pid, how)
-        while pathlib.Path(f"/proc/{pid}").exists() and "State:\tZ" not in pathlib.Path(f"/proc/{pid}/status").read_text():
+        try:
+            os.kill(pid, how)
+            while "State:\tZ" not in pathlib.Path(f"/proc/{pid}/status").read_text():
+                pass
+        except (FileNotFoundError, ProcessLookupError):
+            # gone, and whoever adopted it knows
             pass
 
     def rows(self):
@@ -96,36 +100,8 @@ class Ovsdb(unittest.TestCase):
         select = {"op": "select", "table": "t", "where": [], "columns": ["n", "s"]}
         return {row["n"]: row["s"] for row in client.call("transact", ["db", select])[0]["rows"]}
 
-    def test_what_was_acknowledged_survives_kill(self):
-        """Durable commits in a stream, the server killed at random moments: what was answered is there, nothing is half."""
-        self.ours("ovsdb-tool", "create", "conf.db", "schema")
-        sure, sent, rng = 0, 0, random.Random(7)
-        for _ in range(12):
-            pid = self.start()
-            client = Client(str(self.dir / "db.sock"))
-            killer = threading.Timer(rng.uniform(0.005, 0.12), os.kill, (pid, signal.SIGKILL))
-            killer.start()
-            try:
-                while True:
-                    sent += 1
-                    row = {"n": sent, "s": ["set", [sent, sent + 1]]}
-                    got = client.call("transact", ["db", {"op": "insert", "table": "t", "row": row},
-                                                   {"op": "insert", "table": "t", "row": {**row, "n": -sent}},
-                                                   {"op": "commit", "durable": True}])
-                    self.assertEqual(len(got), 3, got)
-                    sure = sent
-            except (EOFError, OSError):
-                pass
-            killer.join()
-            self.stop(pid, signal.SIGKILL) if pathlib.Path(f"/proc/{pid}").exists() else None
-            pid = self.start()
-            rows = self.rows()
-            self.stop(pid)
-            self.assertEqual({n for n in rows if n > 0}, {-n for n in rows if n < 0}, "half a transaction")
-            self.assertIn(len(rows) // 2, (sure, sent), "an answered transaction is gone")
-            sent = sure = len(rows) // 2
-        self.assertGreater(sure, 20)
 
+class Ovsdb(Base):
     def test_files_and_clients_of_open_vswitch(self):
         """The same file by both tools, our server by both clients."""
         if not shutil.which("ovsdb-tool") or not shutil.which("ovsdb-client"):

@@ -445,8 +445,9 @@ fn show_record(
             for (column, value) in cells.iter().filter(|_| more > 1) {
                 let ty = columns.as_ref().and_then(|t| t.column(column).map(|c| t.columns[c].ty.clone()));
                 let datum = ty.and_then(|ty| {
-                    let any = Type { min: 0, max: u32::MAX, ..ty };
-                    Datum::from_json(&any, value, &mut ()).ok().map(|d| (d, any))
+                    // a difference may have more members than the column
+                    let any = Type { min: 0, max: u32::MAX, ..ty.clone() };
+                    Datum::from_json(&any, value, &mut ()).ok().map(|d| (d, ty))
                 });
                 let shown = datum.map_or_else(|| value.to_string(), |(d, ty)| short_text(&d, &ty));
                 let _ = writeln!(text, "    {column}={shown}");
@@ -462,7 +463,7 @@ fn short_text(datum: &Datum, ty: &Type) -> String {
         Atom::Uuid(uuid) => uuid.to_string()[..8].to_owned(),
         other => text::atom(other),
     };
-    let bracketed = !ty.is_map() && matches!(datum, Datum::One(Atom::Uuid(_)));
+    let bracketed = ty.max > 1;
     match datum {
         Datum::Map(pairs) => {
             let pairs: Vec<String> = pairs.iter().map(|(k, v)| format!("{}={}", atom(k), atom(v))).collect();

@@ -172,9 +172,11 @@ fn run(program: &str, parsed: &Parsed) -> Result<ExitCode, End> {
             _ => default_database(&known)?,
         };
     }
-    if rest.len() < least || rest.len() > most {
-        let (word, n) = if rest.len() < least { ("at least", least) } else { ("at most", most) };
-        return Err(format!("'{name}' command requires {word} {n} arguments").into());
+    if rest.len() < least {
+        return Err(format!("'{name}' command requires at least {least} arguments").into());
+    }
+    if rest.len() > most {
+        return Err(format!("invalid syntax for '{name}' (use --help for help)").into());
     }
     // a monitor of a database knows of changes by itself; another says so if it is told to
     let aware = parsed.has("db-change-aware") || (name.starts_with("monitor") && !parsed.has("no-db-change-aware"));
@@ -281,14 +283,20 @@ fn list_tables(mut call: Call<'_>) -> Done {
 
 fn list_columns(mut call: Call<'_>) -> Done {
     let schema = call.schema()?;
-    let mut table = Table::new(["Table", "Column", "Type"]);
     let wanted = call.arguments.first();
+    // of one table the lines need not name it
+    let headings = ["Table", "Column", "Type"];
+    let mut table = Table::new(headings.into_iter().skip(usize::from(wanted.is_some())));
     if let Some(name) = wanted.filter(|name| schema.table(name).is_none()) {
         return Err(format!("No table \"{name}\" found."));
     }
     for t in schema.tables.iter().filter(|t| wanted.is_none_or(|w| **w == *t.name)) {
         for (name, ty) in named_columns(t) {
-            table.rows.push(vec![Cell::Text(t.name.to_string()), Cell::Text(name), Cell::Json(ty)]);
+            let mut row = vec![Cell::Text(name), Cell::Json(ty)];
+            if wanted.is_none() {
+                row.insert(0, Cell::Text(t.name.to_string()));
+            }
+            table.rows.push(row);
         }
     }
     call.print_table(&table);

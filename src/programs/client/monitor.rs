@@ -114,7 +114,7 @@ impl Watched {
         condition: Option<&Json>,
     ) -> Result<(Watched, Json), String> {
         let number = schema.table(table).ok_or_else(|| format!("No table \"{table}\" found."))?;
-        let schema = schema.tables[number].clone();
+        let (database, schema) = (&schema.name, schema.tables[number].clone());
         let mut watched = Watched { schema: schema.clone(), columns: Vec::new() };
         let mut requests = Vec::new();
         let all = [String::new()];
@@ -128,7 +128,10 @@ impl Watched {
                     }
                     Some(_) => return Err(format!("{word}: unknown kind of change")),
                     None if word.starts_with('_') || schema.column(word).is_some() => names.push(word.to_owned()),
-                    None => return Err(format!("column \"{word}\" not found in table \"{table}\"")),
+                    None => {
+                        let text = "does not have a column named";
+                        return Err(format!("table \"{table}\" in {database} {text} \"{word}\""));
+                    }
                 }
             }
             if names.is_empty() {
@@ -207,7 +210,7 @@ impl Printer {
                 ["row", "action"].into_iter().chain(watched.columns.iter().map(|(name, _, _)| name.as_str()));
             let mut table = Table::new(headings);
             if self.watched.len() > 1 {
-                table.caption = Some(format!("{} table", watched.schema.name));
+                table.caption = Some(watched.schema.name.to_string());
             }
             table.timestamp = stamp;
             for (uuid, update) in updates {

@@ -316,7 +316,9 @@ impl<'r> State<'r> {
                 };
                 changes.push(operation("insert", vec![name, ("row", Json::Object(cells))]));
             }
-            (Some(_), None) => changes.push(operation("delete", vec![("where", only())])),
+            (Some(_), None) if schema.is_root => changes.push(operation("delete", vec![("where", only())])),
+            // it goes when nothing refers to it any more, and no sooner: that is for the server to say
+            (Some(_), None) => {}
             (Some(old), Some(row)) => {
                 let (mut cells, mut mutations) = (Object::new(), Vec::new());
                 for (c, column) in schema.columns.iter().enumerate() {

@@ -89,7 +89,8 @@ fn failures(state: &State<'_>, made: &[String]) -> Vec<String> {
     for row in state.sorted_rows(table) {
         let name = state.datum(table, row, "name");
         let Some(name) = name.string().filter(|name| made.iter().any(|made| made == name)) else { continue };
-        if state.datum(table, row, "ofport").single() != Some(&Atom::Integer(-1)) {
+        // -1 says that it could not be had, none that its bridge could not
+        if matches!(state.datum(table, row, "ofport").single(), Some(&Atom::Integer(n)) if n != -1) {
             continue;
         }
         let error = match state.datum(table, row, "error") {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use programs::daemon::{self, Keep};
+use programs::manual::About;
 use programs::options::{self, Known, Takes, option};
 use programs::setup::{self, fatal};
 use programs::tls;
@@ -36,9 +37,17 @@ pub fn called(mut arguments: Vec<String>) -> Result<ExitCode, Vec<String>> {
     Ok(main(arguments))
 }
 
+fn known() -> Vec<Known> {
+    [&setup::COMMON[..], &daemon::OPTIONS[..], &tls::OPTIONS[..], &OPTIONS[..]].concat()
+}
+
+/// What it says of itself.
+pub fn about() -> About {
+    About { name: NAME, usage: usage(), options: known(), commands: Vec::new(), tables: Vec::new() }
+}
+
 fn main(arguments: Vec<String>) -> ExitCode {
-    let known = [&setup::COMMON[..], &daemon::OPTIONS[..], &tls::OPTIONS[..], &OPTIONS[..]].concat();
-    let parsed = match options::parse(&known, arguments) {
+    let parsed = match options::parse(&known(), arguments) {
         Ok(parsed) => parsed,
         Err(text) => return fatal(NAME, text),
     };

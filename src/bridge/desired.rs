@@ -8,6 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 /// The OpenFlow number of a bridge's own port.
 pub const LOCAL: u32 = 65534;
 
+/// Keys of Port:other_config about VLANs.
+pub const VLAN_KEYS: [&str; 2] = ["priority-tags", "qinq-ethtype"];
+
 /// The last number that a port may have.
 const LAST: u32 = 65279;
 
@@ -33,7 +36,10 @@ pub struct Port {
 pub struct Vlan {
     pub tag: Option<u16>,
     pub trunks: Vec<u16>,
+    pub cvlans: Vec<u16>,
     pub mode: Option<String>,
+    /// priority-tags and qinq-ethtype, as far as they can be.
+    pub other_config: Map,
 }
 
 /// A bridge as it is to be.
@@ -46,6 +52,8 @@ pub struct Bridge {
     pub datapath_id: Option<u64>,
     /// other_config:hwaddr.
     pub hwaddr: Option<[u8; 6]>,
+    /// VLANs without learning.
+    pub flood_vlans: Vec<u16>,
     /// The rest of other_config.
     pub other_config: Map,
     /// By interface name.
@@ -170,6 +178,7 @@ impl Reading {
             secure: row.fail_mode.as_deref() == Some("secure"),
             datapath_id: id,
             hwaddr,
+            flood_vlans: vlans(&row.flood_vlans),
             other_config,
             ports: BTreeMap::new(),
             name: row.name,
@@ -186,8 +195,6 @@ impl Reading {
                 } else if !own && !names.insert(interface.name.clone()) {
                     let text = format!("{}: another bridge or port has the name", interface.name);
                     self.refused.insert(interface.uuid, text);
-                } else if let Err(e) = usable(&port) {
-                    self.refused.insert(interface.uuid, e);
                 } else {
                     wanted.push(self.port(&port, interface, own));
                 }
@@ -201,6 +208,20 @@ impl Reading {
         let have = now.bridges.get(&bridge.name);
         bridge.ports = number(wanted, have);
         bridge
+    }
+
+    /// Keys of Port:other_config about VLANs; one with another value than there are is said to be wrong.
+    fn vlan_settings(&mut self, port: &rows::Port) -> Map {
+        let mut out = Map::new();
+        for (key, value) in port.other_config.iter().filter(|(k, _)| VLAN_KEYS.contains(&k.as_str())) {
+            match (key.as_str(), value.as_str()) {
+                ("priority-tags", "never" | "if-nonzero" | "always") | ("qinq-ethtype", "802.1ad" | "802.1q") => {
+                    out.insert(key.clone(), value.clone());
+                }
+                _ => self.warnings.push(format!("port {}: other_config:{key} cannot be {value:?}", port.name)),
+            }
+        }
+        out
     }
 
     fn port(&mut self, port: &rows::Port, row: rows::Interface, own: bool) -> Unnumbered {
@@ -225,18 +246,12 @@ impl Reading {
             vlan: Vlan {
                 tag: port.tag.and_then(|t| u16::try_from(t).ok()),
                 trunks: vlans(&port.trunks),
+                cvlans: vlans(&port.cvlans),
                 mode: port.vlan_mode.clone(),
+                other_config: self.vlan_settings(port),
             },
         };
         Unnumbered { port, request, had }
-    }
-}
-
-/// What of a port's columns there is no port for.
-fn usable(port: &rows::Port) -> Result<(), String> {
-    match port.vlan_mode.as_deref() {
-        Some("dot1q-tunnel") => Err(format!("port {}: vlan_mode dot1q-tunnel is not supported yet", port.name)),
-        _ => Ok(()),
     }
 }
 

@@ -180,6 +180,7 @@ table!(
         datapath_type: String = "datapath_type",
         fail_mode: Option<String> = "fail_mode",
         ports: Vec<Uuid> = "ports",
+        flood_vlans: Vec<i64> = "flood_vlans",
         other_config: Map = "other_config",
     }
 );
@@ -192,6 +193,8 @@ table!(
         tag: Option<i64> = "tag",
         trunks: Vec<i64> = "trunks",
         vlan_mode: Option<String> = "vlan_mode",
+        cvlans: Vec<i64> = "cvlans",
+        other_config: Map = "other_config",
     }
 );
 

@@ -151,7 +151,7 @@ fn what_cannot_be_is_named() {
         "br0",
         r#","datapath_type":"strange","other_config":["map",[["datapath-id","12"],["hwaddr","01:00:00:00:00:00"]]]"#,
         &[
-            ("p1", "dummy", r#","mac":"x""#, r#","vlan_mode":"dot1q-tunnel""#),
+            ("p1", "dummy", r#","mac":"x""#, r#","vlan_mode":"dot1q-tunnel","tag":9,"cvlans":["set",[1,2]],"other_config":["map",[["qinq-ethtype","802.1q"],["priority-tags","odd"]]]"#),
             ("p3", "dummy", r#","mac":"ff:ff:ff:ff:ff:ff""#, ""),
         ],
     );
@@ -163,16 +163,13 @@ fn what_cannot_be_is_named() {
     let reading = read(&db.db, &Desired::default());
     let mut refused: Vec<&str> = reading.refused.values().map(String::as_str).collect();
     refused.sort_unstable();
-    assert_eq!(
-        refused,
-        [
-            "port bond: bonds are not supported yet",
-            "port bond: bonds are not supported yet",
-            "port p1: vlan_mode dot1q-tunnel is not supported yet"
-        ]
-    );
-    assert_eq!(reading.desired.bridges["br0"].ports.keys().collect::<Vec<_>>(), ["br0", "p3"]);
-    assert_eq!(reading.warnings.len(), 4, "{:?}", reading.warnings);
+    assert_eq!(refused, ["port bond: bonds are not supported yet", "port bond: bonds are not supported yet",]);
+    let ports = &reading.desired.bridges["br0"].ports;
+    assert_eq!(ports.keys().collect::<Vec<_>>(), ["br0", "p1", "p3"]);
+    let vlan = &ports["p1"].vlan;
+    assert_eq!((vlan.tag, vlan.cvlans.as_slice(), vlan.mode.as_deref()), (Some(9), &[1, 2][..], Some("dot1q-tunnel")));
+    assert_eq!(vlan.other_config.iter().collect::<Vec<_>>(), [(&"qinq-ethtype".to_owned(), &"802.1q".to_owned())]);
+    assert_eq!(reading.warnings.len(), 6, "{:?}", reading.warnings);
     let unsupported = unsupported::unsupported(&db.db, &|key| key == "max-idle");
     let wanted = ["Bridge br0: stp_enable", "Open_vSwitch: other_config:magic", "Port bond: bond_mode"];
     assert_eq!(unsupported.iter().collect::<Vec<_>>(), wanted);

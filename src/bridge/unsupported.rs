@@ -36,6 +36,7 @@ const DONE: [(&str, &[&str]); 4] = [
             "datapath_version",
             "external_ids",
             "fail_mode",
+            "flood_vlans",
             "name",
             "other_config",
             "ports",
@@ -49,6 +50,7 @@ const DONE: [(&str, &[&str]); 4] = [
         "Port",
         &[
             "bond_active_slave",
+            "cvlans",
             "external_ids",
             "fake_bridge",
             "interfaces",
@@ -101,8 +103,17 @@ const DONE: [(&str, &[&str]); 4] = [
 /// Keys of other_config that are done or change nothing that could be seen; those of Open_vSwitch the caller knows.
 const KEYS: [(&str, &[&str]); 3] = [
     ("Bridge", &["datapath-id", "forward-bpdu", "hwaddr", "mac-aging-time", "mac-table-size"]),
-    ("Port", &[]),
+    ("Port", &crate::desired::VLAN_KEYS),
     ("Interface", &["pmd-rxq-affinity"]),
+];
+
+/// Keys of Interface:options that are done, by type; those of other types are said to be wrong by the type's column error.
+const OPTIONS: [(&str, &[&str]); 4] = [
+    // links are looked at twice a second, whatever their interrupts
+    ("dpdk", &["dpdk-devargs", "dpdk-lsc-interrupt", "n_rxq", "n_rxq_desc", "n_txq_desc"]),
+    ("dpdkvhostuser", &["n_rxq", "tx-retries-max"]),
+    ("dpdkvhostuserclient", &["n_rxq", "tx-retries-max", "vhost-server-path"]),
+    ("patch", &["peer"]),
 ];
 
 fn name_of(table: &Table, row: &Row) -> String {
@@ -121,6 +132,13 @@ pub fn unsupported(db: &Database, settings: &dyn Fn(&str) -> bool) -> BTreeSet<S
                 let set = !column.ty.is_default(datum);
                 if set && !done.contains(&&*column.name) {
                     out.insert(format!("{}: {}", name_of(table, row), column.name));
+                }
+                if name == "Interface" && &*column.name == "options" {
+                    let kind = table.schema.column("type").and_then(|n| row.columns[n].string()).unwrap_or_default();
+                    let known = OPTIONS.iter().find(|(k, _)| *k == kind).map_or(&[][..], |(_, keys)| keys);
+                    for key in keys_of(datum).filter(|key| !known.contains(key)) {
+                        out.insert(format!("{}: options:{key}", name_of(table, row)));
+                    }
                 }
                 if &*column.name != "other_config" {
                     continue;

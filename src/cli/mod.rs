@@ -13,6 +13,8 @@ use std::time::Duration;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
+use programs::manual;
+
 use crate::config::Config;
 use crate::control::client;
 use crate::view::{Megaflow, Snapshot};
@@ -151,7 +153,24 @@ enum Command {
     },
     /// Prints the manual page, in roff.
     #[command(hide = true)]
-    Man,
+    Man {
+        /// A program of Open vSwitch, such as ovs-vsctl.
+        program: Option<String>,
+    },
+    /// Prints a script that completes command lines.
+    #[command(hide = true)]
+    Completion { shell: Completed },
+}
+
+/// What a script of completion is for.
+#[derive(Clone, Copy, ValueEnum)]
+enum Completed {
+    /// `ironbridge`, in bash.
+    Bash,
+    /// `ironbridge`, in zsh.
+    Zsh,
+    /// The programs of Open vSwitch, in bash.
+    Ovs,
 }
 
 /// Which switch, and how its answer is printed.
@@ -235,7 +254,18 @@ pub fn main() -> ExitCode {
             })
         }
         Command::Trace { bridge, flow, run_dir, .. } => ctl(&run_dir, None, "ofproto/trace", &[bridge, flow]),
-        Command::Man => man(),
+        Command::Man { program: None } => man(),
+        Command::Man { program: Some(name) } => match abouts().iter().find(|a| a.name == name) {
+            Some(about) => {
+                print(&manual::page(about));
+                Ok(())
+            }
+            None => Err(format!("{name}: no such program")),
+        },
+        Command::Completion { shell } => {
+            print(&completion(shell));
+            Ok(())
+        }
         Command::Show { from, unsupported: true } => ctl(&from.run_dir, None, "ironbridge/unsupported", &[]),
         Command::Show { from, .. } => from.ask::<Snapshot>("ironbridge/snapshot", &["0".into()], show::show),
         Command::Stats { from } => from.ask::<Snapshot>("ironbridge/snapshot", &["0".into()], show::stats),
@@ -275,6 +305,22 @@ pub fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Programs of Open vSwitch that the binary is under their names.
+fn abouts() -> Vec<manual::About> {
+    programs::abouts().into_iter().chain([crate::vswitchd::about()]).collect()
+}
+
+fn completion(shell: Completed) -> String {
+    let shell = match shell {
+        Completed::Bash => clap_complete::Shell::Bash,
+        Completed::Zsh => clap_complete::Shell::Zsh,
+        Completed::Ovs => return manual::bash(&abouts()),
+    };
+    let mut out = Vec::new();
+    clap_complete::generate(shell, &mut Arguments::command(), "ironbridge", &mut out);
+    String::from_utf8_lossy(&out).into_owned()
 }
 
 /// The manual page, with each subcommand's options.

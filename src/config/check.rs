@@ -149,12 +149,20 @@ fn bridge_ok(bridge: &Bridge, i: usize) -> Result<(), Problem> {
     Ok(())
 }
 
+fn one_of(value: &str, words: &[&str]) -> Result<(), String> {
+    let list = || words.iter().map(|w| format!("\"{w}\"")).collect::<Vec<_>>().join(" or ");
+    words.contains(&value).then_some(()).ok_or_else(|| format!("is \"{value}\", expected {}", list()))
+}
+
 fn port_ok(port: &Port, i: usize) -> Result<(), Problem> {
     if let Some(tag) = port.tag.filter(|t| *t > 4095) {
         return problem("bridge.port.tag", i, format!("is {tag}, expected 0 to 4095"));
     }
     if let Some(vlan) = port.trunks.iter().find(|t| **t > 4095) {
         return problem("bridge.port.trunks", i, format!("has {vlan}, expected VLANs 0 to 4095"));
+    }
+    if let Some(vlan) = port.cvlans.iter().find(|t| **t > 4095) {
+        return problem("bridge.port.cvlans", i, format!("has {vlan}, expected VLANs 0 to 4095"));
     }
     if port.vlan_mode == Some(VlanMode::Access) && port.tag.is_none() {
         return problem("bridge.port.vlan_mode", i, "is \"access\" without a tag, expected `tag` beside it");
@@ -177,10 +185,16 @@ fn port_ok(port: &Port, i: usize) -> Result<(), Problem> {
         }
     }
     for (key, value) in &port.other_config {
-        if key != "pmd-rxq-affinity" {
-            return problem("bridge.port.other_config", i, format!("unknown key \"{key}\", expected pmd-rxq-affinity"));
-        }
-        if let Err(e) = super::affinity(value) {
+        let checked = match key.as_str() {
+            "pmd-rxq-affinity" => super::affinity(value).map(drop),
+            "priority-tags" => one_of(value, &["never", "if-nonzero", "always"]),
+            "qinq-ethtype" => one_of(value, &["802.1ad", "802.1q"]),
+            _ => {
+                let known = "expected pmd-rxq-affinity, priority-tags or qinq-ethtype";
+                return problem("bridge.port.other_config", i, format!("unknown key \"{key}\", {known}"));
+            }
+        };
+        if let Err(e) = checked {
             return problem("bridge.port.other_config", i, format!("{key} {e}"));
         }
     }

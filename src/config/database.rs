@@ -48,9 +48,10 @@ impl Database {
 }
 
 /// Keys of Open_vSwitch:other_config beside [`Datapath`]'s that are done while running, or when the switch starts.
-const KEYS: [&str; 12] = [
+const KEYS: [&str; 13] = [
     "dpdk-extra",
     "dpdk-init",
+    "dpdk-lcore-mask",
     "dpdk-socket-mem",
     "flow-limit",
     "max-idle",
@@ -105,7 +106,7 @@ impl Config {
             datapath: self.other_config.clone(),
             flow_limit: self.limits.flow_limit,
             max_idle: self.limits.max_idle,
-            vlan_limit: 0,
+            vlan_limit: 1,
             stats_interval: 5000,
             wrong: Vec::new(),
         };
@@ -148,6 +149,13 @@ impl Config {
                 _ => wrong.push(format!("dpdk-socket-mem is \"{text}\", expected megabytes for each memory node")),
             }
         }
+        if let Some(text) = map.get("dpdk-lcore-mask") {
+            // where the stock switch has what is no polling worker; of several cores the first
+            match super::datapath::cores(text).and_then(|cores| cores.first().copied()) {
+                Some(core) => self.cpu.management = Some(core),
+                None => wrong.push(format!("dpdk-lcore-mask is \"{text}\", expected hexadecimal digits")),
+            }
+        }
         if let Some(text) = map.get("dpdk-extra") {
             self.dpdk.extra.extend(text.split_whitespace().map(str::to_owned));
         }
@@ -186,15 +194,16 @@ mod tests {
             ("pmd-cpu-mask", "0"),
             ("max-idle", "30000"),
             ("flow-limit", "x"),
-            ("vlan-limit", "1"),
+            ("vlan-limit", "0"),
             ("stats-update-interval", "1"),
             ("n-handler-threads", "3"),
         ]);
         let r = config.running(&said);
         assert_eq!(r.datapath, map(&[("pmd-rxq-assign", "cycles"), ("pmd-maxsleep", "5")]));
-        assert_eq!((r.flow_limit, r.max_idle, r.vlan_limit, r.stats_interval), (200_000, 30_000, 1, 5000));
+        assert_eq!((r.flow_limit, r.max_idle, r.vlan_limit, r.stats_interval), (200_000, 30_000, 0, 5000));
         assert_eq!(r.wrong.len(), 2, "{:?}", r.wrong);
-        assert_eq!(config.running(&Map::new()).datapath, config.other_config);
+        let without = config.running(&Map::new());
+        assert_eq!((without.datapath, without.vlan_limit), (config.other_config, 1));
     }
 
     #[test]

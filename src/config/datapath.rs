@@ -82,7 +82,7 @@ impl Datapath {
 }
 
 /// The cores of a mask in hexadecimal digits, lowest first; None for what is none, and for the empty mask.
-fn cores(mask: &str) -> Option<Vec<usize>> {
+pub(super) fn cores(mask: &str) -> Option<Vec<usize>> {
     let digits = mask.strip_prefix("0x").or_else(|| mask.strip_prefix("0X")).unwrap_or(mask);
     // 1,024 cores are what the kernel's own masks have
     let digits: Vec<u32> =

@@ -51,12 +51,15 @@ pub struct Port {
     #[serde(default)]
     pub trunks: Vec<u16>,
     pub vlan_mode: Option<VlanMode>,
+    /// VLANs of customers that a dot1q-tunnel port takes; all when left out.
+    #[serde(default)]
+    pub cvlans: Vec<u16>,
     #[serde(rename = "type")]
     pub interface_type: InterfaceType,
     /// What the type needs: dpdk-devargs, peer, ...
     #[serde(default)]
     pub options: Map,
-    /// pmd-rxq-affinity.
+    /// pmd-rxq-affinity, priority-tags, qinq-ethtype.
     #[serde(default)]
     pub other_config: Map,
     /// OpenFlow port number (1 to 65279); the lowest free one when left out.
@@ -77,6 +80,7 @@ pub enum VlanMode {
     Trunk,
     NativeTagged,
     NativeUntagged,
+    Dot1qTunnel,
 }
 
 /// What is behind a port.

@@ -16,7 +16,7 @@ pub mod trace;
 pub mod translate;
 
 pub use manager::{BridgeConfig, BundleItem, Config, Draft, Error, FlowFilter, Manager};
-pub use normal::vlan::{VlanConfig, VlanMode};
+pub use normal::vlan::{PriorityTags, Trunks, VlanConfig, VlanMode};
 pub use snapshot::group::Group;
 pub use snapshot::port::{PatchPeer, Port, PortConfig, PortFlags, PortKind};
 pub use snapshot::table::Rule;

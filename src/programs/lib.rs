@@ -8,6 +8,7 @@
 //! | [`daemon`] | background, pid file, a monitor that starts it again |
 //! | [`stream`] | `unix:`, `tcp:`, `ssl:`, `punix:`, `ptcp:`, `pssl:` as sockets |
 //! | [`tls`] | settings of TLS, verification by chain |
+//! | [`manual`] | manual pages and completion, of what programs say of themselves |
 //! | [`table`] | tables as text, list, CSV, JSON, HTML |
 //! | [`tool`] | `ovsdb-tool` |
 //! | [`client`] | `ovsdb-client` |
@@ -18,6 +19,7 @@
 pub mod client;
 pub mod ctl;
 pub mod daemon;
+pub mod manual;
 pub mod options;
 pub mod server;
 pub mod setup;
@@ -44,6 +46,11 @@ const PROGRAMS: [(&str, Program); 5] = [
 /// The names of all programs.
 pub fn names() -> impl Iterator<Item = &'static str> {
     PROGRAMS.iter().map(|(name, _)| *name)
+}
+
+/// What each of them says of itself.
+pub fn abouts() -> Vec<manual::About> {
+    vec![tool::about(), client::about(), server::about(), ctl::about(&ctl::vswitch::TOOL), ctl::about(&ctl::vtep::TOOL)]
 }
 
 /// Runs the program that the arguments name, if they do.

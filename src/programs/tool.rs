@@ -1,5 +1,6 @@
 //! `ovsdb-tool`: databases in files, ovsdb-tool(1). What only a clustered database has is not there and says so.
 
+use crate::manual::{self, About};
 use crate::options::{self, Known, Parsed, Takes, option};
 use crate::setup::{self, fatal, print};
 use ovsdb::data::{Datum, Schema, Type, version_numbers};
@@ -104,6 +105,18 @@ pub fn main(program: &str, arguments: Vec<String>) -> ExitCode {
             eprintln!("{text}");
             ExitCode::from(code)
         }
+    }
+}
+
+pub(crate) fn about() -> About {
+    let commands =
+        COMMANDS.iter().map(|&(name, _, _, arguments, ..)| manual::Command { name, arguments, options: &[] });
+    About {
+        name: "ovsdb-tool",
+        usage: usage("ovsdb-tool"),
+        options: [&setup::COMMON[..], &OPTIONS[..]].concat(),
+        commands: commands.collect(),
+        tables: Vec::new(),
     }
 }
 

@@ -54,6 +54,9 @@ const MANY: usize = usize::MAX;
 
 const NO_PERF_LOG: &str = "suspicious iterations are not logged: pmd-perf-show and /metrics have histograms of all";
 
+/// What a database says, where there is one: what these make would be gone, or wrong, at its next change.
+const TOPOLOGY: [&str; 5] = ["bridge/add", "bridge/del", "other-config/set", "port/add", "port/del"];
+
 /// All commands, by name.
 static COMMANDS: &[Row] = &[
     row("bridge/add", "name [standalone|secure]", 1, 2, Run::Published(bridge_add)),
@@ -133,6 +136,10 @@ pub(super) fn execute(switch: &mut Switch, call: Call) {
         let text = format!("\"{}\" is not a valid command {known}", call.method);
         return call.answer(Err(text));
     };
+    if switch.database.is_some() && TOPOLOGY.contains(&row.name) {
+        let text = format!("{}: the switch is configured by its database: use ovs-vsctl", row.name);
+        return call.answer(Err(text));
+    }
     let n = call.arguments.len();
     if n < row.least {
         let text = format!("\"{}\" command requires at least {} arguments", row.name, row.least);

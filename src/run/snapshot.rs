@@ -109,6 +109,7 @@ fn ports(switch: &Switch) -> Vec<view::Port> {
                 tag: match port.vlan.mode {
                     VlanMode::Trunk => None,
                     VlanMode::Access(tag) | VlanMode::NativeTagged(tag) | VlanMode::NativeUntagged(tag) => Some(tag),
+                    VlanMode::Dot1qTunnel { vlan, .. } => Some(vlan),
                 },
                 peer,
                 received: fates(&figures.fates),

@@ -8,7 +8,7 @@ use datapath::control::CaptureId;
 use datapath::{Control, Happened, Limits, Order, Queues, Serve, Ticket, WorkerId};
 use dpif::PortNo;
 use openflow::OfPort;
-use pipeline::{BridgeConfig, Manager, PortConfig, Settings, VlanConfig};
+use pipeline::{BridgeConfig, Manager, PortConfig, PriorityTags, Settings, Trunks, VlanConfig};
 
 use super::RunError;
 use super::devices::{Device, Opener};
@@ -153,7 +153,7 @@ impl Switch {
             captures: Vec::new(),
             database: None,
             orders: super::database::Orders::none(),
-            vlan_limit: 0,
+            vlan_limit: 1,
             exit: None,
         })
     }
@@ -245,6 +245,7 @@ impl Switch {
             tag: None,
             trunks: Vec::new(),
             vlan_mode: None,
+            cvlans: Vec::new(),
             interface_type: InterfaceType::Tap,
             options: Default::default(),
             other_config: Default::default(),
@@ -357,13 +358,24 @@ pub(super) fn bridge_settings(map: &config::Map) -> Settings {
 
 pub(super) fn vlan(port: &Port) -> VlanConfig {
     let access = matches!(port.vlan_mode, None | Some(VlanMode::Access));
+    let is = |key: &str, value: &str| port.other_config.get(key).is_some_and(|v| v == value);
+    let priority_tags = match () {
+        () if is("priority-tags", "always") => PriorityTags::Always,
+        () if is("priority-tags", "if-nonzero") => PriorityTags::IfNonzero,
+        () => PriorityTags::Never,
+    };
     let mode = match (port.vlan_mode, port.tag) {
-        (_, Some(tag)) if access => return VlanConfig::access(tag),
+        (_, Some(tag)) if access => pipeline::VlanMode::Access(tag),
         (Some(VlanMode::NativeTagged), Some(tag)) => pipeline::VlanMode::NativeTagged(tag),
         (Some(VlanMode::NativeUntagged), Some(tag)) => pipeline::VlanMode::NativeUntagged(tag),
+        (Some(VlanMode::Dot1qTunnel), tag) => pipeline::VlanMode::Dot1qTunnel {
+            vlan: tag.unwrap_or(0),
+            customers: Trunks::new(&port.cvlans),
+            tpid: if is("qinq-ethtype", "802.1q") { 0x8100 } else { 0x88a8 },
+        },
         _ => pipeline::VlanMode::Trunk,
     };
-    VlanConfig { mode, ..VlanConfig::trunk(&port.trunks) }
+    VlanConfig { mode, priority_tags, ..VlanConfig::trunk(&port.trunks) }
 }
 
 /// From the kernel, so that nobody outside can make hashes collide.

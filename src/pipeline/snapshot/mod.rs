@@ -16,6 +16,7 @@ use dpif::PortNo;
 use openflow::{GroupId, OfPort};
 
 use crate::normal::fdb::Fdb;
+use crate::normal::vlan::Trunks;
 use group::Group;
 use log::Log;
 use port::Port;
@@ -66,6 +67,8 @@ pub struct Settings {
     pub forward_bpdu: bool,
     /// Drop what comes in with the bridge's own address as source: a loop.
     pub drop_own_source: bool,
+    /// flood_vlans: what is in one of these goes to all its ports, and nothing is learned of it.
+    pub flood_vlans: Option<Trunks>,
 }
 
 impl Default for Settings {
@@ -76,6 +79,7 @@ impl Default for Settings {
             mac_quota: 0,
             forward_bpdu: false,
             drop_own_source: false,
+            flood_vlans: None,
         }
     }
 }

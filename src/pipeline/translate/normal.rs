@@ -8,7 +8,7 @@ use openflow::OfPort;
 
 use super::{Sink, Walk};
 use crate::normal::fdb::FdbKey;
-use crate::normal::vlan::VlanConfig;
+use crate::normal::vlan::{Place, Retag, VlanConfig};
 use crate::snapshot::port::Port;
 
 /// 01:80:c2:00:00:00 to 0f are for the link alone (IEEE 802.1Q-2018, 8.6.3).
@@ -37,16 +37,18 @@ impl<S: Sink> Walk<'_, S> {
             return self.stop(DropReason::ReservedMac, "packet has reserved destination MAC, dropping");
         }
         let config = from.map_or(VlanConfig::default(), |p| p.vlan.clone());
-        let Some(vlan) = config.input(tci) else {
+        let Some(place) = config.admit(tci) else {
             return self.stop(DropReason::Vlan, "VLAN is not admitted on the input port, dropping");
         };
+        let vlan = place.vlan;
         if bridge.settings.drop_own_source && in_port != OfPort::LOCAL {
             self.out.deps.things.push(Thing::Bridge(bridge.index));
             if bridge.ports.get(&OfPort::LOCAL).is_some_and(|p| p.mac == src && src != 0) {
                 return self.stop(DropReason::OwnMac, "source is the bridge itself, dropping");
             }
         }
-        if src & MULTICAST == 0 && from.is_some() {
+        let floods = bridge.settings.flood_vlans.as_ref().is_some_and(|v| v.has(vlan));
+        if src & MULTICAST == 0 && from.is_some() && !floods {
             let effect = Effect::Learn { bridge: bridge.index, vlan, mac: src, port: in_port.0, gratuitous: false };
             self.out.effects.push(effect);
             let fixed = || bridge.fdb.get(FdbKey { vlan, mac: src }).is_some_and(|e| e.is_static());
@@ -56,14 +58,14 @@ impl<S: Sink> Walk<'_, S> {
                 return self.stop(DropReason::InPortOutput, "learned port is input port, dropping");
             }
         }
-        if dst & MULTICAST != 0 {
+        if dst & MULTICAST != 0 || floods {
             self.detail(|| "no learned MAC for destination, flooding".into());
-            return self.flood_vlan(vlan, tci);
+            return self.flood_vlan(place, tci);
         }
         self.out.deps.things.push(Thing::Fdb { bridge: bridge.index, vlan, mac: dst });
         let Some(entry) = bridge.fdb.get(FdbKey { vlan, mac: dst }) else {
             self.detail(|| "no learned MAC for destination, flooding".into());
-            return self.flood_vlan(vlan, tci);
+            return self.flood_vlan(place, tci);
         };
         let port = entry.port;
         if port == in_port {
@@ -74,7 +76,7 @@ impl<S: Sink> Walk<'_, S> {
                 self.detail(|| "forwarding to learned port".into());
                 // Its VLANs are looked at, as well as whether it is up.
                 self.out.deps.things.push(port.device().map_or(Thing::Bridge(bridge.index), Thing::Port));
-                self.output_vlan(port, vlan, tci);
+                self.output_vlan(port, place, tci);
             }
             None => {
                 self.out.deps.things.push(Thing::Bridge(bridge.index));
@@ -88,36 +90,53 @@ impl<S: Sink> Walk<'_, S> {
         self.reason(reason);
     }
 
-    fn flood_vlan(&mut self, vlan: u16, tci: u16) {
+    /// The VLAN of the tag below the one of the packet's VLAN. Where a key has one tag only, there is none below.
+    fn customer(&mut self, place: Place, tci: u16) -> u16 {
+        match place.below {
+            Some(_) => tci & 0xfff,
+            None if tci == 0 => 0,
+            None => self.look_bits(l::VLAN1_TCI, 0xfff) as u16,
+        }
+    }
+
+    fn flood_vlan(&mut self, place: Place, tci: u16) {
         let (bridge, in_port) = (self.bridge, self.st.in_port());
         self.out.deps.things.push(Thing::Bridge(bridge.index));
         self.reason(DropReason::InPortOutput);
-        let to = bridge.local_first().filter(|p| p.number != in_port && p.floods() && p.vlan.carries(vlan));
+        let to = bridge.local_first().filter(|p| p.number != in_port && p.floods() && p.vlan.carries(place.vlan));
         let mut ports: Vec<&Arc<Port>> = to.collect();
-        // Ports that need no other tag first: each change of tag costs the datapath a step.
-        ports.sort_by_key(|p| p.vlan.output(vlan, tci) != tci);
+        if ports.iter().any(|p| p.vlan.asks_customer(place)) {
+            let customer = self.customer(place, tci);
+            ports.retain(|p| p.vlan.lets_out(place, customer));
+        }
+        // Ports that need no other tag first, others with those that need the same: each change of tag costs the datapath a
+        // step.
+        ports.sort_by_key(|p| p.vlan.retag(place, tci));
         for port in ports {
             if self.failed() {
                 break;
             }
-            self.output_vlan(port, vlan, tci);
+            self.output_retagged(port, place, tci);
         }
     }
 
-    /// Sends to `port` with the tag that `vlan` has there.
-    fn output_vlan(&mut self, port: &Arc<Port>, vlan: u16, tci: u16) {
-        if !port.vlan.carries(vlan) {
+    /// Sends to `port`, if that carries the packet.
+    fn output_vlan(&mut self, port: &Arc<Port>, place: Place, tci: u16) {
+        let customer = if port.vlan.asks_customer(place) { self.customer(place, tci) } else { 0 };
+        if !port.vlan.lets_out(place, customer) {
             return self.stop(DropReason::Vlan, "VLAN is not carried by the output port");
         }
-        let tag = port.vlan.output(vlan, tci);
-        if tag == tci {
-            return self.output_to(port);
-        }
+        self.output_retagged(port, place, tci);
+    }
+
+    /// Sends to `port` with the tag that the packet has there.
+    fn output_retagged(&mut self, port: &Arc<Port>, place: Place, tci: u16) {
         let before = self.st.now.tagging();
-        match (tci != 0, tag != 0) {
-            (true, true) => self.set_vlan(tag, 0xefff, false),
-            (false, _) => self.push_vlan(0x8100, tag),
-            (true, false) => self.pop_vlan(),
+        match port.vlan.retag(place, tci) {
+            Retag::Keep => return self.output_to(port),
+            Retag::Set(tag) => self.set_vlan(tag, 0xefff, false),
+            Retag::Push { tpid, tci } => self.push_vlan(tpid, tci),
+            Retag::Pop => self.pop_vlan(),
         }
         self.output_to(port);
         self.st.now.retag(before);

@@ -145,6 +145,38 @@ fn normal_keeps_vlans_apart() {
 }
 
 #[test]
+fn normal_tunnels_tags() {
+    use crate::{Trunks, VlanConfig, VlanMode};
+    let mut w = World::new();
+    w.flows("br0", "actions=NORMAL");
+    let tunnel = |customers: &[u16]| {
+        let mode = VlanMode::Dot1qTunnel { vlan: 100, customers: Trunks::new(customers), tpid: 0x88a8 };
+        VlanConfig { mode, ..VlanConfig::default() }
+    };
+    w.vlan("p1", tunnel(&[0, 5]));
+    w.vlan("p2", tunnel(&[]));
+    w.vlan("p3", VlanConfig::access(100));
+    // the frames are those that Open vSwitch sends by these ports
+    let tagged = |port: u32, tags: &[(u128, u128)]| {
+        let mut flow = packet(port, 0xa, 0xff_ffff_ffff_ffff >> 8);
+        for ((tci, tpid), tag) in [(l::VLAN_TCI, l::VLAN_TPID), (l::VLAN1_TCI, l::VLAN1_TPID)].into_iter().zip(tags) {
+            flow.set(tpid, tag.0);
+            flow.set(tci, tag.1);
+        }
+        flow
+    };
+    let on_top = "push_vlan(tpid=0x88a8,vid=100,pcp=0)";
+    assert_eq!(w.actions(&tagged(1, &[])), format!("2,3,{on_top},100,4"));
+    assert_eq!(w.actions(&tagged(1, &[(0x8100, 0x7005)])), format!("2,{on_top},100,4"));
+    assert_eq!(w.send(&tagged(1, &[(0x8100, 0x1007)])).drop, Some(dpif::DropReason::Vlan));
+    assert_eq!(w.actions(&tagged(2, &[(0x8100, 0x1007)])), format!("{on_top},100,4"));
+    // a priority's tag goes where no tag may be
+    assert_eq!(w.actions(&tagged(2, &[(0x8100, 0x7000)])), format!("1,{on_top},100,4,pop_vlan,pop_vlan,3"));
+    assert_eq!(w.actions(&tagged(4, &[(0x88a8, 0x1064), (0x8100, 0x1005)])), "100,pop_vlan,1,2,3");
+    assert_eq!(w.actions(&tagged(4, &[(0x88a8, 0x1064), (0x8100, 0x1007)])), "100,pop_vlan,2,3");
+}
+
+#[test]
 fn what_normal_saw_is_what_it_depends_on() {
     let mut w = World::new();
     w.flows("br0", "actions=NORMAL");

@@ -6,6 +6,7 @@ pub(crate) mod rpc;
 mod wait;
 
 use crate::daemon::{self, Daemon, Keep};
+use crate::manual::{self, About};
 use crate::options::{self, Known, Parsed, Takes, option};
 use crate::setup::{self, fatal, print};
 use crate::table::{self, Cell, Format, Style, Table};
@@ -88,9 +89,7 @@ const COMMANDS: [Command; 20] = [
 
 /// Runs `ovsdb-client`.
 pub fn main(program: &str, arguments: Vec<String>) -> ExitCode {
-    let known =
-        [&setup::COMMON[..], &daemon::OPTIONS[..], &table::OPTIONS[..], &tls::OPTIONS[..], &OPTIONS[..]].concat();
-    let parsed = match options::parse(&known, arguments) {
+    let parsed = match options::parse(&known(), arguments) {
         Ok(parsed) => parsed,
         Err(text) => return fatal(program, text),
     };
@@ -187,6 +186,16 @@ fn run(program: &str, parsed: &Parsed) -> Result<ExitCode, End> {
         }
     }
     function(Call { rpc, parsed, database, arguments: rest, style, daemon }).map_err(End::Text)
+}
+
+fn known() -> Vec<Known> {
+    [&setup::COMMON[..], &daemon::OPTIONS[..], &table::OPTIONS[..], &tls::OPTIONS[..], &OPTIONS[..]].concat()
+}
+
+pub(crate) fn about() -> About {
+    let commands =
+        COMMANDS.iter().map(|&(name, _, _, _, arguments, _)| manual::Command { name, arguments, options: &[] });
+    About { name: PROGRAM, usage: usage(), options: known(), commands: commands.collect(), tables: Vec::new() }
 }
 
 fn usage() -> String {

@@ -19,6 +19,7 @@ mod text;
 pub mod vswitch;
 pub mod vtep;
 
+use crate::manual::{self, About};
 use crate::options::{self, Known, Parsed, Takes, option};
 use crate::setup::{self, fatal, print};
 use crate::table::{Format, Style, Table};
@@ -266,13 +267,30 @@ pub fn main(tool: &'static Tool, arguments: Vec<String>) -> ExitCode {
     }
 }
 
+fn known() -> Vec<Known> {
+    [&setup::COMMON[..], &tls::OPTIONS[..], &table::OPTIONS[..], &OPTIONS[..]].concat()
+}
+
+pub(crate) fn about(tool: &'static Tool) -> About {
+    let commands = all_commands(tool);
+    About {
+        name: tool.program,
+        usage: tool.usage.to_owned(),
+        options: known(),
+        commands: commands
+            .map(|c| manual::Command { name: c.name, arguments: c.arguments, options: c.options })
+            .collect(),
+        tables: tool.ids.iter().map(|ids| ids.table).collect(),
+    }
+}
+
 fn all_commands(tool: &'static Tool) -> impl Iterator<Item = &'static Command> {
     tool.commands.iter().flat_map(|commands| commands.iter())
 }
 
 /// Takes the command line apart. None when there is nothing left to do.
 fn prepare(tool: &'static Tool, arguments: Vec<String>) -> Result<Option<(Parsed, Vec<Given>)>, String> {
-    let known = [&setup::COMMON[..], &tls::OPTIONS[..], &table::OPTIONS[..], &OPTIONS[..]].concat();
+    let known = known();
     let (mut global, mut local) = (Vec::new(), Vec::new());
     let mut rest = arguments.into_iter().peekable();
     while let Some(argument) = rest.next_if(|a| a.starts_with('-') && a.len() > 1) {

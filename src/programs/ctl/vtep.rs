@@ -84,7 +84,7 @@ const COMMANDS: [Command; 36] = [
     command("list-remote-macs", (1, 1), &[], list_macs),
 ];
 
-const TOOL: Tool = Tool {
+pub(crate) static TOOL: Tool = Tool {
     program: "vtep-ctl",
     database: "hardware_vtep",
     module: "vtep_ctl",
@@ -99,8 +99,7 @@ const TOOL: Tool = Tool {
 
 /// Runs `vtep-ctl`.
 pub fn main(_: &str, arguments: Vec<String>) -> ExitCode {
-    static VTEP_CTL: Tool = TOOL;
-    super::main(&VTEP_CTL, arguments)
+    super::main(&TOOL, arguments)
 }
 
 fn needs(needs: &mut Needs<'_>, _: &Given) -> Result<(), String> {

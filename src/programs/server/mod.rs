@@ -14,6 +14,7 @@ mod sources;
 mod upstream;
 
 use crate::daemon::{self, Daemon, Keep};
+use crate::manual::About;
 use crate::options::{self, Known, Parsed, Takes, option};
 use crate::setup::{self, fatal};
 use crate::tls;
@@ -89,8 +90,7 @@ enum End {
 
 /// Runs `ovsdb-server`.
 pub fn main(program: &str, arguments: Vec<String>) -> ExitCode {
-    let known = [&setup::COMMON[..], &daemon::OPTIONS[..], &tls::OPTIONS[..], &OPTIONS[..]].concat();
-    let parsed = match options::parse(&known, arguments) {
+    let parsed = match options::parse(&known(), arguments) {
         Ok(parsed) => parsed,
         Err(text) => return fatal(program, text),
     };
@@ -132,6 +132,14 @@ fn allow_many_clients() {
     if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
         let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
     }
+}
+
+fn known() -> Vec<Known> {
+    [&setup::COMMON[..], &daemon::OPTIONS[..], &tls::OPTIONS[..], &OPTIONS[..]].concat()
+}
+
+pub(crate) fn about() -> About {
+    About { name: "ovsdb-server", usage: usage(), options: known(), commands: Vec::new(), tables: Vec::new() }
 }
 
 fn usage() -> String {

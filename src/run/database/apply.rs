@@ -3,7 +3,7 @@
 use bridge::{Bridge, Port, Step, Vlan};
 use openflow::flow_mod::Command;
 use openflow::{Action, FlowMod, OfPort};
-use pipeline::Settings;
+use pipeline::{Settings, Trunks};
 
 use super::link::Order;
 use super::{Database, PortState};
@@ -50,7 +50,8 @@ fn port_config(port: &Port) -> Result<config::Port, String> {
             "n_rxq_desc" => out.n_rxq_desc = Some(number(1)?),
             "n_txq_desc" => out.n_txq_desc = Some(number(1)?),
             key if wanted.contains(&key) => drop(out.options.insert(key.to_owned(), value.clone())),
-            key => log::warn!(target: "bridge", "interface {}: options:{key} is not supported", port.name),
+            // named among what is unsupported
+            _ => {}
         }
     }
     if let Some(mtu) = port.mtu_request {
@@ -72,9 +73,11 @@ fn set_vlan(port: &mut config::Port, vlan: &Vlan) {
         Some("trunk") => Some(VlanMode::Trunk),
         Some("native-tagged") => Some(VlanMode::NativeTagged),
         Some("native-untagged") => Some(VlanMode::NativeUntagged),
+        Some("dot1q-tunnel") => Some(VlanMode::Dot1qTunnel),
         _ => None,
     };
-    (port.tag, port.trunks) = (vlan.tag, vlan.trunks.clone());
+    (port.tag, port.trunks, port.cvlans) = (vlan.tag, vlan.trunks.clone(), vlan.cvlans.clone());
+    port.other_config.extend(vlan.other_config.clone());
 }
 
 /// Settings of a bridge as far as they can be; the others are said to be wrong.
@@ -87,7 +90,8 @@ fn settings(bridge: &Bridge) -> Settings {
             false
         }
     });
-    bridge_settings(&map)
+    let flood_vlans = Some(&bridge.flood_vlans).filter(|v| !v.is_empty()).map(|v| Trunks::new(v));
+    Settings { flood_vlans, ..bridge_settings(&map) }
 }
 
 impl Switch {

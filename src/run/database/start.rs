@@ -85,6 +85,11 @@ pub(in crate::run) fn start(config: &mut Config, clock: &Clock) -> Result<Option
             log::warn!(target: "bridge", "pmd-cpu-mask has core {core}, which may not be used: the mask has no effect");
             config.other_config.remove("pmd-cpu-mask");
         }
+        let mask = order.reading.desired.other_config.contains_key("dpdk-lcore-mask");
+        if let Some(core) = config.cpu.management.filter(|core| mask && !available.contains(core)) {
+            log::warn!(target: "bridge", "dpdk-lcore-mask has core {core}, which may not be used: the mask has no effect");
+            config.cpu.management = None;
+        }
         if config.dpdk.enable == config::Enable::Auto && wants_dpdk(order) {
             config.dpdk.enable = config::Enable::Yes;
         }
@@ -185,6 +190,7 @@ pub(super) fn local(bridge: &str) -> Port {
         tag: None,
         trunks: Vec::new(),
         vlan_mode: None,
+        cvlans: Vec::new(),
         interface_type: InterfaceType::Tap,
         options: Map::new(),
         other_config: Map::new(),
@@ -203,6 +209,8 @@ fn port_rows(t: &mut Transaction, name: &str, port: &Port) -> String {
         InterfaceType::Tap => "internal",
         other => other.name(),
     };
+    let (of_port, of_interface): (Vec<_>, Vec<_>) =
+        port.other_config.iter().partition(|(key, _)| bridge::desired::VLAN_KEYS.contains(&key.as_str()));
     let mut options = port.options.clone();
     for (key, value) in [("n_rxq", port.n_rxq), ("n_rxq_desc", port.n_rxq_desc), ("n_txq_desc", port.n_txq_desc)] {
         options.extend(value.map(|n| (key.to_owned(), n.to_string())));
@@ -211,17 +219,19 @@ fn port_rows(t: &mut Transaction, name: &str, port: &Port) -> String {
         ("name", Json::from(port.name.as_str())),
         ("type", kind.into()),
         ("options", text_map(options.iter())),
-        ("other_config", text_map(port.other_config.iter())),
+        ("other_config", text_map(of_interface.into_iter())),
     ];
     cells.extend(port.ofport_request.map(|n| ("ofport_request", Json::Int(n.into()))));
     cells.extend(port.mtu_request.map(|n| ("mtu_request", Json::Int(n.into()))));
     let interface = format!("i_{name}");
     t.insert("Interface", &interface, &cells);
-    let trunks = port.trunks.iter().map(|v| Json::Int((*v).into())).collect::<Vec<_>>();
+    let vlans = |all: &[u16]| Json::pair("set", all.iter().map(|v| Json::Int((*v).into())).collect::<Vec<_>>());
     let mut cells = vec![
         ("name", Json::from(port.name.as_str())),
         ("interfaces", Transaction::named(&interface)),
-        ("trunks", Json::pair("set", trunks)),
+        ("trunks", vlans(&port.trunks)),
+        ("cvlans", vlans(&port.cvlans)),
+        ("other_config", text_map(of_port.into_iter())),
     ];
     cells.extend(port.tag.map(|tag| ("tag", Json::Int(tag.into()))));
     cells.extend(port.vlan_mode.map(|mode| {
@@ -230,6 +240,7 @@ fn port_rows(t: &mut Transaction, name: &str, port: &Port) -> String {
             VlanMode::Trunk => "trunk",
             VlanMode::NativeTagged => "native-tagged",
             VlanMode::NativeUntagged => "native-untagged",
+            VlanMode::Dot1qTunnel => "dot1q-tunnel",
         };
         ("vlan_mode", mode.into())
     }));

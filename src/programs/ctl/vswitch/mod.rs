@@ -59,7 +59,7 @@ const WHOLE: [Command; 2] = [
     Command { name: "show", least: 0, most: 0, arguments: "", options: &[], needs: show::needs, run: show::run },
 ];
 
-const TOOL: Tool = Tool {
+pub(crate) static TOOL: Tool = Tool {
     program: "ovs-vsctl",
     database: "Open_vSwitch",
     module: "vsctl",
@@ -74,8 +74,7 @@ const TOOL: Tool = Tool {
 
 /// Runs `ovs-vsctl`.
 pub fn main(_: &str, arguments: Vec<String>) -> ExitCode {
-    static OVS_VSCTL: Tool = TOOL;
-    super::main(&OVS_VSCTL, arguments)
+    super::main(&TOOL, arguments)
 }
 
 fn nothing(_: &mut Needs<'_>, _: &Given) -> Result<(), String> {

@@ -10,20 +10,52 @@ use programs::options::{self, Known, Takes, option};
 use programs::setup::{self, fatal};
 use programs::tls;
 
-use crate::config::{Config, Database, Metrics, Switch};
+use crate::config::{Config, Database, Dummy, Metrics, Switch};
 use crate::run;
 
 /// The program's name.
 pub const NAME: &str = "ovs-vswitchd";
 
-const OPTIONS: [Known; 7] = [
+const OPTIONS: [Known; 8] = [
     option("unixctl", '\0', Takes::Value),
     option("mlockall", '\0', Takes::Nothing),
     option("disable-system", '\0', Takes::Nothing),
     option("disable-system-route", '\0', Takes::Nothing),
     option("enable-dummy", '\0', Takes::Maybe),
+    option("dummy-numa", '\0', Takes::Value),
     option("dpdk", '\0', Takes::Nothing),
     option("hw-rawio-access", '\0', Takes::Nothing),
+];
+
+/// Log modules that people who know the stock daemon name in its options and in `vlog/set`, besides [`run::MODULES`]: what
+/// the like is logged under here or will be.
+const STOCK_MODULES: [&str; 26] = [
+    "bond",
+    "connmgr",
+    "coverage",
+    "ct_dpif",
+    "daemon",
+    "dpif",
+    "in_band",
+    "jsonrpc",
+    "lacp",
+    "memory",
+    "netdev_dpdk",
+    "netdev_dummy",
+    "netdev_linux",
+    "ofproto_dpif",
+    "ofproto_dpif_monitor",
+    "ofproto_dpif_upcall",
+    "ofproto_dpif_xlate",
+    "ovs_numa",
+    "poll_loop",
+    "rconn",
+    "reconnect",
+    "stream_ssl",
+    "timeval",
+    "tunnel",
+    "util",
+    "vconn",
 ];
 
 /// Runs it when the arguments name it.
@@ -62,12 +94,13 @@ fn main(arguments: Vec<String>) -> ExitCode {
     if parsed.has("dpdk") {
         return fatal(NAME, "--dpdk is not an option any more: set other_config:dpdk-init in table Open_vSwitch");
     }
-    if parsed.has("enable-dummy") {
-        return fatal(NAME, "--enable-dummy is not supported yet");
-    }
     if let Err(text) = tls::configure_from(&parsed) {
         return fatal(NAME, text);
     }
+    let mode = match dummy(&parsed) {
+        Ok(mode) => mode,
+        Err(text) => return fatal(NAME, text),
+    };
     let remote = match &parsed.arguments[..] {
         [] => format!("unix:{}", setup::absolute(&setup::run_dir().join("db.sock")).display()),
         [remote] => remote.clone(),
@@ -81,9 +114,13 @@ fn main(arguments: Vec<String>) -> ExitCode {
         Ok(daemon) => daemon,
         Err(code) => return code,
     };
-    if let Err(text) = setup::start_log(NAME, &parsed, base::log::Level::Info, &run::MODULES) {
+    if let Err(text) =
+        setup::start_log(NAME, &parsed, base::log::Level::Info, &[&run::MODULES[..], &STOCK_MODULES[..]].concat())
+    {
         return fatal(NAME, text);
     }
+    let ours = env!("CARGO_PKG_VERSION");
+    log::info!(target: "vswitchd", "{NAME} (Open vSwitch) {}, ironbridge {ours}", setup::OVS_VERSION);
     if parsed.has("mlockall") {
         log::warn!(target: "vswitchd", "--mlockall is not supported yet: of the memory, that in huge pages is locked");
     }
@@ -94,10 +131,24 @@ fn main(arguments: Vec<String>) -> ExitCode {
     };
     // the pid file goes with `daemon`
     let mut ready = || daemon.ready(Keep::Nothing);
-    match run::run_at(config(run_dir, remotes), &socket, &mut ready) {
+    let config = Config { dummy: mode, no_system: parsed.has("disable-system"), ..config(run_dir, remotes) };
+    match run::run_at(config, &socket, None, &mut ready) {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => fatal(NAME, e),
     }
+}
+
+/// Deterministic mode, where it is asked for.
+fn dummy(parsed: &options::Parsed) -> Result<Option<Dummy>, String> {
+    let nodes = parsed.value("dummy-numa").map(Dummy::parse_nodes).transpose()?;
+    if !parsed.has("enable-dummy") {
+        return match nodes {
+            Some(_) => Err("--dummy-numa needs --enable-dummy".into()),
+            None => Ok(None),
+        };
+    }
+    let mode = Dummy::parse(parsed.value("enable-dummy"))?;
+    Ok(Some(Dummy { nodes: nodes.unwrap_or_default(), ..mode }))
 }
 
 /// The stock daemon's ways: no page, no bridges but the database's, polling workers when something is to be polled.
@@ -134,6 +185,11 @@ fn usage() -> String {
          Other options:\n  \
          --unixctl=SOCKET        override default control socket name\n  \
          --mlockall              lock the process's memory\n  \
+         --disable-system        leave the kernel's interfaces alone\n  \
+         --enable-dummy[=system|override]\n  \
+         \x20                       deterministic mode, with ports in memory (in place of\n  \
+         \x20                       the kernel's interfaces, or of all), see time/stop\n  \
+         --dummy-numa=NODE,...   memory nodes of the cores of a machine that is made up\n  \
          -h, --help              display this help message\n  \
          -V, --version           display version information\n",
         setup::run_dir().join("db.sock").display()

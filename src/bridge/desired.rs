@@ -47,6 +47,8 @@ pub struct Vlan {
 pub struct Bridge {
     pub uuid: Uuid,
     pub name: String,
+    /// The kind of datapath, as it is written.
+    pub datapath_type: String,
     pub secure: bool,
     /// other_config:datapath-id.
     pub datapath_id: Option<u64>,
@@ -76,11 +78,6 @@ impl Bridge {
     /// The address that it has for want of another.
     pub fn mac(&self) -> [u8; 6] {
         self.hwaddr.unwrap_or_else(|| mac_of(self.uuid))
-    }
-
-    /// Its datapath ID for want of ports.
-    pub fn id(&self) -> u64 {
-        self.datapath_id.unwrap_or_else(|| self.mac().iter().fold(0, |id, b| id << 8 | u64::from(*b)))
     }
 }
 
@@ -155,7 +152,7 @@ impl Reading {
     fn bridge(&mut self, db: &Database, row: rows::Bridge, now: &Desired, names: &mut BTreeSet<String>) -> Bridge {
         let mut other_config = row.other_config;
         let mut warn = |text: String| self.warnings.push(format!("bridge {}: {text}", row.name));
-        if !matches!(row.datapath_type.as_str(), "" | "netdev" | "system") {
+        if !matches!(row.datapath_type.as_str(), "" | "netdev" | "system" | "dummy") {
             warn(format!("datapath_type {:?}: taken as \"netdev\", the only one that there is", row.datapath_type));
         }
         let mut take = |key: &str| other_config.remove(key);
@@ -175,6 +172,7 @@ impl Reading {
         });
         let mut bridge = Bridge {
             uuid: row.uuid,
+            datapath_type: row.datapath_type,
             secure: row.fail_mode.as_deref() == Some("secure"),
             datapath_id: id,
             hwaddr,

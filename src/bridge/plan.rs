@@ -52,10 +52,10 @@ fn must_reopen(from: &Port, to: &Port) -> bool {
     *kind != to.kind || *options != to.options || *number != to.number || mtu
 }
 
-/// Whether a port of this type is a kernel's interface: it has an MTU that can be changed at any time, and addresses that
-/// it should keep.
+/// Whether a port of this type has an MTU that can be changed at any time: a kernel's interface (it has addresses that it
+/// should keep), or a port in memory.
 fn is_kernel(kind: &str) -> bool {
-    matches!(kind, "" | "system" | "internal" | "tap")
+    matches!(kind, "" | "system" | "internal" | "tap" | "dummy" | "dummy-pmd")
 }
 
 /// A bridge's settings alone.
@@ -63,11 +63,16 @@ fn bare(bridge: &Bridge) -> Bridge {
     Bridge { ports: Default::default(), ..bridge.clone() }
 }
 
+/// The bridge of the same name in `other`; one in another datapath is another bridge.
+fn stays<'a>(bridge: &Bridge, other: &'a Desired) -> Option<&'a Bridge> {
+    other.bridges.get(&bridge.name).filter(|b| b.datapath_type == bridge.datapath_type)
+}
+
 /// The steps from `now` to `wanted`.
 pub fn plan(now: &Desired, wanted: &Desired) -> Vec<Step> {
     let mut steps = Vec::new();
     for (name, bridge) in &now.bridges {
-        let next = wanted.bridges.get(name);
+        let next = stays(bridge, wanted);
         for (port_name, port) in &bridge.ports {
             let stays = next.and_then(|b| b.ports.get(port_name)).is_some_and(|p| !must_reopen(port, p));
             if !stays {
@@ -75,13 +80,13 @@ pub fn plan(now: &Desired, wanted: &Desired) -> Vec<Step> {
             }
         }
     }
-    let gone = now.bridges.keys().filter(|name| !wanted.bridges.contains_key(*name));
-    steps.extend(gone.map(|name| Step::DelBridge { name: name.clone() }));
+    let gone = now.bridges.values().filter(|bridge| stays(bridge, wanted).is_none());
+    steps.extend(gone.map(|bridge| Step::DelBridge { name: bridge.name.clone() }));
     if now.other_config != wanted.other_config {
         steps.push(Step::Settings(wanted.other_config.clone()));
     }
-    for (name, bridge) in &wanted.bridges {
-        match now.bridges.get(name) {
+    for bridge in wanted.bridges.values() {
+        match stays(bridge, now) {
             None => steps.push(Step::AddBridge(bare(bridge))),
             Some(from) if bare(from) != bare(bridge) => {
                 steps.push(Step::SetBridge { from: bare(from), to: bare(bridge) });
@@ -90,7 +95,7 @@ pub fn plan(now: &Desired, wanted: &Desired) -> Vec<Step> {
         }
     }
     for (name, bridge) in &wanted.bridges {
-        let have = now.bridges.get(name);
+        let have = stays(bridge, now);
         let mut ports: Vec<&Port> = bridge.ports.values().collect();
         // the bridge's own first, then in order of numbers
         ports.sort_by_key(|p| (p.number != crate::desired::LOCAL, p.number));

@@ -203,7 +203,8 @@ fn port_ok(port: &Port, i: usize) -> Result<(), Problem> {
         InterfaceType::Dpdkvhostuserclient => (&["vhost-server-path"], &["tx-retries-max"]),
         InterfaceType::Dpdkvhostuser => (&[], &["tx-retries-max"]),
         InterfaceType::Patch => (&["peer"], &[]),
-        InterfaceType::Afpacket | InterfaceType::Tap | InterfaceType::Dummy => (&[], &[]),
+        InterfaceType::Dummy | InterfaceType::DummyInternal | InterfaceType::DummyPmd => (&[], &super::DUMMY_OPTIONS),
+        InterfaceType::Afpacket | InterfaceType::Tap => (&[], &[]),
     };
     if let Some(key) = port.options.keys().find(|k| ![needed, optional].concat().contains(&k.as_str())) {
         let allowed = [needed, optional].concat();

@@ -92,6 +92,8 @@ pub struct Running {
     pub stats_interval: u64,
     /// Values that cannot be, in words; their keys have no effect.
     pub wrong: Vec<String>,
+    /// Numbers out of their range, in words; what is taken instead is what the stock switch takes without a word.
+    pub bent: Vec<String>,
 }
 
 /// Whether a key of Open_vSwitch:other_config has its effect.
@@ -109,6 +111,7 @@ impl Config {
             vlan_limit: 1,
             stats_interval: 5000,
             wrong: Vec::new(),
+            bent: Vec::new(),
         };
         for (key, value) in map {
             let number = |least: u32| value.parse::<u32>().ok().filter(|n| *n >= least);
@@ -118,6 +121,18 @@ impl Config {
                 "max-idle" => number(500).map(|n| out.max_idle = n),
                 "vlan-limit" => number(0).map(|n| out.vlan_limit = u8::try_from(n).unwrap_or(u8::MAX)),
                 "stats-update-interval" => number(0).map(|n| out.stats_interval = u64::from(n.max(5000))),
+                key if Datapath::bends(key, value).is_some() => {
+                    let taken = Datapath::bends(key, value).flatten();
+                    let words = taken.as_deref().unwrap_or("the default");
+                    out.bent.push(format!(
+                        "Open_vSwitch: other_config:{key} is \"{value}\", out of range: {words} is taken"
+                    ));
+                    match taken {
+                        Some(taken) => drop(out.datapath.insert(key.to_owned(), taken)),
+                        None => drop(out.datapath.remove(key)),
+                    }
+                    Some(())
+                }
                 key if Datapath::knows(key) => {
                     let one = Map::from([(key.to_owned(), value.clone())]);
                     Datapath::parse(&one).map(|_| drop(out.datapath.insert(key.to_owned(), value.clone()))).ok()

@@ -54,6 +54,20 @@ impl Datapath {
         Ok(out)
     }
 
+    /// What the stock switch takes in place of a number that is out of range: a value, or the default (`Some(None)`). None
+    /// where the number will do, or nothing is taken for it.
+    pub fn bends(key: &str, value: &str) -> Option<Option<String>> {
+        let n = value.parse::<i64>().ok()?;
+        match key {
+            "pmd-auto-lb-improvement-threshold" | "pmd-auto-lb-load-threshold" => {
+                (!(0..=100).contains(&n)).then_some(None)
+            }
+            "pmd-auto-lb-rebal-interval" => (!(0..=20_000).contains(&n)).then_some(None),
+            "pmd-maxsleep" | "pmd-sleep-max" => (n > 10_000).then(|| Some("10000".to_owned())),
+            _ => None,
+        }
+    }
+
     /// Whether there is such a key.
     pub fn knows(key: &str) -> bool {
         KEYS.iter().any(|(k, _)| *k == key)

@@ -6,6 +6,7 @@
 mod check;
 mod database;
 mod datapath;
+mod dummy;
 mod error;
 mod topology;
 
@@ -17,6 +18,7 @@ use serde::Deserialize;
 
 pub use database::{Database, Running, knows};
 pub use datapath::{Datapath, affinity};
+pub use dummy::{Dummy, OPTIONS as DUMMY_OPTIONS};
 pub use error::ConfigError;
 pub use topology::{Bridge, FailMode, InterfaceType, Port, VlanMode};
 
@@ -37,6 +39,12 @@ pub struct Config {
     pub bridges: Vec<Bridge>,
     /// The database that the switch is configured by; without it this file is its configuration.
     pub database: Option<Database>,
+    /// Deterministic mode; set by command line alone.
+    #[serde(skip)]
+    pub dummy: Option<Dummy>,
+    /// The kernel's interfaces are not to be touched (`--disable-system`).
+    #[serde(skip)]
+    pub no_system: bool,
     /// The folder that relative file names are relative to; set by [`Config::load`].
     #[serde(skip)]
     pub folder: PathBuf,

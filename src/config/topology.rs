@@ -71,6 +71,9 @@ pub struct Port {
     pub n_rxq_desc: Option<u16>,
     /// Descriptors for each transmit queue.
     pub n_txq_desc: Option<u16>,
+    /// The type's name for display, where it is another than that of what is behind the port.
+    #[serde(skip)]
+    pub shown: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
@@ -103,12 +106,23 @@ pub enum InterfaceType {
     Patch,
     /// A port of tests: frames are put in and taken out by control commands.
     Dummy,
+    /// The same as a port that a bridge makes, in deterministic mode.
+    #[serde(skip_deserializing)]
+    DummyInternal,
+    /// The same with receive queues for polling workers, in deterministic mode.
+    #[serde(skip_deserializing)]
+    DummyPmd,
 }
 
 impl InterfaceType {
     /// Whether it needs DPDK.
     pub fn is_dpdk(self) -> bool {
         matches!(self, InterfaceType::Dpdk | InterfaceType::Dpdkvhostuserclient | InterfaceType::Dpdkvhostuser)
+    }
+
+    /// Whether frames come and go by control commands.
+    pub fn is_dummy(self) -> bool {
+        matches!(self, InterfaceType::Dummy | InterfaceType::DummyInternal | InterfaceType::DummyPmd)
     }
 
     /// The word in configuration and display.
@@ -121,6 +135,8 @@ impl InterfaceType {
             InterfaceType::Tap => "tap",
             InterfaceType::Patch => "patch",
             InterfaceType::Dummy => "dummy",
+            InterfaceType::DummyInternal => "dummy-internal",
+            InterfaceType::DummyPmd => "dummy-pmd",
         }
     }
 }

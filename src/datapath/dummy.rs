@@ -12,6 +12,8 @@ struct Shared {
     outgoing: VecDeque<Frame>,
     /// Most frames that may wait in `outgoing`; 0 is any number.
     limit: usize,
+    /// Frames that are kept in `outgoing`, the oldest going first; 0 is any number.
+    kept: usize,
     sent: u64,
 }
 
@@ -59,6 +61,11 @@ impl DummyPort {
         self.lock().limit = limit;
     }
 
+    /// From now on at most so many sent frames are kept, the oldest being forgotten; 0 keeps any number.
+    pub fn keep(&self, kept: usize) {
+        self.lock().kept = kept;
+    }
+
     /// The switch's side.
     pub fn queues(&self) -> (Box<dyn RxQueue>, Box<dyn TxQueue>) {
         (Box::new(DummyRx(self.clone())), Box::new(DummyTx(self.clone())))
@@ -88,6 +95,8 @@ impl TxQueue for DummyTx {
             if i < n { shared.outgoing.push_back(frame) } else { rest.extend([frame]) }
         }
         *burst = rest;
+        let excess = if shared.kept == 0 { 0 } else { shared.outgoing.len().saturating_sub(shared.kept) };
+        shared.outgoing.drain(..excess);
         shared.sent += n as u64;
         n
     }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use dpif::text::Actions;
-use dpif::{Action as DpAction, Input, RecircId, Translation};
+use dpif::{Action as DpAction, Effect, Input, RecircId, Translation};
 use flow::layout as l;
 use flow::text::NoNames;
 use flow::text::format::{self, format_flow, format_masked, format_match};
@@ -141,8 +141,15 @@ impl Story {
     }
 }
 
-/// Translates and tells, recirculations included. `input.flow` has the OpenFlow port that the packet comes from.
-pub(crate) fn trace(snap: &Snapshot, shared: &Shared, bridge: u32, input: &Input<'_>) -> Result<String, Error> {
+/// Translates and tells, recirculations included. `input.flow` has the OpenFlow port that the packet comes from. The effects
+/// that a packet would have had come too.
+pub(crate) fn trace(
+    snap: &Snapshot,
+    shared: &Shared,
+    bridge: u32,
+    input: &Input<'_>,
+) -> Result<(String, Vec<Effect>), Error> {
+    let mut effects = Vec::new();
     let mut text = format!("Flow: {}\n", format_flow(input.flow, &NoNames));
     let mut key = input.flow.clone();
     let port = from16(key.get64(l::IN_PORT) as u16);
@@ -176,12 +183,13 @@ pub(crate) fn trace(snap: &Snapshot, shared: &Shared, bridge: u32, input: &Input
         let _ = writeln!(text, "\nFinal flow: {changed}");
         let _ = writeln!(text, "Megaflow: {}", megaflow(&with_port(&key, port), &out.mask));
         let _ = write!(text, "Datapath actions: {}", Actions(&out.actions));
+        effects.append(&mut out.effects);
         rounds.extend(story.rounds.into_iter().map(|(_, key)| key));
         if !rounds.is_empty() {
             text.push('\n');
         }
     }
-    Ok(text)
+    Ok((text, effects))
 }
 
 fn with_port(key: &Flow, port: OfPort) -> Flow {

@@ -12,17 +12,17 @@ use openflow::group_mod::GroupCommand;
 use openflow::text::parse_flow;
 use openflow::view::Version;
 use openflow::{FlowMod, OfPort, TableId};
-use packet::Frame;
 use pipeline::FlowFilter;
 
 use super::capture;
-use super::devices::Device;
+use super::dpctl;
+use super::dummy::{commands as dummy, time};
 use super::long;
 use super::names::{FlowNames, Names};
 use super::ports::Way;
 use super::snapshot;
 use super::switch::{Later, Switch};
-use super::{pmd, report};
+use super::{pmd, report, tracing};
 use crate::config::{Bridge, FailMode, Port};
 use crate::control::Call;
 
@@ -70,7 +70,11 @@ static COMMANDS: &[Row] = &[
     row("dpif-netdev/pmd-rxq-show", "[-pmd core] [-secs secs] [dp]", 0, 5, Run::Now(pmd::rxqs)),
     row("dpif-netdev/pmd-stats-clear", "[-pmd core] [dp]", 0, 3, Run::Now(pmd::clear)),
     row("dpif-netdev/pmd-stats-show", "[-pmd core] [dp]", 0, 3, Run::Now(pmd::stats)),
-    row("dpif/show", "", 0, 0, Run::Now(|s, _| Ok(report::ports(s)))),
+    row("dpctl/del-if", "dp iface...", 2, MANY, Run::Later(dpctl::del_if)),
+    row("dpctl/dump-dps", "", 0, 0, Run::Now(|s, _| Ok(dpctl::datapaths(s)))),
+    row("dpctl/show", "[dp...]", 0, MANY, Run::Now(dpctl::show)),
+    row("dpif/dump-dps", "", 0, 0, Run::Now(|s, _| Ok(dpctl::bridges(s)))),
+    row("dpif/show", "", 0, 0, Run::Now(|s, _| Ok(dpctl::dpif_show(s)))),
     row("exit", "[--cleanup]", 0, 1, Run::Later(|s, call| s.exit = Some(call))),
     row("fdb/add", "bridge port vlan mac", 4, 4, Run::Published(fdb_add)),
     row("fdb/flush", "[bridge]", 0, 1, Run::Published(fdb_flush)),
@@ -93,8 +97,18 @@ static COMMANDS: &[Row] = &[
     row("ironbridge/unsupported", "", 0, 0, Run::Now(|s, _| unsupported(s))),
     row("list-commands", "", 0, 0, Run::Now(|_, _| Ok(list()))),
     row("metrics/show", "", 0, 0, Run::Now(|s, _| report::metrics(s))),
-    row("netdev-dummy/receive", "name hex...", 2, MANY, Run::Now(dummy_receive)),
-    row("netdev-dummy/sent", "name", 1, 1, Run::Now(dummy_sent)),
+    row("netdev-dummy/conn-state", "[netdev]", 0, 1, Run::Now(dummy::conn_state)),
+    row("netdev-dummy/ip4addr", "[netdev] ipaddr/mask-prefix-len", 2, 2, Run::Now(dummy::address)),
+    row("netdev-dummy/ip6addr", "[netdev] ip6addr", 2, 2, Run::Now(dummy::address)),
+    row(
+        "netdev-dummy/receive",
+        "name [--qid queue_id] packet|flow [--len packet_len]",
+        2,
+        MANY,
+        Run::Published(dummy::receive),
+    ),
+    row("netdev-dummy/sent", "name", 1, 1, Run::Now(dummy::sent)),
+    row("netdev-dummy/set-admin-state", "[netdev] up|down", 1, 2, Run::Now(dummy::set_admin_state)),
     row("ofctl/add-flow", "bridge flow", 2, 2, Run::Published(|s, a| flow_mod(s, a, Verb::Add))),
     row("ofctl/add-flows", "bridge lines", 2, 2, Run::Published(|s, a| add_flows(s, arg(a, 0), arg(a, 1)))),
     row("ofctl/add-group", "bridge group", 2, 2, Run::Published(|s, a| add_groups(s, arg(a, 0), arg(a, 1)))),
@@ -113,11 +127,20 @@ static COMMANDS: &[Row] = &[
     ),
     row("ofctl/mod-flows", "bridge flow", 2, 2, Run::Published(|s, a| flow_mod(s, a, Verb::Modify))),
     row("ofproto/list", "", 0, 0, Run::Now(|s, _| Ok(bridges(s)))),
-    row("ofproto/trace", "bridge flow [packet]", 2, 3, Run::Now(trace)),
+    row(
+        "ofproto/trace",
+        "{[dp_name] odp_flow | bridge br_flow} [-generate|packet]",
+        1,
+        4,
+        Run::Published(tracing::trace),
+    ),
     row("other-config/set", "key=value...", 1, MANY, Run::Now(set_other_config)),
     row("port/add", "bridge name type [key=value...]", 3, MANY, Run::Later(port_add)),
     row("port/del", "name", 1, 1, Run::Later(port_del)),
     row("revalidator/purge", "", 0, 0, Run::Later(purge)),
+    row("revalidator/wait", "", 0, 0, Run::Later(collect)),
+    row("time/stop", "", 0, 0, Run::Now(time::stop)),
+    row("time/warp", "[large_msecs] msecs", 1, 2, Run::Later(time::warp)),
     row("version", "", 0, 0, Run::Now(version)),
     row("vhost/show", "[port]", 0, 1, Run::Now(vhost_show)),
     row("vlog/close", "", 0, 0, Run::Now(|_, _| log_do(|l| l.close()))),
@@ -540,52 +563,13 @@ fn to_json(value: &impl serde::Serialize) -> Answer {
     serde_json::to_string(value).map_err(|e| e.to_string())
 }
 
-fn purge(switch: &mut Switch, call: Call) {
-    let ticket = switch.control.flush();
+/// `revalidator/wait`: everything that was asked of workers is done, and what megaflows counted is with their rules.
+fn collect(switch: &mut Switch, call: Call) {
+    let ticket = switch.control.collect();
     switch.tickets.insert(ticket, Later::Done { call });
 }
 
-/// `ofproto/trace BRIDGE FLOW [PACKET]`.
-pub(super) fn trace(switch: &mut Switch, arguments: &[String]) -> Answer {
-    let bridge = arg(arguments, 0);
-    let names = Names { snapshot: switch.manager.snapshot(), bridge };
-    let parsed = parse_match(arg(arguments, 1), &FlowNames(&names)).map_err(|e| e.to_string())?;
-    let (mut flow, _) = parsed.matching.expand();
-    let frame = match arguments.get(2) {
-        None => None,
-        Some(hex) => Some(packet::hex::parse(hex).map_err(|e| format!("packet: {e}"))?),
-    };
-    if let Some(bytes) = &frame {
-        let in_port = flow.get64(flow::layout::IN_PORT);
-        flow = flow::extract::extract_flow(bytes, in_port as u32, &flow::extract::Metadata::default())
-            .map_err(|e| format!("packet: {e:?}"))?;
-    }
-    switch.manager.trace(bridge, &flow, frame.as_deref(), switch.clock.now()).map_err(|e| e.to_string())
-}
-
-fn dummy<'a>(switch: &'a Switch, name: &str) -> Result<&'a datapath::dummy::DummyPort, String> {
-    let entry = switch.ports.values().find(|p| p.name == name).ok_or_else(|| format!("no port named {name}"))?;
-    match &entry.device {
-        Device::Dummy(port) => Ok(port),
-        _ => Err(format!("{name}: not a dummy port")),
-    }
-}
-
-fn dummy_receive(switch: &mut Switch, arguments: &[String]) -> Answer {
-    let port = dummy(switch, arg(arguments, 0))?;
-    for hex in arguments.iter().skip(1) {
-        let bytes = packet::hex::parse(hex).map_err(|e| format!("{hex}: {e}"))?;
-        port.inject(Frame::from_slice(&bytes));
-    }
-    Ok(String::new())
-}
-
-/// The frames that a dummy port sent since the last call, in hex, a line each.
-fn dummy_sent(switch: &mut Switch, arguments: &[String]) -> Answer {
-    let frames = dummy(switch, arg(arguments, 0))?.take_all();
-    Ok(frames.iter().map(|f| hex(&f.to_vec()) + "\n").collect())
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
+fn purge(switch: &mut Switch, call: Call) {
+    let ticket = switch.control.flush();
+    switch.tickets.insert(ticket, Later::Done { call });
 }

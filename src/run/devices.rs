@@ -4,16 +4,15 @@
 //! [`super::jobs`], in the line that [`line`] names. What is asked of an open device answers at once.
 
 use std::collections::HashMap;
-#[cfg(feature = "dpdk")]
 use std::sync::Arc;
-#[cfg(feature = "dpdk")]
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-use datapath::dummy::DummyPort;
+use base::clock::Clock;
 use datapath::{Queues, Serve, WorkerId};
 use netdev::{afpacket, tap};
 use packet::device::PortStats;
 
+use super::dummy;
 use crate::config::{Config, Dpdk, Enable, InterfaceType, Port};
 use crate::http::metrics::Scrape;
 
@@ -27,7 +26,7 @@ pub(super) enum Device {
         status: netdev::Status,
         name: String,
     },
-    Dummy(DummyPort),
+    Dummy(dummy::Device),
     /// Patch ports have no queues; neither has a LOCAL port without its tap device.
     None,
 }
@@ -47,6 +46,7 @@ impl Device {
                 netdev::State::Down => "down",
                 netdev::State::Gone => "gone",
             },
+            Device::Dummy(device) if !device.is_up() => "down",
             _ => "up",
         }
     }
@@ -61,11 +61,20 @@ impl Device {
         }
     }
 
+    /// Receive and transmit queues, of a port in memory that polling workers serve.
+    pub(super) fn queues(&self) -> Option<(usize, usize)> {
+        match self {
+            Device::Dummy(device) => device.polled().map(|tx| (device.rx_queues(), tx)),
+            _ => None,
+        }
+    }
+
     /// The memory node that the device is connected to, where it has one.
     pub(super) fn node(&self) -> Option<u32> {
         match self {
             #[cfg(feature = "dpdk")]
             Device::Dpdk(port) => port.info().node,
+            Device::Dummy(device) => device.node(),
             _ => None,
         }
     }
@@ -115,6 +124,7 @@ impl Device {
             #[cfg(feature = "dpdk")]
             Device::Vhost(vhost) => Some(u32::from(vhost.mtu())),
             Device::Kernel { name, .. } => netdev::link::mtu(name).ok(),
+            Device::Dummy(device) => Some(device.mtu().into()),
             _ => None,
         }
     }
@@ -130,7 +140,7 @@ pub(super) fn line(port: &Port) -> Option<String> {
             Some(format!("vhost {}", port.options.get("vhost-server-path").map_or("", String::as_str)))
         }
         InterfaceType::Dpdkvhostuser => Some(format!("vhost {}", port.name)),
-        InterfaceType::Dummy | InterfaceType::Patch => None,
+        InterfaceType::Dummy | InterfaceType::DummyInternal | InterfaceType::DummyPmd | InterfaceType::Patch => None,
     }
 }
 
@@ -145,8 +155,13 @@ pub(super) struct Opened {
 #[derive(Clone)]
 pub(super) struct Opener {
     slow: WorkerId,
-    #[cfg(feature = "dpdk")]
+    /// Where ports in memory are served.
+    home: WorkerId,
+    clock: Clock,
+    addresses: Arc<dummy::Addresses>,
     fast: Arc<AtomicUsize>,
+    /// Kernel interfaces are refused.
+    no_system: bool,
     #[cfg(feature = "dpdk")]
     dpdk: Arc<dpdk_side::Side>,
     #[cfg(feature = "dpdk")]
@@ -155,11 +170,13 @@ pub(super) struct Opener {
 
 impl Opener {
     /// Nothing is started yet. `fast` is the number of polling workers.
-    pub(super) fn new(config: &Config, slow: WorkerId, fast: usize) -> Opener {
-        let _ = (config, fast);
+    pub(super) fn new(config: &Config, slow: WorkerId, home: WorkerId, fast: usize, clock: &Clock) -> Opener {
         Opener {
             slow,
-            #[cfg(feature = "dpdk")]
+            home,
+            clock: clock.clone(),
+            addresses: Arc::default(),
+            no_system: config.no_system,
             fast: Arc::new(AtomicUsize::new(fast)),
             #[cfg(feature = "dpdk")]
             dpdk: Arc::new(dpdk_side::Side::new(config.dpdk.clone(), config.cpu.management)),
@@ -170,8 +187,6 @@ impl Opener {
 
     /// Ports that are opened from now on are for so many polling workers.
     pub(super) fn set_fast(&self, fast: usize) {
-        let _ = fast;
-        #[cfg(feature = "dpdk")]
         self.fast.store(fast, Relaxed);
     }
 
@@ -216,6 +231,9 @@ impl Opener {
         match port.interface_type {
             InterfaceType::Dpdk => self.open_dpdk(port),
             InterfaceType::Dpdkvhostuserclient | InterfaceType::Dpdkvhostuser => self.open_vhost(port),
+            InterfaceType::Afpacket if self.no_system => {
+                Err(format!("{}: the kernel's interfaces are not used (--disable-system)", port.name))
+            }
             InterfaceType::Afpacket => {
                 let p = afpacket::open(&port.name).map_err(|e| e.to_string())?;
                 self.mtu(port)?;
@@ -226,11 +244,13 @@ impl Opener {
                 self.mtu(port)?;
                 Ok(self.kernel(&port.name, p.status, Box::new(p.rx), Box::new(p.tx)))
             }
-            InterfaceType::Dummy => {
-                let dummy = DummyPort::new();
-                let (rx, tx) = dummy.queues();
-                let queues = Queues { rx: vec![rx], tx: vec![tx] };
-                Ok(Opened { device: Device::Dummy(dummy), queues, serve: Serve::Only(self.slow) })
+            InterfaceType::Dummy | InterfaceType::DummyInternal | InterfaceType::DummyPmd => {
+                let fast = self.fast.load(Relaxed);
+                let polled = port.interface_type == InterfaceType::DummyPmd && fast != 0;
+                let workers = if polled { fast } else { 1 };
+                let (device, queues) = dummy::Device::open(port, &self.addresses, &self.clock, workers)?;
+                let serve = if polled { Serve::Fast } else { Serve::Only(self.home) };
+                Ok(Opened { device: Device::Dummy(device), queues, serve })
             }
             InterfaceType::Patch => {
                 Ok(Opened { device: Device::None, queues: Queues::default(), serve: Serve::Only(self.slow) })

@@ -2,8 +2,8 @@
 //!
 //! [`instance`] guards the run folder, [`threads`] runs workers, [`devices`] opens ports, [`jobs`] does on threads what takes
 //! time, [`long`] in slices what takes long, [`switch`] owns tables and ports, [`ports`] makes ports come and go, [`commands`] is what the control socket can
-//! ask, [`queues`] gives workers their queues, [`pmd`] shows how they do, [`report`] puts figures into words and metrics,
-//! [`database`] follows OVSDB,
+//! ask, [`queues`] gives workers their queues, [`pmd`] shows how they do, [`dpctl`] what datapaths there are, [`tracing`] tells what would become of a packet, [`report`] puts figures into words and metrics,
+//! [`database`] follows OVSDB, [`dummy`] are ports in memory and time that is stopped,
 //! [`snapshot`] into one value, [`capture`] streams copies of packets, [`owner`] is the loop that everything but forwarding
 //! happens in, [`service`] tells a service manager about it.
 
@@ -11,6 +11,8 @@ mod capture;
 mod commands;
 mod database;
 mod devices;
+mod dpctl;
+mod dummy;
 mod instance;
 mod jobs;
 mod long;
@@ -24,6 +26,7 @@ mod service;
 mod snapshot;
 mod switch;
 mod threads;
+mod tracing;
 
 use std::io;
 use std::path::Path;
@@ -77,18 +80,22 @@ pub const MODULES: [&str; 12] = [
 pub fn run(config: Config) -> Result<(), RunError> {
     start_log(&config, &Clock::real())?;
     let instance = Instance::take(&config.switch.run_dir)?;
-    run_at(config, &instance.control_socket(), &mut || {})
+    let hello = format!("ironbridge {} runs (process {})", env!("CARGO_PKG_VERSION"), std::process::id());
+    run_at(config, &instance.control_socket(), Some(&hello), &mut || {})
 }
 
-/// The same with the log and the run folder as they are, with its control socket at `socket`. `ready` is called when what
+/// The same with the log and the run folder as they are, with its control socket at `socket`. `hello` is logged when that is there; `ready` is called when what
 /// the configuration asks for is there.
 ///
 /// # Errors
 /// As [`run`].
-pub fn run_at(mut config: Config, socket: &Path, ready: &mut dyn FnMut()) -> Result<(), RunError> {
+pub fn run_at(mut config: Config, socket: &Path, hello: Option<&str>, ready: &mut dyn FnMut()) -> Result<(), RunError> {
     let clock = Clock::real();
+    if let Some(dummy) = &config.dummy {
+        dummy.announce();
+    }
     let followed = database::start(&mut config, &clock).map_err(RunError::Setup)?;
-    let available = available_cores();
+    let available = cores_of(&config);
     let cores = config.worker_cores(&available);
     if let Some(missing) = cores.iter().chain(&config.cpu.management).find(|c| !available.contains(c)) {
         return Err(RunError::Setup(format!("core {missing} is not among the cores that may be used: {available:?}")));
@@ -101,16 +108,25 @@ pub fn run_at(mut config: Config, socket: &Path, ready: &mut dyn FnMut()) -> Res
     if let Some(core) = config.cpu.management {
         core_affinity::set_for_current(core_affinity::CoreId { id: core });
     }
-    switch.start(&cores)?;
-    let result = owner::serve(&mut switch, socket, ready, http);
+    switch.start()?;
+    let result = owner::serve(&mut switch, socket, hello, ready, http);
+    let level = switch.end_level();
     switch.stop();
-    log::info!(target: "switch", "stopped");
+    log::log!(target: "switch", level, "stopped");
     result
 }
 
 /// The cores that the process may use.
 fn available_cores() -> Vec<usize> {
     core_affinity::get_core_ids().unwrap_or_default().into_iter().map(|c| c.id).collect()
+}
+
+/// The same, or those of a machine that is made up.
+fn cores_of(config: &Config) -> Vec<usize> {
+    match &config.dummy {
+        Some(dummy) if !dummy.nodes.is_empty() => (0..dummy.nodes.len()).collect(),
+        _ => available_cores(),
+    }
 }
 
 fn start_log(config: &Config, clock: &Clock) -> Result<(), RunError> {
@@ -143,7 +159,7 @@ pub fn check(config: &Config) -> Result<(), RunError> {
 /// The configuration, the bridge or the flow is wrong.
 pub fn trace(config: &Config, bridge: &str, flow: &str) -> Result<String, String> {
     let mut switch = tables_only(config).map_err(|e| e.to_string())?;
-    commands::trace(&mut switch, &[bridge.to_owned(), flow.to_owned()])
+    tracing::trace(&mut switch, &[bridge.to_owned(), flow.to_owned()])
 }
 
 /// Tables and ports without any device or thread.

@@ -38,6 +38,7 @@ fn registered(waker: Arc<Waker>) -> Result<AsyncFd<Arc<Waker>>, RunError> {
 pub(super) fn serve(
     switch: &mut Switch,
     socket: &Path,
+    hello: Option<&str>,
     ready: &mut dyn FnMut(),
     http: Option<http::Settings>,
 ) -> Result<(), RunError> {
@@ -46,7 +47,7 @@ pub(super) fn serve(
         .max_blocking_threads(ASIDE)
         .build()
         .map_err(RunError::io("starting management"))?;
-    let result = runtime.block_on(serve_async(switch, socket, ready, http));
+    let result = runtime.block_on(serve_async(switch, socket, hello, ready, http));
     // connections that are still open must not keep the process
     runtime.shutdown_timeout(Duration::from_millis(200));
     result
@@ -55,6 +56,7 @@ pub(super) fn serve(
 async fn serve_async(
     switch: &mut Switch,
     path: &Path,
+    hello: Option<&str>,
     tell_ready: &mut dyn FnMut(),
     http: Option<http::Settings>,
 ) -> Result<(), RunError> {
@@ -77,7 +79,9 @@ async fn serve_async(
     let accept = tokio::spawn(async move { accepting.serve(calls).await });
     let datapath = registered(switch.control.waker().clone())?;
     let pipeline = registered(switch.manager.waker().clone())?;
-    log::info!(target: "switch", "ironbridge {} runs (process {})", env!("CARGO_PKG_VERSION"), std::process::id());
+    if let Some(hello) = hello {
+        log::info!(target: "switch", "{hello}");
+    }
 
     // with a database: when the first of what it asks for is there, or it keeps us waiting
     let mut service = None;
@@ -112,7 +116,7 @@ async fn serve_async(
         switch.control.waker().awake();
         switch.manager.waker().awake();
     }
-    log::info!(target: "switch", "stopping");
+    log::log!(target: "switch", switch.end_level(), "stopping");
     if let Some(service) = service {
         service.stopping();
     }

@@ -22,7 +22,7 @@ struct Choice {
 }
 
 /// The datapath's names: there is one.
-const NAMES: [&str; 3] = ["netdev@ovs-netdev", "ovs-netdev", "ironbridge"];
+const NAMES: [&str; 5] = ["netdev@ovs-netdev", "ovs-netdev", "dummy@ovs-dummy", "ovs-dummy", "ironbridge"];
 
 fn choice(arguments: &[String]) -> Result<Choice, String> {
     let mut out = Choice::default();
@@ -30,7 +30,9 @@ fn choice(arguments: &[String]) -> Result<Choice, String> {
     while let Some(word) = rest.next() {
         let mut number = |what: &str| {
             let value = rest.next().ok_or_else(|| format!("{what}: expected a number after it"))?;
-            value.parse::<u64>().map_err(|_| format!("{what}: {value}: expected a number"))
+            // a number below 0 says nothing, as for the stock switch
+            let n = value.parse::<i64>().map_err(|_| format!("{what}: {value}: expected a number"))?;
+            Ok::<u64, String>(u64::try_from(n).unwrap_or(0))
         };
         match word {
             "-pmd" => out.core = Some(number(word)? as usize),
@@ -149,7 +151,7 @@ pub(super) fn rxqs(switch: &mut Switch, arguments: &[String]) -> Result<String, 
             (Some(part), Some([busy, idle])) => format!("{:2} %", percent(part, busy + idle)),
             _ => "NOT AVAIL".into(),
         };
-        let mut known = Some(0);
+        let (mut known, mut some) = (Some(0), false);
         for queue in switch.control.rx_queues().filter(|q| q.worker == Some(id)) {
             let port = switch.ports.get(&queue.port);
             let name = port.map_or("?", |p| p.name.as_str());
@@ -158,10 +160,13 @@ pub(super) fn rxqs(switch: &mut Switch, arguments: &[String]) -> Result<String, 
             let cycles = switch.scheduler.queues.get(&(queue.port, queue.number)).and_then(|h| h.sum(n)).map(|[c]| c);
             known = known.zip(cycles).map(|(a, b)| a + b);
             let usage = usage(cycles);
+            some = true;
             let _ = writeln!(out, "  port: {name:<16}  queue-id: {:2} {on}  pmd usage: {usage}", queue.number);
         }
         let rest = known.zip(sums).map(|(queues, [busy, _])| busy.saturating_sub(queues));
-        let _ = writeln!(out, "  overhead: {}", usage(rest));
+        if some {
+            let _ = writeln!(out, "  overhead: {}", usage(rest));
+        }
     }
     Ok(out)
 }

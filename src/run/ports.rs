@@ -44,15 +44,42 @@ impl Way {
     }
 }
 
+/// An OpenFlow port number in the form that versions before 1.1 have.
+pub(super) fn shown_number(number: OfPort) -> u32 {
+    if number == OfPort::LOCAL { bridge::desired::LOCAL } else { number.0 }
+}
+
 /// What to do when workers have given back a port's queues.
 pub(super) type Released = Box<dyn FnOnce(&mut Switch, Queues)>;
 
 impl Switch {
     /// The lowest datapath port number that nobody has.
     pub(super) fn free_number(&self) -> PortNo {
-        let taken =
-            |n: &u32| self.manager.snapshot().port(PortNo(*n)).is_some() || self.released.contains_key(&PortNo(*n));
-        PortNo((1..).find(|n| !taken(n)).unwrap_or(u32::MAX))
+        PortNo((1..).find(|n| self.is_free(PortNo(*n))).unwrap_or(u32::MAX))
+    }
+
+    fn is_free(&self, n: PortNo) -> bool {
+        self.manager.snapshot().port(n).is_none() && !self.released.contains_key(&n)
+    }
+
+    /// The line of a port's device in [`super::jobs`]. In deterministic mode ports in memory stand in one too, so that one that
+    /// comes again finds its number free.
+    fn line(&self, bridge: &str, port: &Port) -> Option<String> {
+        let in_memory = || self.dummy_bridges.contains(bridge).then(|| format!("dummy {}", port.name));
+        devices::line(port).or_else(|| in_memory().filter(|_| port.interface_type.is_dummy()))
+    }
+
+    /// The number that a port gets in the datapath. Where devices are in memory it is the one in the port's name, so that it is
+    /// known beforehand: a bridge's own port is 100 above.
+    fn datapath_number(&self, bridge: &str, name: &str) -> PortNo {
+        if !self.dummy_bridges.contains(bridge) {
+            return self.free_number();
+        }
+        let digits = name.trim_start_matches(|c: char| !c.is_ascii_digit());
+        let digits = digits.split(|c: char| !c.is_ascii_digit()).next().unwrap_or_default();
+        let above = if name.starts_with("br") { 100 } else { 0 };
+        let wanted = digits.parse::<u32>().ok().and_then(|n| n.checked_add(above)).filter(|n| (1..1 << 12).contains(n));
+        wanted.map(PortNo).filter(|n| self.is_free(*n)).unwrap_or_else(|| self.free_number())
     }
 
     fn of_number(&self, bridge: &str, port: &Port) -> Result<OfPort, String> {
@@ -74,7 +101,7 @@ impl Switch {
             Some(n) => n,
             None => self.of_number(bridge, port)?,
         };
-        let no = self.free_number();
+        let no = self.datapath_number(bridge, &port.name);
         let mut wanted = match (port.interface_type, port.options.get("peer")) {
             (InterfaceType::Patch, Some(peer)) => PortConfig::patch(&port.name, number, peer),
             _ => PortConfig::device(&port.name, number, no),
@@ -121,7 +148,7 @@ impl Switch {
         if let Err(e) = self.admit(bridge, &port) {
             return call.answer(Err(e));
         }
-        let Some(line) = devices::line(&port) else {
+        let Some(line) = self.line(bridge, &port) else {
             let result = self.opener.open(&port).and_then(|opened| self.take_in(bridge, &port, number, opened));
             return self.published.push((call, result.map(|()| String::new())));
         };
@@ -179,14 +206,15 @@ impl Switch {
         if port.interface_type != InterfaceType::Patch {
             self.attaching.push((no, queues, serve));
         }
-        log::info!(target: "bridge", "bridge {bridge}: added interface {} on port {number}", port.name);
+        log::info!(target: "bridge", "bridge {bridge}: added interface {} on port {}", port.name, shown_number(number));
         let entry = PortEntry {
             name: port.name.clone(),
             bridge: bridge.to_owned(),
             number,
             kind: port.interface_type,
+            shown: port.shown.clone().unwrap_or_else(|| port.interface_type.name().to_owned()),
             device,
-            line: devices::line(port),
+            line: self.line(bridge, port),
             pins: pins(port),
         };
         // a patch has no datapath port; it is kept under its free number all the same
@@ -249,7 +277,7 @@ impl Switch {
             }
         };
         let Some(entry) = self.ports.remove(&no) else { return };
-        log::info!(target: "bridge", "bridge {}: deleted interface {name} on port {}", entry.bridge, entry.number);
+        log::info!(target: "bridge", "bridge {}: deleted interface {name} on port {}", entry.bridge, shown_number(entry.number));
         let place = place.or_else(|| entry.line.as_deref().map(|line| self.jobs.reserve(line)));
         if self.control.remove_port(no) {
             let id = self.moves(&entry.bridge, name, entry.kind, Way::Out, "");
@@ -266,9 +294,10 @@ impl Switch {
     /// Closes what never got into the tables.
     fn close(&mut self, bridge: &str, port: &Port, device: Device, queues: Queues) {
         let (name, bridge, kind, line) =
-            (port.name.clone(), bridge.to_owned(), port.interface_type, devices::line(port));
+            (port.name.clone(), bridge.to_owned(), port.interface_type, self.line(bridge, port));
         let place = line.as_deref().map(|line| self.jobs.reserve(line));
-        let entry = PortEntry { name, bridge, number: OfPort::NONE, kind, device, line, pins: pins(port) };
+        let shown = kind.name().to_owned();
+        let entry = PortEntry { name, bridge, number: OfPort::NONE, kind, shown, device, line, pins: pins(port) };
         self.close_at(place, entry, queues, None);
     }
 

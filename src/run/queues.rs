@@ -14,7 +14,6 @@ use datapath::{Control, Serve, WorkerId};
 use dpif::PortNo;
 
 use super::switch::Switch;
-use super::threads::Thread;
 use crate::config::{Datapath, Map, affinity};
 
 /// What is known of queues and workers for the next plan.
@@ -32,6 +31,10 @@ pub(super) struct Scheduler {
     /// Memory nodes by core.
     nodes: HashMap<usize, u32>,
     next: Instant,
+    /// Settings that the log has.
+    announced: Option<Datapath>,
+    /// Balancing found that there is nothing it could do, and nothing changed since.
+    idle: bool,
     /// When balancing was last considered.
     considered: Instant,
     /// The plan in effect, and its cores.
@@ -40,10 +43,12 @@ pub(super) struct Scheduler {
 }
 
 impl Scheduler {
-    pub(super) fn new(settings: Datapath, now: Instant) -> Scheduler {
+    /// `nodes` are memory nodes by core where the machine is made up.
+    pub(super) fn new(settings: Datapath, now: Instant, nodes: Vec<u32>) -> Scheduler {
         let max_sleep = Arc::new(AtomicU32::new(settings.max_sleep));
         let next = now + Duration::from_secs(INTERVAL);
-        Scheduler { settings, max_sleep, next, considered: now, ..Scheduler::default() }
+        let nodes = (0..).zip(nodes).collect();
+        Scheduler { settings, max_sleep, nodes, next, considered: now, ..Scheduler::default() }
     }
 
     /// When the next sample is due.
@@ -112,6 +117,12 @@ impl Switch {
 
     /// Assigns all receive queues anew.
     pub(super) fn assign(&mut self) {
+        self.assign_telling(false);
+    }
+
+    /// The same; where `anyway`, it is told also when it changes nothing.
+    fn assign_telling(&mut self, anyway: bool) {
+        self.scheduler.idle = false;
         let cores = self.cores();
         let queues = self.rx_queues();
         if cores.is_empty() || queues.is_empty() {
@@ -127,7 +138,7 @@ impl Switch {
             .iter()
             .zip(&queues)
             .any(|(place, (.., now))| place.and_then(|at| cores.get(at)).map(|(id, _)| *id) != *now);
-        if changes || plan.isolated != self.scheduler.plan.isolated {
+        if anyway || changes || plan.isolated != self.scheduler.plan.isolated {
             self.tell(&plan, &core_list, &queues);
         }
         for (place, ((port, number), ..)) in plan.places.iter().zip(&queues) {
@@ -201,10 +212,7 @@ impl Switch {
         let settings = self.scheduler.settings.balance;
         let pause = Duration::from_secs(60 * u64::from(settings.interval));
         let policy = self.scheduler.settings.policy;
-        if !settings.enabled
-            || now < self.scheduler.considered + pause
-            || !balance::is_possible(&self.scheduler.plan, policy)
-        {
+        if !settings.enabled || now < self.scheduler.considered + pause {
             return;
         }
         let (mut overloaded, mut whole) = (false, 0);
@@ -218,8 +226,25 @@ impl Switch {
             return;
         }
         self.scheduler.considered = now;
+        let nothing = "PMD auto load balance nothing to do";
+        if std::mem::replace(&mut self.scheduler.idle, true) {
+            return log::debug!(target: "dpif_netdev", "{nothing}, no configuration changes since last check.");
+        }
+        if policy == datapath::schedule::Policy::RoundRobin {
+            let why = "pmd-rxq-assign=roundrobin assignment type configured";
+            return log::debug!(target: "dpif_netdev", "{nothing}, {why}.");
+        }
+        if !balance::is_possible(&self.scheduler.plan, policy) {
+            return log::debug!(target: "dpif_netdev", "{nothing}, not enough non-isolated PMDs or RxQs.");
+        }
+        self.scheduler.idle = false;
+        log::debug!(target: "dpif_netdev", "PMD auto load balance performing dry run.");
         let queues = self.rx_queues();
         let (cores, list) = lists(&self.scheduler.cores, &queues);
+        if balance::is_across_nodes(&cores, &list, &self.scheduler.plan) {
+            let why = "detected cross-numa polling with multiple numa nodes. Unable to accurately estimate";
+            return log::debug!(target: "dpif_netdev", "PMD auto load balance {why}.");
+        }
         let run = balance::dry_run(&cores, &list, &self.scheduler.plan, policy, self.isolates(), whole);
         let balance::DryRun { current, estimate, improvement } = run;
         log::info!(
@@ -227,6 +252,7 @@ impl Switch {
             "PMD auto load balance dry run: variance of loads {current}, estimated {estimate}, improvement {improvement}%, \
              threshold {}%.", settings.improvement
         );
+        log::debug!(target: "dpif_netdev", "PMD auto load balance: Variance improvement {improvement}%.");
         if improvement >= u64::from(settings.improvement) {
             log::info!(target: "dpif_netdev", "PMD auto load balance: queues are assigned anew.");
             self.assign();
@@ -242,7 +268,7 @@ impl Switch {
         let before = self.scheduler.settings.clone();
         let mut config = self.config.clone();
         config.other_config = map;
-        let available = super::available_cores();
+        let available = super::cores_of(&config);
         let cores = config.worker_cores(&available);
         if let Some(missing) = cores.iter().find(|core| !available.contains(core)) {
             return Err(format!("core {missing} is not among the cores that may be used: {available:?}"));
@@ -256,29 +282,46 @@ impl Switch {
         self.scheduler.max_sleep.store(settings.max_sleep, Relaxed);
         self.scheduler.settings = settings;
         self.announce();
-        self.assign();
+        self.assign_telling(self.scheduler.settings.policy != before.policy);
         Ok(())
     }
 
-    /// Says what the settings are, where they are not what they are without a word, or don't fit together.
-    pub(super) fn announce(&self) {
+    /// Says what the settings are, when there is a bridge and each time that they are others, and what does not fit together.
+    pub(super) fn announce(&mut self) {
+        if self.manager.snapshot().bridges.iter().flatten().next().is_none() {
+            return;
+        }
+        let said = self.scheduler.announced.replace(self.scheduler.settings.clone());
         let s = &self.scheduler.settings;
-        if s.shared && self.isolates() {
+        let is_new = |of: fn(&Datapath) -> u32| said.as_ref().map(of) != Some(of(s));
+        if s.shared && self.isolates() && is_new(|s| u32::from(s.shared)) {
             log::warn!(target: "dpif_netdev", "pmd-rxq-isolate can only be set false when using pmd-rxq-assign=group");
         }
         let b = s.balance;
-        if b.enabled {
-            log::info!(target: "dpif_netdev", "PMD auto load balance is enabled, interval {} mins, pmd load threshold {}%, improvement threshold {}%.", b.interval, b.load, b.improvement);
+        if is_new(|s| s.balance.interval) {
+            log::info!(target: "dpif_netdev", "PMD auto load balance interval set to {} mins", b.interval);
         }
-        if s.max_sleep != 0 {
+        if is_new(|s| s.balance.improvement) {
+            log::info!(target: "dpif_netdev", "PMD auto load balance improvement threshold set to {}%", b.improvement);
+        }
+        if is_new(|s| s.balance.load) {
+            log::info!(target: "dpif_netdev", "PMD auto load balance load threshold set to {}%", b.load);
+        }
+        if is_new(|s| u32::from(s.balance.enabled)) {
+            let is = if b.enabled { "enabled" } else { "disabled" };
+            log::info!(target: "dpif_netdev", "PMD auto load balance is {is}.");
+        }
+        if is_new(|s| s.max_sleep) {
+            let are = if s.max_sleep == 0 { "disabled" } else { "enabled" };
             log::info!(target: "dpif_netdev", "PMD max sleep request is {} usecs.", s.max_sleep);
+            log::info!(target: "dpif_netdev", "PMD load based sleeps are {are}.");
         }
     }
 
     /// Has workers on exactly these cores: new ones start at once, others go when their queues are elsewhere.
     fn set_workers(&mut self, cores: &[usize]) -> Result<(), String> {
         let now: Vec<(WorkerId, usize)> = self.cores().into_iter().map(|(id, core)| (id, core.number)).collect();
-        if now.is_empty() != cores.is_empty() {
+        if now.is_empty() != cores.is_empty() && self.config.dummy.is_none() {
             return Err(
                 "polling workers cannot be had while running where there were none, nor all be taken away".into()
             );
@@ -292,10 +335,7 @@ impl Switch {
         }
         for core in added {
             let (_, worker) = self.control.add_worker(&format!("worker{core}"), true).map_err(|e| e.to_string())?;
-            let sleep = self.scheduler.max_sleep.clone();
-            let thread = Thread::start(worker, self.clock.clone(), Some(core), sleep, self.opener.enter())
-                .map_err(|e| format!("starting a worker thread: {e}"))?;
-            self.threads.push(thread);
+            self.start_worker(worker, Some(core)).map_err(|e| format!("starting a worker thread: {e}"))?;
             let node = self.scheduler.node(core);
             log::info!(target: "dpif_netdev", "PMD thread on numa_id: {node}, core id: {core:2} created.");
         }
@@ -303,8 +343,41 @@ impl Switch {
             self.control.retire(*id);
         }
         self.opener.set_fast(cores.len());
+        if now.iter().map(|(_, core)| *core).ne(cores.iter().copied()) {
+            let mut by_node = BTreeMap::<u32, usize>::new();
+            for core in cores {
+                *by_node.entry(self.scheduler.node(*core)).or_default() += 1;
+            }
+            for (node, n) in by_node {
+                log::info!(target: "dpif_netdev", "There are {n} pmd threads on numa node {node}");
+            }
+        }
         self.assign();
         Ok(())
+    }
+
+    /// Whether no polling worker is on its way out.
+    pub(super) fn workers_are_settled(&self) -> bool {
+        let stays = |name: &str| self.control.fast().any(|(_, fast)| fast == name);
+        self.threads.iter().filter(|t| t.core.is_some()).all(|t| stays(&t.name))
+    }
+
+    /// Has polling workers in deterministic mode: unless somebody chose cores, one for each memory node.
+    ///
+    /// # Errors
+    /// They cannot be had.
+    pub(super) fn poll_something(&mut self) -> Result<(), String> {
+        if self.control.fast().next().is_some() {
+            return Ok(());
+        }
+        let mut firsts = BTreeMap::new();
+        for core in super::cores_of(&self.config) {
+            firsts.entry(self.scheduler.node(core)).or_insert(core);
+        }
+        let mut cores: Vec<usize> = firsts.into_values().collect();
+        cores.sort_unstable();
+        self.config.cpu.workers = crate::config::Workers::Cores(cores.clone());
+        self.set_workers(&cores)
     }
 
     /// The thread of a worker that retired ends.

@@ -71,35 +71,6 @@ pub(super) fn workers(switch: &Switch) -> String {
     out
 }
 
-/// Bridges and ports, in the manner of `dpif/show`.
-pub(super) fn ports(switch: &Switch) -> String {
-    let mut out = String::new();
-    let total = switch.control.totals();
-    let _ = writeln!(out, "ironbridge: received:{} forwarded:{}", total.received, total.forwarded);
-    for bridge in switch.manager.snapshot().bridges.iter().flatten() {
-        let _ = writeln!(out, "  {}:", bridge.name);
-        for port in bridge.ports.values() {
-            let found = switch.ports.iter().find(|(_, p)| p.name == *port.name);
-            let dp = port.device().map_or_else(|| "none".to_owned(), |p| p.to_string());
-            let Some((_, entry)) = found else { continue };
-            let number = match port.number.reserved_name() {
-                Some(_) => "65534".to_owned(),
-                None => port.number.to_string(),
-            };
-            let mtu = entry.device.mtu().map(|m| format!(", mtu={m}")).unwrap_or_default();
-            let (kind, state) = (entry.kind.name(), entry.device.state());
-            let _ = writeln!(out, "    {} {number}/{dp}: ({kind}: {state}{mtu})", port.name);
-        }
-        for (_, name, kind, why) in switch.failed.iter().filter(|(b, ..)| *b == *bridge.name) {
-            let _ = writeln!(out, "    {name}: ({}: error: {why})", kind.name());
-        }
-        for m in switch.moving.values().filter(|m| m.bridge == *bridge.name) {
-            let _ = writeln!(out, "    {}: ({}: {})", m.name, m.kind.name(), m.way.words());
-        }
-    }
-    out
-}
-
 /// Counters of ports, in the manner of `ovs-ofctl dump-ports`.
 pub(super) fn port_stats(switch: &Switch, bridge: Option<&str>) -> String {
     let mut out = String::new();

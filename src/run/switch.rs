@@ -1,6 +1,6 @@
 //! The switch as its owner loop holds it: tables, ports, threads, and what is under way.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use base::clock::{Clock, Instant};
@@ -20,6 +20,12 @@ use super::threads::Thread;
 use crate::config::{self, Config, FailMode, InterfaceType, Port, VlanMode};
 use crate::control::Call;
 
+/// Rounds of one turn, while workers without threads have something to do.
+const ROUNDS: usize = 256;
+
+/// How often that is looked at which wakes nobody: sockets in place of cables, rings of workers without threads.
+const CABLES: Duration = Duration::from_millis(10);
+
 /// A port that was asked for.
 pub(super) struct PortEntry {
     pub(super) name: String,
@@ -29,6 +35,8 @@ pub(super) struct PortEntry {
     pub(super) device: Device,
     /// The line of its device in [`Jobs`].
     pub(super) line: Option<String>,
+    /// The type's name for display.
+    pub(super) shown: String,
     /// Cores that its receive queues are pinned to.
     pub(super) pins: BTreeMap<u32, usize>,
 }
@@ -67,8 +75,16 @@ pub(super) struct Switch {
     /// The cycle counter then.
     started_ticks: u64,
     pub(super) scheduler: Scheduler,
-    /// Workers made and not started yet.
-    waiting: Vec<datapath::Worker>,
+    /// Workers made and not started yet, with their cores.
+    waiting: Vec<(datapath::Worker, Option<usize>)>,
+    /// Time that is to pass, in deterministic mode.
+    pub(super) warps: super::dummy::time::Warps,
+    /// Workers that management steps have something to do: answers wait.
+    restless: bool,
+    /// The version of the tables when they ran last.
+    stepped: u64,
+    /// What datapath bridges are in, where it is not that of real devices.
+    pub(super) dummy_bridges: BTreeSet<String>,
     /// Queues of ports that are in the tables; for workers as soon as those are published.
     pub(super) attaching: Vec<(PortNo, Queues, Serve)>,
     /// Calls answered when what they changed is published.
@@ -114,20 +130,26 @@ impl Switch {
         control.measure(base::clock::ticks);
         control.hold();
         let mut waiting = Vec::new();
-        let mut slow = WorkerId(0);
-        for (name, fast) in
-            std::iter::once(("slow".to_owned(), false)).chain(cores.iter().map(|c| (format!("worker{c}"), true)))
-        {
-            let (id, worker) = control.add_worker(&name, fast).map_err(RunError::io("making a worker"))?;
-            if !fast {
-                slow = id;
-            }
-            waiting.push(worker);
+        let mut homes = [WorkerId(0); 2];
+        // in deterministic mode, ports in memory have a worker that has no thread
+        let kinds = std::iter::once("slow").chain(config.dummy.is_some().then_some("main"));
+        for (name, home) in kinds.zip(&mut homes) {
+            let (id, worker) = control.add_worker(name, false).map_err(RunError::io("making a worker"))?;
+            *home = id;
+            waiting.push((worker, None));
         }
-        let opener = Opener::new(&config, slow, cores.len());
+        for core in cores {
+            let (_, worker) =
+                control.add_worker(&format!("worker{core}"), true).map_err(RunError::io("making a worker"))?;
+            waiting.push((worker, Some(*core)));
+        }
+        let [slow, main] = homes;
+        let home = if config.dummy.is_some() { main } else { slow };
+        let opener = Opener::new(&config, slow, home, cores.len(), &clock);
         let (started, started_ticks) = (clock.now(), base::clock::ticks());
         let settings = config::Datapath::parse(&config.other_config).map_err(RunError::Setup)?;
-        let scheduler = Scheduler::new(settings, started);
+        let nodes = config.dummy.as_ref().map(|d| d.nodes.clone()).unwrap_or_default();
+        let scheduler = Scheduler::new(settings, started, nodes);
         Ok(Switch {
             config,
             clock,
@@ -141,6 +163,10 @@ impl Switch {
             started_ticks,
             scheduler,
             waiting,
+            warps: super::dummy::time::Warps::new(),
+            restless: false,
+            stepped: 0,
+            dummy_bridges: BTreeSet::new(),
             attaching: Vec::new(),
             published: Vec::new(),
             barriers: Vec::new(),
@@ -159,16 +185,11 @@ impl Switch {
     }
 
     /// Starts DPDK if it is needed, then threads, bridges and ports.
-    pub(super) fn start(&mut self, cores: &[usize]) -> Result<(), RunError> {
+    pub(super) fn start(&mut self) -> Result<(), RunError> {
         self.opener.start(&self.config.dpdk, self.config.wants_dpdk()).map_err(RunError::Setup)?;
-        let cores = std::iter::once(None).chain(cores.iter().copied().map(Some));
-        for (worker, core) in std::mem::take(&mut self.waiting).into_iter().zip(cores) {
-            let sleep = self.scheduler.max_sleep.clone();
-            let thread = Thread::start(worker, self.clock.clone(), core, sleep, self.opener.enter())
-                .map_err(RunError::io("starting a worker thread"))?;
-            self.threads.push(thread);
+        for (worker, core) in std::mem::take(&mut self.waiting) {
+            self.start_worker(worker, core).map_err(RunError::io("starting a worker thread"))?;
         }
-        self.announce();
         for bridge in self.config.bridges.clone() {
             self.add_bridge(&bridge)?;
             if bridge.local {
@@ -181,9 +202,23 @@ impl Switch {
             }
             self.load(&bridge)?;
         }
+        self.announce();
         for failed in self.attach() {
             self.no_port(failed);
         }
+        Ok(())
+    }
+
+    /// Gives a worker its thread. In deterministic mode that is management's own, but for the one of the kernel's interfaces.
+    pub(super) fn start_worker(&mut self, worker: datapath::Worker, core: Option<usize>) -> std::io::Result<()> {
+        let slow = core.is_none() && self.threads.is_empty();
+        let thread = if self.config.dummy.is_some() && !slow {
+            Thread::stepped(worker, core)
+        } else {
+            let sleep = self.scheduler.max_sleep.clone();
+            Thread::start(worker, self.clock.clone(), core, sleep, self.opener.enter())?
+        };
+        self.threads.push(thread);
         Ok(())
     }
 
@@ -240,28 +275,46 @@ impl Switch {
 
     /// The bridge's own port as a tap device; without the permission the bridge runs without.
     fn add_local(&mut self, bridge: &str) {
-        let port = Port {
-            name: bridge.to_owned(),
-            tag: None,
-            trunks: Vec::new(),
-            vlan_mode: None,
-            cvlans: Vec::new(),
-            interface_type: InterfaceType::Tap,
-            options: Default::default(),
-            other_config: Default::default(),
-            ofport_request: None,
-            mtu_request: None,
-            n_rxq: None,
-            n_rxq_desc: None,
-            n_txq_desc: None,
-        };
+        let port = own_port(bridge);
         if let Err(e) = self.add_now(bridge, &port, Some(OfPort::LOCAL)) {
             log::warn!(target: "bridge", "{bridge}: no LOCAL port: {e}");
         }
     }
 
-    /// Takes in what workers reported and what packets taught.
+    /// Takes in what workers reported and what packets taught. Where management steps workers, it goes on until nothing
+    /// happens any more; answers wait for that.
     pub(super) fn turn(&mut self, now: Instant) {
+        for _ in 0..ROUNDS {
+            self.restless = self.step_workers(now);
+            self.round(now);
+            if !self.restless {
+                break;
+            }
+        }
+        self.pass_time();
+    }
+
+    /// Runs workers that have no thread, and the cables of ports in memory; whether anything happened.
+    fn step_workers(&mut self, now: Instant) -> bool {
+        let mut moved = false;
+        for entry in self.ports.values() {
+            match &entry.device {
+                Device::Dummy(device) if device.has_cable() => moved |= device.turn(now),
+                _ => {}
+            }
+        }
+        let version = self.manager.snapshot().version;
+        let mut stepped = false;
+        for thread in &mut self.threads {
+            let Some(work) = thread.step(now) else { continue };
+            moved |= !work.is_idle();
+            stepped = true;
+        }
+        // all that they read is what there is by now
+        moved || stepped && (self.manager.is_dirty() || std::mem::replace(&mut self.stepped, version) != version)
+    }
+
+    fn round(&mut self, now: Instant) {
         self.manager.process(now);
         self.schedule(now);
         let mut gone = false;
@@ -294,9 +347,7 @@ impl Switch {
         if self.manager.is_dirty() {
             self.manager.publish();
         }
-        for (call, result) in self.published.drain(..) {
-            call.answer(result);
-        }
+        self.answer_published();
         for (version, call) in std::mem::take(&mut self.barriers) {
             if self.manager.passed(version) {
                 call.answer(Ok(String::new()));
@@ -309,6 +360,13 @@ impl Switch {
         if self.manager.is_dirty() {
             self.manager.publish();
         }
+        self.answer_published();
+    }
+
+    fn answer_published(&mut self) {
+        if self.restless {
+            return;
+        }
         for (call, result) in self.published.drain(..) {
             call.answer(result);
         }
@@ -316,8 +374,18 @@ impl Switch {
 
     /// When something is due although nothing happens.
     pub(super) fn deadline(&self, now: Instant) -> Instant {
+        if self.restless || self.warps.are_due() {
+            return now;
+        }
         let soon = !self.barriers.is_empty();
         let next = now + Duration::from_millis(if soon { 1 } else { 500 });
+        // what comes to workers without threads by others' hands does not wake this loop
+        let looks = self.ports.values().any(|p| match &p.device {
+            Device::Dummy(device) => device.has_cable(),
+            Device::Kernel { .. } => self.config.dummy.is_some(),
+            _ => false,
+        });
+        let next = if looks { next.min(now + CABLES) } else { next };
         let next = next.min(self.scheduler.deadline());
         let next = self.database.as_ref().map_or(next, |d| d.deadline(now).min(next));
         self.manager.deadline().map_or(next, |d| d.max(now + Duration::from_millis(1)).min(next))
@@ -327,6 +395,12 @@ impl Switch {
     pub(super) fn hertz(&self) -> f64 {
         let nanos = self.clock.now().as_nanos().saturating_sub(self.started.as_nanos());
         base::clock::ticks().saturating_sub(self.started_ticks) as f64 * 1e9 / nanos.max(1) as f64
+    }
+
+    /// How loudly the end is told: one that another switch kept from doing anything has nothing to end.
+    pub(super) fn end_level(&self) -> log::Level {
+        let idle = self.database.as_ref().is_some_and(|d| !d.is_ready());
+        if idle { log::Level::Debug } else { log::Level::Info }
     }
 
     /// Takes everything down in order: ports, then threads, then devices.
@@ -341,6 +415,26 @@ impl Switch {
         for (_, entry) in std::mem::take(&mut self.ports) {
             self.opener.close(entry.device, Queues::default());
         }
+    }
+}
+
+/// A bridge's own port.
+pub(super) fn own_port(bridge: &str) -> Port {
+    Port {
+        name: bridge.to_owned(),
+        tag: None,
+        trunks: Vec::new(),
+        vlan_mode: None,
+        cvlans: Vec::new(),
+        interface_type: InterfaceType::Tap,
+        options: Default::default(),
+        other_config: Default::default(),
+        ofport_request: None,
+        mtu_request: None,
+        n_rxq: None,
+        n_rxq_desc: None,
+        n_txq_desc: None,
+        shown: None,
     }
 }
 

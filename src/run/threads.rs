@@ -1,4 +1,5 @@
-//! The threads that run workers: pinned and polling, or sleeping in epoll.
+//! The threads that run workers: pinned and polling, or sleeping in epoll. In deterministic mode some have none and are
+//! stepped by management.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, RawFd};
@@ -40,14 +41,23 @@ impl Load {
     }
 }
 
-/// A running worker thread.
+/// A running worker.
 pub(super) struct Thread {
     pub(super) name: String,
     pub(super) core: Option<usize>,
     pub(super) load: Arc<Load>,
-    stop: Arc<AtomicBool>,
-    waker: Arc<base::ring::Waker>,
-    handle: JoinHandle<()>,
+    driver: Driver,
+}
+
+/// What makes a worker's loop turn.
+enum Driver {
+    Thread {
+        stop: Arc<AtomicBool>,
+        waker: Arc<base::ring::Waker>,
+        handle: JoinHandle<()>,
+    },
+    /// Management, by [`Thread::step`].
+    Management(Box<Worker>),
 }
 
 impl Thread {
@@ -85,14 +95,29 @@ impl Thread {
                 }
             }
         })?;
-        Ok(Thread { name, core, load, stop, waker, handle })
+        Ok(Thread { name, core, load, driver: Driver::Thread { stop, waker, handle } })
+    }
+
+    /// A worker without a thread, which is said to be on core `core`.
+    pub(super) fn stepped(worker: Worker, core: Option<usize>) -> Thread {
+        let name = worker.name().to_owned();
+        Thread { name, core, load: Arc::default(), driver: Driver::Management(Box::new(worker)) }
+    }
+
+    /// Runs one loop of a worker that has no thread; what it did.
+    pub(super) fn step(&mut self, now: Instant) -> Option<Work> {
+        match &mut self.driver {
+            Driver::Management(worker) => Some(worker.step(now)),
+            Driver::Thread { .. } => None,
+        }
     }
 
     /// Asks the thread to end and waits for it.
     pub(super) fn stop(self) {
-        self.stop.store(true, Relaxed);
-        self.waker.wake();
-        if self.handle.join().is_err() {
+        let Driver::Thread { stop, waker, handle } = self.driver else { return };
+        stop.store(true, Relaxed);
+        waker.wake();
+        if handle.join().is_err() {
             log::error!(target: "worker", "{}: ended by a panic", self.name);
         }
     }

@@ -274,7 +274,7 @@ class External(Followed):
         daemon.symlink_to(pathlib.Path(os.environ["IRONBRIDGE_BIN"]).resolve())
         env = {**os.environ, "OVS_RUNDIR": str(self.folder), "OVS_LOGDIR": str(self.folder)}
         self.assertIn("(Open vSwitch)", run(daemon, "--version", env=env).stdout)
-        self.assertIn("not supported yet", run(daemon, "--enable-dummy", env=env, check=False).stderr)
+        self.assertIn("expected system or override", run(daemon, "--enable-dummy=x", env=env, check=False).stderr)
         # it comes back when it is ready
         run(daemon, "--detach", "--pidfile", "--log-file", "--mlockall", "-vconsole:off", env=env)
         pid = int((self.folder / "ovs-vswitchd.pid").read_text())

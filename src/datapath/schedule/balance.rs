@@ -40,6 +40,17 @@ pub fn is_possible(now: &Plan, policy: Policy) -> bool {
         && (0..now.isolated.len()).filter(open).any(|at| queues.get(at).is_some_and(|n| *n > 1))
 }
 
+/// Whether queues that may move are polled from other memory nodes than their own, and there are several to choose from: what
+/// a queue costs elsewhere is not known then.
+pub fn is_across_nodes(cores: &[Core], queues: &[Queue], now: &Plan) -> bool {
+    let several = cores.iter().any(|core| cores.first().is_some_and(|first| first.node != core.node));
+    let across = |(queue, place): (&Queue, &Option<usize>)| {
+        let core = place.and_then(|at| cores.get(at));
+        queue.pin.is_none() && core.is_some_and(|core| queue.node.is_some_and(|node| node != core.node))
+    };
+    several && queues.iter().zip(&now.places).any(across)
+}
+
 /// Whether a core with these (busy, all) cycles by interval was overloaded all of the last minute.
 pub fn is_overloaded(intervals: impl Iterator<Item = (u64, u64)>, threshold: u32) -> bool {
     let over = |(busy, all): &(u64, u64)| *all != 0 && percent(*busy, *all) >= u64::from(threshold);

@@ -169,3 +169,15 @@ fn history_of_a_minute() {
         [12, 1, 1, 2, 12, 12]
     );
 }
+
+#[test]
+fn across_nodes() {
+    let two = [Core { number: 0, node: 1 }, Core { number: 1, node: 2 }];
+    let queue = |node, pin| Queue { node: Some(node), pin, cycles: 0 };
+    let check = |cores: &[Core], queue: Queue| {
+        let p = plan(cores, &[queue], Policy::Group, false);
+        balance::is_across_nodes(cores, &[queue], &p)
+    };
+    assert!(check(&two, queue(0, None)));
+    assert!(!check(&two, queue(1, None)) && !check(&two, queue(0, Some(1))) && !check(&two[..1], queue(0, None)));
+}

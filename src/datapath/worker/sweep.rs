@@ -95,8 +95,8 @@ impl Core {
             && let Some(cold) = self.flows.slab.cold(index)
         {
             for effect in &cold.effects {
-                // not taken now, it comes again with the next packets
-                let _ = self.out.reader.apply(effect, now);
+                // as of its last packet; not taken now, it comes again with the next ones
+                let _ = self.out.reader.apply(effect, Instant::from_nanos(used));
             }
         }
         if now.as_nanos().saturating_sub(used) >= self.flows.limits.max_idle {

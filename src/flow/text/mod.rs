@@ -7,6 +7,7 @@
 pub mod format;
 pub mod number;
 pub mod odp;
+pub mod odp_parse;
 pub mod parse;
 #[cfg(test)]
 mod tests;

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use base::clock::Instant;
-use dpif::Input;
+use dpif::{Effect, Input};
 use flow::{Flow, Match};
 use openflow::{OfPort, TableId};
 
@@ -120,6 +120,19 @@ impl Manager {
     /// they will be in the next version. Nothing is learned or counted.
     pub fn trace(&self, bridge: &str, flow: &Flow, frame: Option<&[u8]>, now: Instant) -> Result<String, Error> {
         let index = self.index_of(bridge)?;
-        crate::trace::trace(&self.work, &self.shared, index, &Input { flow, frame, now })
+        crate::trace::trace(&self.work, &self.shared, index, &Input { flow, frame, now }).map(|(text, _)| text)
+    }
+
+    /// The same, as if the packet had come: what it teaches is learned.
+    pub fn trace_packet(&mut self, bridge: &str, flow: &Flow, frame: &[u8], now: Instant) -> Result<String, Error> {
+        let index = self.index_of(bridge)?;
+        let input = Input { flow, frame: Some(frame), now };
+        let (text, effects) = crate::trace::trace(&self.work, &self.shared, index, &input)?;
+        for effect in effects {
+            if let Effect::Learn { bridge, vlan, mac, port, .. } = effect {
+                self.learn(bridge, FdbKey { vlan, mac }, OfPort(port), now);
+            }
+        }
+        Ok(text)
     }
 }

@@ -7,38 +7,60 @@ use pipeline::{Settings, Trunks};
 
 use super::link::Order;
 use super::{Database, PortState};
-use crate::config::{self, FailMode, InterfaceType, VlanMode};
+use crate::config::{self, Dummy, FailMode, InterfaceType, VlanMode};
 use crate::control::Call;
+use crate::run::devices::Device;
+use crate::run::dummy;
 use crate::run::queues::pins;
-use crate::run::switch::{Switch, bridge_settings, vlan};
+use crate::run::switch::{Switch, bridge_settings, own_port, vlan};
 
-/// The port as the operations of the switch take it.
-///
-/// # Errors
-/// What of it cannot be.
-fn port_config(port: &Port) -> Result<config::Port, String> {
-    let interface_type = match port.kind.as_str() {
-        "" | "system" => InterfaceType::Afpacket,
+/// What is behind a port of a type, and the type's name for display, where it is another one's.
+fn interface_type(kind: &str, dummy: Option<&Dummy>, in_memory: bool) -> Option<(InterfaceType, Option<String>)> {
+    let kind = if kind.is_empty() { "system" } else { kind };
+    if let Some(dummy) = dummy {
+        match kind {
+            "internal" if in_memory => return Some((InterfaceType::DummyInternal, None)),
+            "dummy-internal" => return Some((InterfaceType::DummyInternal, None)),
+            "dummy-pmd" => return Some((InterfaceType::DummyPmd, None)),
+            _ if dummy.replaces(kind) => return Some((InterfaceType::Dummy, Some(kind.to_owned()))),
+            _ => {}
+        }
+    }
+    let kind = match kind {
+        "system" => InterfaceType::Afpacket,
         "internal" | "tap" => InterfaceType::Tap,
         "dpdk" => InterfaceType::Dpdk,
         "dpdkvhostuser" => InterfaceType::Dpdkvhostuser,
         "dpdkvhostuserclient" => InterfaceType::Dpdkvhostuserclient,
         "patch" => InterfaceType::Patch,
         "dummy" => InterfaceType::Dummy,
-        other => return Err(format!("{}: type \"{other}\" is not supported", port.name)),
+        _ => return None,
+    };
+    Some((kind, None))
+}
+
+/// The port as the operations of the switch take it.
+///
+/// # Errors
+/// What of it cannot be.
+fn port_config(port: &Port, dummy: Option<&Dummy>, in_memory: bool) -> Result<config::Port, String> {
+    let Some((interface_type, shown)) = interface_type(&port.kind, dummy, in_memory) else {
+        return Err(format!("{}: type \"{}\" is not supported", port.name, port.kind));
     };
     let wanted: &[&str] = match interface_type {
         InterfaceType::Dpdk => &["dpdk-devargs"],
         InterfaceType::Dpdkvhostuserclient => &["vhost-server-path", "tx-retries-max"],
         InterfaceType::Dpdkvhostuser => &["tx-retries-max"],
         InterfaceType::Patch => &["peer"],
+        kind if kind.is_dummy() => &config::DUMMY_OPTIONS,
         _ => &[],
     };
     let mut out = config::Port {
         name: port.name.clone(),
         interface_type,
+        shown,
         ofport_request: u16::try_from(port.number).ok().filter(|_| port.number != bridge::desired::LOCAL),
-        ..super::start::local(&port.name)
+        ..own_port(&port.name)
     };
     for (key, value) in &port.options {
         let number = |least: u16| {
@@ -127,6 +149,8 @@ impl Switch {
                 }
             }
             Step::DelBridge { name } => {
+                self.dummy_bridges.remove(name);
+                database.ids.remove(name);
                 if let Err(e) = self.manager.del_bridge(name) {
                     log::warn!(target: "bridge", "bridge {name}: {e}");
                 }
@@ -141,7 +165,7 @@ impl Switch {
                 }
             }
             Step::SetVlan { bridge, name, vlan: wanted } => {
-                let mut config = super::start::local(name);
+                let mut config = own_port(name);
                 set_vlan(&mut config, wanted);
                 let wanted = vlan(&config);
                 // one that is not there gets it when it comes
@@ -153,7 +177,7 @@ impl Switch {
                     self.set_mac(name, mac);
                 }
             }
-            Step::SetPort { port, .. } => self.set_port(port),
+            Step::SetPort { bridge, port } => self.set_port(bridge, port),
             Step::AddPort { bridge, port } => {
                 let before = database.ports.remove(&port.name).and_then(|s| s.error);
                 let state = self.add_wanted(bridge, port);
@@ -170,7 +194,11 @@ impl Switch {
                 for wrong in &running.wrong {
                     log::warn!(target: "bridge", "{wrong}");
                 }
+                for bent in &running.bent {
+                    log::info!(target: "bridge", "{bent}");
+                }
                 database.interval = std::time::Duration::from_millis(running.stats_interval);
+                database.statistics = database.statistics.min(self.clock.now() + database.interval);
                 self.run_with(running);
             }
         }
@@ -178,10 +206,16 @@ impl Switch {
 
     fn add_wanted(&mut self, bridge: &str, port: &Port) -> PortState {
         let failed = |error: String| PortState { error: Some(error), ..PortState::default() };
-        let config = match port_config(port) {
+        let in_memory = self.dummy_bridges.contains(bridge);
+        let config = match port_config(port, self.config.dummy.as_ref(), in_memory) {
             Ok(config) => config,
             Err(e) => return failed(e),
         };
+        if config.interface_type == InterfaceType::DummyPmd
+            && let Err(e) = self.poll_something()
+        {
+            return failed(e);
+        }
         let (call, answer) = Call::own("port/add");
         let number = (port.number == bridge::desired::LOCAL).then_some(OfPort::LOCAL);
         self.add_port_as(bridge, config, number, call);
@@ -189,6 +223,13 @@ impl Switch {
     }
 
     fn make_bridge(&mut self, database: &Database, bridge: &Bridge) {
+        let kind = bridge.datapath_type.as_str();
+        if self.config.dummy.as_ref().is_some_and(|d| d.has_datapath(kind)) {
+            self.dummy_bridges.insert(bridge.name.clone());
+        } else if kind == "dummy" {
+            let only = "taken as \"netdev\", there being no other one without --enable-dummy";
+            log::warn!(target: "bridge", "bridge {}: datapath_type \"dummy\": {only}", bridge.name);
+        }
         let file = database.files.iter().find(|b| b.name == bridge.name);
         let config = config::Bridge {
             name: bridge.name.clone(),
@@ -205,7 +246,7 @@ impl Switch {
             set.map_err(|e| e.to_string())
         });
         match made {
-            Ok(()) => log::info!(target: "bridge", "bridge {}: using datapath ID {:016x}", bridge.name, bridge.id()),
+            Ok(()) => self.announce(),
             Err(e) => log::warn!(target: "bridge", "bridge {}: {e}", bridge.name),
         }
     }
@@ -226,9 +267,12 @@ impl Switch {
         }
     }
 
-    /// Sets a kernel interface's address.
+    /// Sets the address of a kernel's interface or of a port in memory.
     pub(super) fn set_mac(&mut self, name: &str, mac: [u8; 6]) {
         let entry = self.ports.values().find(|p| p.name == name);
+        if let Some(Device::Dummy(device)) = entry.map(|e| &e.device) {
+            return device.set_mac(mac);
+        }
         let Some(line) = entry.filter(|e| e.kind == InterfaceType::Tap).and_then(|e| e.line.clone()) else { return };
         let interface = name.to_owned();
         self.jobs.run(
@@ -243,10 +287,14 @@ impl Switch {
     }
 
     /// Gives a port that is there another MTU and other pins.
-    fn set_port(&mut self, port: &Port) {
-        let Ok(config) = port_config(port).inspect_err(|e| log::warn!(target: "bridge", "{e}")) else { return };
+    fn set_port(&mut self, bridge: &str, port: &Port) {
+        let config = port_config(port, self.config.dummy.as_ref(), self.dummy_bridges.contains(bridge));
+        let Ok(config) = config.inspect_err(|e| log::warn!(target: "bridge", "{e}")) else { return };
         let Some(entry) = self.ports.values_mut().find(|p| p.name == port.name) else { return };
         entry.pins = pins(&config);
+        if let Device::Dummy(device) = &entry.device {
+            device.set_mtu(config.mtu_request.unwrap_or(dummy::MTU));
+        }
         let kernel = matches!(entry.kind, InterfaceType::Tap | InterfaceType::Afpacket);
         if let Some(line) = entry.line.clone().filter(|_| kernel) {
             // without a wish, a tap device goes back to what it was made with
@@ -297,8 +345,34 @@ impl Switch {
         for bridge in database.now.bridges.values() {
             let own = bridge.ports.get(&bridge.name);
             let wanted = own.and_then(|p| p.mac).unwrap_or_else(|| self.bridge_mac(bridge));
-            if netdev::link::mac(&bridge.name).is_ok_and(|now| now != wanted) {
-                self.set_mac(&bridge.name, wanted);
+            let others = bridge.ports.values().filter(|p| p.name != bridge.name);
+            let others = others.filter_map(|p| p.mac.map(|mac| (p.name.as_str(), mac)));
+            for (name, wanted) in std::iter::once((bridge.name.as_str(), wanted)).chain(others) {
+                let device = self.ports.values().find(|p| p.name == name).map(|p| &p.device);
+                if device.and_then(Device::mac).is_some_and(|now| now != wanted) {
+                    self.set_mac(name, wanted);
+                }
+            }
+            self.set_internal_mtus(bridge);
+            let id = self.datapath_id(bridge);
+            if database.ids.insert(bridge.name.clone(), id) != Some(id) {
+                log::info!(target: "bridge", "bridge {}: using datapath ID {id:016x}", bridge.name);
+            }
+        }
+    }
+
+    /// Ports in memory that a bridge makes have the least MTU of its other ports, unless they ask for one.
+    fn set_internal_mtus(&self, bridge: &Bridge) {
+        let of_bridge = || self.ports.values().filter(|p| p.bridge == bridge.name);
+        let others = of_bridge().filter(|p| p.kind != InterfaceType::DummyInternal && p.kind != InterfaceType::Tap);
+        let least = others.filter_map(|p| p.device.mtu()).filter_map(|mtu| u16::try_from(mtu).ok()).min();
+        for entry in of_bridge() {
+            let asks = bridge.ports.get(&entry.name).is_some_and(|p| p.mtu_request.is_some());
+            match &entry.device {
+                Device::Dummy(device) if entry.kind == InterfaceType::DummyInternal && !asks => {
+                    device.set_mtu(least.unwrap_or(dummy::MTU));
+                }
+                _ => {}
             }
         }
     }

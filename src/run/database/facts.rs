@@ -17,9 +17,20 @@ impl Switch {
     /// one of its own that stays ([`Bridge::mac`]).
     pub(super) fn bridge_mac(&self, bridge: &Bridge) -> [u8; 6] {
         let of_bridge = self.ports.values().filter(|p| p.bridge == bridge.name);
-        let real = of_bridge.filter(|p| matches!(p.kind, InterfaceType::Afpacket | InterfaceType::Dpdk));
+        let real = of_bridge.filter(|p| {
+            matches!(
+                p.kind,
+                InterfaceType::Afpacket | InterfaceType::Dpdk | InterfaceType::Dummy | InterfaceType::DummyPmd
+            )
+        });
         let lowest = || real.filter_map(|p| p.device.mac()).filter(|m| m[0] & 1 == 0 && *m != [0; 6]).min();
         bridge.hwaddr.or_else(lowest).unwrap_or_else(|| bridge.mac())
+    }
+
+    /// What OpenFlow knows the bridge by: what other_config:datapath-id says, else its address.
+    pub(super) fn datapath_id(&self, bridge: &Bridge) -> u64 {
+        let of_mac = || self.bridge_mac(bridge).iter().fold(0, |id, b| id << 8 | u64::from(*b));
+        bridge.datapath_id.unwrap_or_else(of_mac)
     }
 
     /// Hands over what changed since the last time.
@@ -38,9 +49,7 @@ impl Switch {
         let by_name: BTreeMap<&str, (dpif::PortNo, &PortEntry)> =
             self.ports.iter().map(|(no, p)| (p.name.as_str(), (*no, p))).collect();
         for bridge in database.reading.desired.bridges.values() {
-            let mac = self.bridge_mac(bridge);
-            let id = bridge.datapath_id.unwrap_or_else(|| mac.iter().fold(0, |id, b| id << 8 | u64::from(*b)));
-            facts.bridges.insert(bridge.uuid, id);
+            facts.bridges.insert(bridge.uuid, self.datapath_id(bridge));
             for port in bridge.ports.values().filter(|p| !p.uuid.is_zero()) {
                 let state = database.ports.entry(port.name.clone()).or_default();
                 let entry = by_name.get(port.name.as_str()).filter(|(_, e)| e.bridge == bridge.name);
@@ -126,8 +135,9 @@ impl Switch {
 
 impl Device {
     /// Its address, where it has one.
-    fn mac(&self) -> Option<[u8; 6]> {
+    pub(super) fn mac(&self) -> Option<[u8; 6]> {
         match self {
+            Device::Dummy(device) => Some(device.mac()),
             #[cfg(feature = "dpdk")]
             Device::Dpdk(port) => Some(port.info().mac),
             Device::Kernel { name, .. } => netdev::link::mac(name).ok(),
@@ -138,6 +148,7 @@ impl Device {
     fn ifindex(&self) -> Option<u32> {
         match self {
             Device::Kernel { name, .. } => netdev::link::index(name).ok(),
+            Device::Dummy(device) => device.ifindex(),
             _ => None,
         }
     }
@@ -145,6 +156,7 @@ impl Device {
     fn is_admin_up(&self) -> bool {
         match self {
             Device::Kernel { name, .. } => netdev::link::is_up(name).unwrap_or(false),
+            Device::Dummy(device) => device.is_up(),
             _ => true,
         }
     }

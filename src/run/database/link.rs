@@ -27,6 +27,14 @@ pub(in crate::run) struct Order {
     pub(super) unsupported: BTreeSet<String>,
 }
 
+/// What the thread says.
+#[derive(Debug)]
+pub(in crate::run) enum Said {
+    Order(Order),
+    /// The rows have so many of the facts that were handed over, as far as they can have them.
+    Written(u64),
+}
+
 /// What the switch says of itself.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Facts {
@@ -45,7 +53,7 @@ pub(super) struct Start {
     pub(super) leader_only: bool,
     /// A database without a row of Open_vSwitch gets one.
     pub(super) initialise: bool,
-    pub(super) orders: UnboundedSender<Order>,
+    pub(super) orders: UnboundedSender<Said>,
     /// Told when the first order is there.
     pub(super) first: SyncSender<()>,
 }
@@ -53,6 +61,8 @@ pub(super) struct Start {
 /// The owner loop's end. Dropping it ends the thread.
 pub(super) struct Link {
     facts: Sender<Facts>,
+    /// How many were handed over.
+    pub(super) said: u64,
     wake: UnixStream,
 }
 
@@ -83,19 +93,32 @@ impl Link {
             last: Desired::default(),
             told: BTreeSet::new(),
             facts: None,
+            heard: 0,
+            written: 0,
             busy: false,
             waits: false,
             fresh: true,
             start,
         };
-        std::thread::Builder::new().name("db client".into()).spawn(move || client.serve())?;
-        Ok(Link { facts, wake })
+        // without a name of its own for the log, which the stock switch's messages of a database don't have
+        std::thread::Builder::new().spawn(move || {
+            let _ = nix::sys::prctl::set_name(c"db client");
+            client.serve();
+        })?;
+        Ok(Link { facts, said: 0, wake })
     }
 
     /// Hands over what the switch says of itself.
-    pub(super) fn say(&self, facts: Facts) {
-        // both fail only when the thread is gone; a full socket wakes as well
+    pub(super) fn say(&mut self, facts: Facts) {
+        // fails only when the thread is gone
         let _ = self.facts.send(facts);
+        self.said += 1;
+        self.wake();
+    }
+
+    /// Has the thread look what there is to do.
+    pub(super) fn wake(&self) {
+        // a full socket wakes as well
         let _ = (&self.wake).write(&[0]);
     }
 }
@@ -114,6 +137,9 @@ struct Client {
     /// Warnings and what is unsupported, as far as the log has them.
     told: BTreeSet<String>,
     facts: Option<Facts>,
+    /// Facts that were handed over, and of these the last that the rows have.
+    heard: u64,
+    written: u64,
     /// A transaction is under way.
     busy: bool,
     /// Another switch has the lock.
@@ -163,8 +189,14 @@ impl Client {
             }
             while let Ok(facts) = self.inbox.try_recv() {
                 self.facts = Some(facts);
+                self.heard += 1;
             }
             self.work();
+            // without a connection there are no rows to wait for
+            if !self.busy && self.written != self.heard {
+                self.written = self.heard;
+                let _ = self.start.orders.send(Said::Written(self.heard));
+            }
             self.write(now);
             if !self.wait(now) {
                 return;
@@ -182,7 +214,7 @@ impl Client {
         let now = self.start.clock.now();
         match connected {
             Ok(stream) => {
-                log::info!(target: "ovsdb_idl", "{}: connected", self.name());
+                log::info!(target: "reconnect", "{}: connected", self.name());
                 self.backoff.connected(now);
                 self.stream = Some(stream);
                 self.replica.connected();
@@ -194,7 +226,7 @@ impl Client {
 
     /// The connection is gone, or of no use; the next remote's turn.
     fn lose(&mut self, why: &str, now: Instant) {
-        log::info!(target: "ovsdb_idl", "{}: {why}", self.name());
+        log::info!(target: "reconnect", "{}: {why}", self.name());
         self.stream = None;
         self.replica.disconnected();
         self.busy = false;
@@ -280,7 +312,11 @@ impl Client {
         }
         let waits = self.replica.waits_for_lock();
         if waits && !self.waits {
-            log::warn!(target: "bridge", "another switch has the database's lock ovs_vswitchd: waiting for it");
+            let pid = std::process::id();
+            let text = "another ovs-vswitchd process is running, disabling this process";
+            log::error!(target: "bridge", "{text} (pid {pid}) until it goes away");
+            // there will be no rows for some time
+            let _ = self.start.first.try_send(());
         }
         self.waits = waits;
         if !self.replica.has_lock() {
@@ -325,7 +361,7 @@ impl Client {
         }
         self.told = said;
         self.last = reading.desired.clone();
-        if self.start.orders.send(Order { reading, unsupported }).is_ok() {
+        if self.start.orders.send(Said::Order(Order { reading, unsupported })).is_ok() {
             let _ = self.start.first.try_send(());
         }
     }

@@ -21,35 +21,59 @@ use tokio::sync::oneshot;
 
 use super::switch::Switch;
 use crate::config::Bridge;
-use link::{Facts, Link, Order};
+use link::{Facts, Link, Order, Said};
 pub(super) use start::start;
 
 /// How often links are looked at.
 const LOOK: Duration = Duration::from_millis(500);
 
 /// Where orders come from; nowhere without a database.
-pub(super) struct Orders(Option<UnboundedReceiver<Order>>);
+pub(super) struct Orders {
+    inbox: Option<UnboundedReceiver<Said>>,
+    /// Facts that the rows have.
+    written: u64,
+}
 
 impl Orders {
     /// None ever come.
     pub(super) fn none() -> Orders {
-        Orders(None)
+        Orders { inbox: None, written: 0 }
+    }
+
+    fn new(inbox: UnboundedReceiver<Said>) -> Orders {
+        Orders { inbox: Some(inbox), written: 0 }
+    }
+
+    fn take(&mut self, said: Said) -> Option<Order> {
+        match said {
+            Said::Order(order) => Some(order),
+            Said::Written(n) => {
+                self.written = n;
+                None
+            }
+        }
     }
 
     /// The last of those that are there.
-    fn now(&mut self) -> Option<Order> {
-        let inbox = self.0.as_mut()?;
-        std::iter::from_fn(|| inbox.try_recv().ok()).last()
+    pub(super) fn now(&mut self) -> Option<Order> {
+        let mut last = None;
+        while let Some(said) = self.inbox.as_mut().and_then(|inbox| inbox.try_recv().ok()) {
+            last = self.take(said).or(last);
+        }
+        last
     }
 
-    /// The next, or the last of several.
+    /// The next, or the last of several. None: something else was said.
     pub(super) async fn next(&mut self) -> Option<Order> {
-        let next = match self.0.as_mut() {
+        let next = match self.inbox.as_mut() {
             Some(inbox) => inbox.recv().await,
             None => std::future::pending().await,
         };
         match next {
-            Some(order) => Some(self.now().unwrap_or(order)),
+            Some(said) => {
+                let order = self.take(said);
+                self.now().or(order)
+            }
             // the thread is gone, and says so itself
             None => std::future::pending().await,
         }
@@ -82,6 +106,8 @@ pub(super) struct Database {
     pub(super) unsupported: BTreeSet<String>,
     /// By port name.
     ports: BTreeMap<String, PortState>,
+    /// Datapath IDs that the log has, by bridge.
+    ids: BTreeMap<String, u64>,
     /// Ports that are being removed.
     removing: Vec<Answer>,
     /// Bridges of the configuration file: their files of flows are loaded once their ports are there.
@@ -109,6 +135,7 @@ impl Database {
             reading: Reading::default(),
             unsupported: BTreeSet::new(),
             ports: BTreeMap::new(),
+            ids: BTreeMap::new(),
             removing: Vec::new(),
             files,
             pending: order,
@@ -133,6 +160,24 @@ impl Database {
         self.removing.is_empty() && self.ports.values().all(|p| p.adding.is_none())
     }
 
+    /// Time passed that nobody else's clock shows.
+    pub(super) fn time_passed(&self) {
+        self.link.wake();
+    }
+
+    /// Something changed that should be told at once.
+    pub(super) fn tell_now(&mut self) {
+        self.tell = true;
+    }
+
+    /// A port that was there is gone from the datapath by somebody else's wish: the next order has it come again.
+    pub(super) fn lost(&mut self, name: &str) {
+        if let Some(state) = self.ports.get_mut(name) {
+            state.error = Some("deleted from the datapath".into());
+            self.tell = true;
+        }
+    }
+
     /// The first order is carried out.
     pub(super) fn is_ready(&self) -> bool {
         self.done.is_some()
@@ -140,6 +185,14 @@ impl Database {
 }
 
 impl Switch {
+    /// Whether everything that the database asks for is there, and it is told all there is to tell.
+    pub(super) fn database_is_quiet(&self) -> bool {
+        let Some(database) = &self.database else { return true };
+        let done = database.reading.root.is_none_or(|(_, cfg)| database.done == Some(cfg));
+        let idle = database.pending.is_none() && database.is_settled() && !database.tell;
+        done && idle && self.orders.written >= database.link.said
+    }
+
     /// Takes an order; [`Switch::follow`] carries it out.
     pub(super) fn take_order(&mut self, order: Order) {
         if let Some(database) = &mut self.database {
@@ -160,6 +213,7 @@ impl Switch {
             database.tell = true;
         }
         if database.is_settled()
+            && self.workers_are_settled()
             && let Some((_, cfg)) = database.reading.root
             && database.done != Some(cfg)
         {

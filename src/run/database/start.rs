@@ -19,9 +19,12 @@ use tokio::sync::mpsc::unbounded_channel;
 use super::link::{Link, Start};
 use super::{Database, Orders};
 use crate::config::{self, Bridge, Config, FailMode, InterfaceType, Map, Port, VlanMode};
+use crate::run::switch::own_port;
 
 /// How long a start waits for rows. Another server's may come later: then the switch has what they ask for later.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// The same in deterministic mode, where nothing has to be there from the start.
+const DUMMY_PATIENCE: Duration = Duration::from_secs(3);
 
 /// Managers of the embedded server: rows of table Manager.
 const MANAGERS: &str = "db:Open_vSwitch,Open_vSwitch,manager_options";
@@ -67,11 +70,12 @@ pub(in crate::run) fn start(config: &mut Config, clock: &Clock) -> Result<Option
         first,
     };
     let link = Link::start(start).map_err(|e| format!("the database's client: {e}"))?;
-    let mut orders = Orders(Some(inbox));
-    let order = match there.recv_timeout(PATIENCE) {
+    let mut orders = Orders::new(inbox);
+    let patience = if config.dummy.is_some() { DUMMY_PATIENCE } else { PATIENCE };
+    let order = match there.recv_timeout(patience) {
         Ok(()) => orders.now(),
         Err(_) => {
-            log::warn!(target: "bridge", "no rows from {} yet: starting without bridges", remotes.join(", "));
+            log::info!(target: "bridge", "no rows from {} yet: starting without bridges", remotes.join(", "));
             None
         }
     };
@@ -79,7 +83,7 @@ pub(in crate::run) fn start(config: &mut Config, clock: &Clock) -> Result<Option
         for wrong in config.adopt(&order.reading.desired.other_config) {
             log::warn!(target: "bridge", "{wrong}");
         }
-        let available = crate::run::available_cores();
+        let available = crate::run::cores_of(config);
         let missing = config.worker_cores(&available).into_iter().find(|core| !available.contains(core));
         if let Some(core) = missing.filter(|_| order.reading.desired.other_config.contains_key("pmd-cpu-mask")) {
             log::warn!(target: "bridge", "pmd-cpu-mask has core {core}, which may not be used: the mask has no effect");
@@ -158,7 +162,7 @@ fn seed(bridges: &[Bridge], other_config: &Map) -> Transaction {
     let mut t = Transaction::new();
     let mut names = Vec::new();
     for (b, bridge) in bridges.iter().enumerate() {
-        let mut ports = vec![port_rows(&mut t, &format!("b{b}"), &local(&bridge.name))];
+        let mut ports = vec![port_rows(&mut t, &format!("b{b}"), &own_port(&bridge.name))];
         for (p, port) in bridge.ports.iter().enumerate() {
             ports.push(port_rows(&mut t, &format!("b{b}p{p}"), port));
         }
@@ -181,25 +185,6 @@ fn seed(bridges: &[Bridge], other_config: &Map) -> Transaction {
     t.insert("Open_vSwitch", "ovs", &cells);
     t.comment("ironbridge: the configuration file's bridges");
     t
-}
-
-/// A bridge's own port.
-pub(super) fn local(bridge: &str) -> Port {
-    Port {
-        name: bridge.to_owned(),
-        tag: None,
-        trunks: Vec::new(),
-        vlan_mode: None,
-        cvlans: Vec::new(),
-        interface_type: InterfaceType::Tap,
-        options: Map::new(),
-        other_config: Map::new(),
-        ofport_request: None,
-        mtu_request: None,
-        n_rxq: None,
-        n_rxq_desc: None,
-        n_txq_desc: None,
-    }
 }
 
 /// Rows of a port and its interface; the name of the former.

@@ -81,6 +81,7 @@ const DECODERS: &[(&str, &str, &str)] = &[
     ("src/netdev/link.rs", "", "reads what the kernel sends; its own tests cut messages short"),
     ("src/dpdk/", "", "reads names and numbers that DPDK gives"),
     ("src/dpif/", "", "prints"),
+    ("src/flow/compose.rs", "", "makes packets of flows"),
     ("src/datapath/", "", "works on frames that were parsed"),
     ("src/pipeline/", "", "works on flows that were parsed"),
     ("src/classifier/", "", "works on flows that were parsed"),

@@ -1,4 +1,4 @@
-//! The database's targets: transactions, conditions and schemas, each line of the input one of them. What a monitor is told is
+//! The database's targets: transactions and schemas, each line of the input one of them. What a monitor is told is
 //! what there is, and all constraints hold whatever was asked for.
 
 use ovsdb::json::{Framer, parse};
@@ -34,7 +34,6 @@ struct World {
     worker: SessionId,
     watcher: SessionId,
     seen: Seen,
-    monitor: i64,
 }
 
 fn text(members: [(&str, Json); 3]) -> String {
@@ -49,7 +48,7 @@ impl World {
         let now = Now::default();
         let mut connect = |name: &str| server.connect(Peer { name: name.into(), ..Peer::default() }, now);
         let (worker, watcher) = (connect("worker"), connect("watcher"));
-        let mut world = World { server, now, worker, watcher, seen: Seen::new(), monitor: 0 };
+        let mut world = World { server, now, worker, watcher, seen: Seen::new() };
         let tables =
             Json::object([("root", Json::Array(vec![])), ("leaf", Json::Array(vec![])), ("few", Json::Array(vec![]))]);
         let tables = tables.as_object().unwrap().keys().map(|name| (name.clone(), Json::object([])));
@@ -157,44 +156,6 @@ pub fn transact(bytes: &[u8]) {
         let worker = world.worker;
         world.call(worker, "transact", Json::Array(params));
         world.check();
-    }
-}
-
-/// Conditions on table `root`: what `select` finds is what a monitor shows.
-pub fn condition(bytes: &[u8]) {
-    let mut world = World::new();
-    let (worker, watcher) = (world.worker, world.watcher);
-    for n in 0..6 {
-        let row = format!(
-            r#"["db",{{"op":"insert","table":"root","row":{{"n":{n},"s":"s{n}","r":["set",[{n}.5,{}]],"b":{},"i":["set",[{n},{}]],
-            "e":["set",[{}]],"m":["map",[["a",{n}],["k{n}",1]]]}}}}]"#,
-            n % 2,
-            n % 2 == 0,
-            n + 1,
-            ["", "\"red\"", "\"green\""][n % 3]
-        );
-        world.call(worker, "transact", parse(row.as_bytes()).unwrap());
-    }
-    world.check();
-    for line in bytes.split(|&b| b == b'\n').take(40) {
-        let Ok(condition) = parse(line) else { continue };
-        let select = Json::object([("op", "select".into()), ("table", "root".into()), ("where", condition.clone())]);
-        let reply = world.call(worker, "transact", Json::Array(vec!["db".into(), select]));
-        let rows =
-            reply[0].get("result").and_then(Json::as_array).and_then(|r| r[0].get("rows")).and_then(Json::as_array);
-        let found = rows.map(|rows| rows.len());
-        let change = Json::object([("root", Json::Array(vec![Json::object([("where", condition.clone())])]))]);
-        let params = Json::Array(vec![Json::Int(world.monitor), Json::Int(world.monitor + 1), change]);
-        let messages = world.call(watcher, "monitor_cond_change", params);
-        let taken = messages.iter().any(|m| m.get("id") == Some(&Json::Int(1)) && m.get("error") == Some(&Json::Null));
-        world.watch(messages);
-        if taken {
-            world.monitor += 1;
-        }
-        let clauses = condition.as_array().map_or(0, <[Json]>::len);
-        if let (true, Some(found), 0..=1) = (taken, found, clauses) {
-            assert_eq!(world.seen.len(), found, "{condition}");
-        }
     }
 }
 

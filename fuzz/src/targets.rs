@@ -39,7 +39,6 @@ const OTHERS: &[Target] = &[
     ("control", control_stream),
     ("config", config_file),
     ("ovsdb", ovsdb_client),
-    ("ovsdb_condition", database::condition),
     ("ovsdb_file", ovsdb_file),
     ("ovsdb_schema", database::schema),
     ("ovsdb_transact", database::transact),

@@ -18,7 +18,8 @@ use crate::words::{Flow, Mask};
 /// Appends the text of `value` under `mask` (of the field's full width when it is exact) as ovs-ofctl prints the field
 /// in a match and in set_field.
 pub fn value(out: &mut String, field: &Field, value: u128, mask: u128, names: &dyn Names) {
-    let exact = mask == field.full_mask() || mask == field.max();
+    // a VID alone is not exact: whether there is a tag is part of this field
+    let exact = mask == field.full_mask() || mask == field.max() && field.id != FieldId::VlanVid;
     // Writing to a String cannot fail.
     let _ = match field.format {
         Format::Decimal if exact => write!(out, "{value}"),

@@ -144,6 +144,16 @@ proptest! {
 }
 
 #[test]
+fn a_vid_without_its_tag_keeps_its_mask() {
+    let f = FieldId::VlanVid.row();
+    for (bits, wanted) in [(0x1fff, "0"), (0xfff, "0x0/0xfff")] {
+        let mut text = String::new();
+        format::value(&mut text, f, 0, bits, &NoNames);
+        assert_eq!((text.as_str(), value::parse(f, &text, &NoNames)), (wanted, Ok((0, bits))));
+    }
+}
+
+#[test]
 fn megaflows() {
     // As ofproto/trace prints them: recirculation id and packet type are always exact.
     let show = |text: &str| {

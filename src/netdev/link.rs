@@ -112,15 +112,28 @@ impl Watch {
     }
 
     /// What has happened since the last call.
-    pub fn events(&mut self) -> Vec<Event> {
-        let mut out = Vec::new();
-        while let Ok(n) = recv(self.socket.as_raw_fd(), &mut self.buffer, MsgFlags::MSG_DONTWAIT) {
-            parse(self.buffer.get(..n).unwrap_or_default(), &mut out);
-            if n == 0 {
-                break;
+    ///
+    /// # Errors
+    /// Something was lost: there was more than the kernel keeps.
+    pub fn events(&mut self) -> Result<Vec<Event>, NetdevError> {
+        let (mut out, mut lost) = (Vec::new(), None);
+        loop {
+            match recv(self.socket.as_raw_fd(), &mut self.buffer, MsgFlags::MSG_DONTWAIT) {
+                Ok(0) | Err(nix::Error::EAGAIN) => break,
+                Ok(n) => parse(self.buffer.get(..n).unwrap_or_default(), &mut out),
+                Err(nix::Error::EINTR) => {}
+                // the rest is read all the same
+                Err(nix::Error::ENOBUFS) => lost = Some(nix::Error::ENOBUFS),
+                Err(e) => {
+                    lost = Some(e);
+                    break;
+                }
             }
         }
-        out
+        match lost {
+            None => Ok(out),
+            Some(e) => Err(NetdevError::new("rtnetlink", "hearing of interfaces", ADMIN, e.into())),
+        }
     }
 }
 

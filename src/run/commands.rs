@@ -11,18 +11,19 @@ use openflow::flow_mod::Command as Verb;
 use openflow::group_mod::GroupCommand;
 use openflow::text::parse_flow;
 use openflow::view::Version;
-use openflow::{FlowMod, OfPort, TableId};
+use openflow::{FlowMod, TableId};
 use pipeline::FlowFilter;
 
-use super::capture;
 use super::dpctl;
 use super::dummy::{commands as dummy, time};
+use super::fdb;
 use super::long;
 use super::names::{FlowNames, Names};
 use super::ports::Way;
 use super::snapshot;
 use super::switch::{Later, Switch};
-use super::{pmd, report, tracing};
+use super::{capture, coverage};
+use super::{megaflows, pmd, report, tracing};
 use crate::config::{Bridge, FailMode, Port};
 use crate::control::Call;
 
@@ -54,6 +55,9 @@ const MANY: usize = usize::MAX;
 
 const NO_PERF_LOG: &str = "suspicious iterations are not logged: pmd-perf-show and /metrics have histograms of all";
 
+const NO_RATE_LIMIT: &str =
+    "messages have no limits that could be lifted: what can come too often is counted, or said once";
+
 /// What a database says, where there is one: what these make would be gone, or wrong, at its next change.
 const TOPOLOGY: [&str; 5] = ["bridge/add", "bridge/del", "other-config/set", "port/add", "port/del"];
 
@@ -62,8 +66,12 @@ static COMMANDS: &[Row] = &[
     row("bridge/add", "name [standalone|secure]", 1, 2, Run::Published(bridge_add)),
     row("bridge/del", "name", 1, 1, Run::Later(bridge_del)),
     row("bridge/dump-flows", "bridge", 1, 1, Run::Later(dump_flows)),
+    row("bridge/reconnect", "[bridge]", 0, 1, Run::Now(reconnect)),
+    row("coverage/read-counter", "COUNTER", 1, 1, Run::Now(coverage::read)),
+    row("coverage/show", "", 0, 0, Run::Now(coverage::show)),
     row("demo/report", "", 0, 0, Run::Now(|s, _| Ok(report::fates(s)))),
-    row("dpctl/dump-flows", "", 0, 1, Run::Later(dump_megaflows)),
+    row("dpctl/dump-flows", "[-m] [--names] [dp] [filter=..] [type=..] [pmd=..]", 0, MANY, Run::Later(megaflows::dump)),
+    row("dpctl/get-flow", "[dp] ufid", 1, 2, Run::Later(megaflows::one)),
     row("dpif-netdev/pmd-perf-log-set", "", 0, MANY, Run::Now(|_, _| Err(NO_PERF_LOG.into()))),
     row("dpif-netdev/pmd-perf-show", "[-nh] [-pmd core] [dp]", 0, MANY, Run::Now(pmd::perf)),
     row("dpif-netdev/pmd-rxq-rebalance", "[dp]", 0, 1, Run::Now(pmd::rebalance)),
@@ -71,14 +79,19 @@ static COMMANDS: &[Row] = &[
     row("dpif-netdev/pmd-stats-clear", "[-pmd core] [dp]", 0, 3, Run::Now(pmd::clear)),
     row("dpif-netdev/pmd-stats-show", "[-pmd core] [dp]", 0, 3, Run::Now(pmd::stats)),
     row("dpctl/del-if", "dp iface...", 2, MANY, Run::Later(dpctl::del_if)),
+    row("dpctl/del-flows", "[dp]", 0, 1, Run::Later(del_megaflows)),
     row("dpctl/dump-dps", "", 0, 0, Run::Now(|s, _| Ok(dpctl::datapaths(s)))),
     row("dpctl/show", "[dp...]", 0, MANY, Run::Now(dpctl::show)),
     row("dpif/dump-dps", "", 0, 0, Run::Now(|s, _| Ok(dpctl::bridges(s)))),
+    row("dpif/dump-flows", "[-m] [--names | --no-names] bridge", 1, 4, Run::Later(megaflows::of_bridge)),
     row("dpif/show", "", 0, 0, Run::Now(|s, _| Ok(dpctl::dpif_show(s)))),
     row("exit", "[--cleanup]", 0, 1, Run::Later(|s, call| s.exit = Some(call))),
-    row("fdb/add", "bridge port vlan mac", 4, 4, Run::Published(fdb_add)),
-    row("fdb/flush", "[bridge]", 0, 1, Run::Published(fdb_flush)),
-    row("fdb/show", "bridge", 1, 1, Run::Now(fdb_show)),
+    row("fdb/add", "bridge port vlan mac", 4, 4, Run::Published(fdb::add)),
+    row("fdb/del", "bridge vlan mac", 3, 3, Run::Published(fdb::del)),
+    row("fdb/flush", "[bridge]", 0, 1, Run::Published(fdb::flush)),
+    row("fdb/show", "bridge", 1, 1, Run::Now(fdb::show)),
+    row("fdb/stats-clear", "[bridge]", 0, 1, Run::Now(fdb::clear)),
+    row("fdb/stats-show", "bridge", 1, 1, Run::Now(fdb::stats)),
     row(
         "ironbridge/capture",
         "[ports=a,b] [bridge=name] [points=ingress,egress,drops] [match=...] [snaplen=n]",
@@ -96,6 +109,7 @@ static COMMANDS: &[Row] = &[
     row("ironbridge/snapshot", "[hottest]", 0, 1, Run::Later(snapshot)),
     row("ironbridge/unsupported", "", 0, 0, Run::Now(|s, _| unsupported(s))),
     row("list-commands", "", 0, 0, Run::Now(|_, _| Ok(list()))),
+    row("memory/show", "", 0, 0, Run::Now(coverage::memory)),
     row("metrics/show", "", 0, 0, Run::Now(|s, _| report::metrics(s))),
     row("netdev-dummy/conn-state", "[netdev]", 0, 1, Run::Now(dummy::conn_state)),
     row("netdev-dummy/ip4addr", "[netdev] ipaddr/mask-prefix-len", 2, 2, Run::Now(dummy::address)),
@@ -137,13 +151,19 @@ static COMMANDS: &[Row] = &[
     row("other-config/set", "key=value...", 1, MANY, Run::Now(set_other_config)),
     row("port/add", "bridge name type [key=value...]", 3, MANY, Run::Later(port_add)),
     row("port/del", "name", 1, 1, Run::Later(port_del)),
+    row("qos/show", "interface", 1, 1, Run::Now(|s, a| qos(s, a, "QoS not configured on"))),
+    row("qos/show-types", "interface", 1, 1, Run::Now(|s, a| qos(s, a, "No QoS types supported for interface:"))),
     row("revalidator/purge", "", 0, 0, Run::Later(purge)),
     row("revalidator/wait", "", 0, 0, Run::Later(collect)),
     row("time/stop", "", 0, 0, Run::Now(time::stop)),
     row("time/warp", "[large_msecs] msecs", 1, 2, Run::Later(time::warp)),
+    row("upcall/set-flow-limit", "flow-limit-number", 1, 1, Run::Now(set_flow_limit)),
+    row("upcall/show", "", 0, 0, Run::Now(coverage::upcalls)),
     row("version", "", 0, 0, Run::Now(version)),
     row("vhost/show", "[port]", 0, 1, Run::Now(vhost_show)),
     row("vlog/close", "", 0, 0, Run::Now(|_, _| log_do(|l| l.close()))),
+    row("vlog/disable-rate-limit", "[module]...", 0, MANY, Run::Now(|_, _| Err(NO_RATE_LIMIT.into()))),
+    row("vlog/enable-rate-limit", "[module]...", 0, MANY, Run::Now(|_, _| Err(NO_RATE_LIMIT.into()))),
     row("vlog/list", "", 0, 0, Run::Now(|_, _| Ok(logger().map_or_else(String::new, |l| l.list())))),
     row("vlog/list-pattern", "", 0, 0, Run::Now(|_, _| Ok(logger().map_or_else(String::new, |l| l.list_pattern())))),
     row("vlog/reopen", "", 0, 0, Run::Now(vlog_reopen)),
@@ -153,6 +173,7 @@ static COMMANDS: &[Row] = &[
 
 /// Executes a call; its answer may come later.
 pub(super) fn execute(switch: &mut Switch, call: Call) {
+    switch.calls += 1;
     let Some(call) = switch.longs.admit(switch.manager.snapshot(), call) else { return };
     let Some(row) = COMMANDS.iter().find(|r| r.name == call.method) else {
         let known = "(use \"list-commands\" to see a list of valid commands)";
@@ -192,9 +213,9 @@ pub(super) fn execute(switch: &mut Switch, call: Call) {
 pub(super) fn finish(switch: &mut Switch, later: Later, megaflows: Vec<Megaflow>) {
     match later {
         Later::Done { call } => call.answer(Ok(String::new())),
-        Later::Megaflows { call } => {
-            let (tables, now) = (switch.manager.snapshot().clone(), switch.clock.now());
-            switch.jobs.aside(move || call.answer(Ok(report::megaflows(&tables, megaflows, now))), |_, _| {});
+        Later::Megaflows { call, dump } => {
+            let now = switch.clock.now();
+            switch.jobs.aside(move || call.answer(Ok(dump.text(megaflows, now))), |_, _| {});
         }
         Later::Untapped { id } => capture::untapped(switch, id),
         Later::MegaflowsJson { call, order, top } => {
@@ -288,6 +309,7 @@ fn bridge_del(switch: &mut Switch, call: Call) {
         let text = format!("bridge {name}: port {} is being added", port.name);
         return call.answer(Err(text));
     }
+    switch.fdb_cleared.remove(name);
     let result = switch.manager.del_bridge(name).map(|()| String::new()).map_err(|e| e.to_string());
     switch.published.push((call, result));
 }
@@ -357,34 +379,30 @@ fn vhost_show(switch: &mut Switch, arguments: &[String]) -> Answer {
     Ok(all.map(|(name, text)| format!("{name}:\n{text}")).collect())
 }
 
-fn fdb_show(switch: &mut Switch, arguments: &[String]) -> Answer {
-    let now = switch.clock.now();
-    switch.manager.fdb_show(arg(arguments, 0), now).map_err(|e| e.to_string())
-}
-
-fn fdb_flush(switch: &mut Switch, arguments: &[String]) -> Answer {
-    let names: Vec<String> = match arguments.first() {
-        Some(name) => vec![name.clone()],
-        None => switch.manager.snapshot().bridges.iter().flatten().map(|b| b.name.to_string()).collect(),
-    };
-    for name in names {
-        switch.manager.fdb_flush(&name).map_err(|e| e.to_string())?;
+/// `bridge/reconnect [BRIDGE]`: its connections to controllers, of which there are none yet.
+fn reconnect(switch: &mut Switch, arguments: &[String]) -> Answer {
+    match arguments.first() {
+        Some(name) if switch.manager.snapshot().bridge_named(name).is_none() => Err("Unknown bridge".into()),
+        _ => Ok(String::new()),
     }
-    Ok("table successfully flushed\n".into())
 }
 
-fn fdb_add(switch: &mut Switch, arguments: &[String]) -> Answer {
-    let (bridge, port) = (arg(arguments, 0), arg(arguments, 1));
-    let vlan: u16 = arg(arguments, 2).parse().ok().filter(|v| *v < 4096).ok_or("vlan: expected 0 to 4095")?;
-    let mac: packet::eth::MacAddr = arg(arguments, 3).parse().map_err(|_| "mac: expected aa:bb:cc:dd:ee:ff")?;
-    let number = {
-        let snapshot = switch.manager.snapshot();
-        let found = snapshot.bridge_named(bridge).ok_or_else(|| format!("no bridge named {bridge}"))?;
-        let by_number = |n: u32| found.ports.get(&OfPort(n)).map(|p| p.number);
-        let named = found.port_named(port).map(|p| p.number);
-        named.or_else(|| port.parse().ok().and_then(by_number)).ok_or_else(|| format!("unknown port {port}"))?
-    };
-    switch.manager.fdb_add(bridge, number, vlan, mac.to_u64()).map(|()| String::new()).map_err(|e| e.to_string())
+/// `qos/*` of a port: none has any yet.
+fn qos(switch: &mut Switch, arguments: &[String], none: &str) -> Answer {
+    let name = arg(arguments, 0);
+    match switch.ports.values().any(|p| p.name == name) {
+        true => Ok(format!("{none} {name}\n")),
+        false => Err("no such interface".into()),
+    }
+}
+
+/// `upcall/set-flow-limit N`: until other_config:flow-limit changes.
+fn set_flow_limit(switch: &mut Switch, arguments: &[String]) -> Answer {
+    let text = arg(arguments, 0);
+    let megaflows = text.parse().ok().filter(|n| *n != 0).ok_or_else(|| format!("{text}: expected a number from 1"))?;
+    let limits = switch.control.limits();
+    switch.control.set_limits(datapath::Limits { megaflows, ..limits });
+    Ok(format!("set flow_limit to {megaflows}\n"))
 }
 
 /// The port names of a bridge.
@@ -528,11 +546,6 @@ fn dump_flows(switch: &mut Switch, call: Call) {
     switch.tickets.insert(ticket, Later::Flows { call, tables, bridge, filter });
 }
 
-fn dump_megaflows(switch: &mut Switch, call: Call) {
-    let ticket = switch.control.dump(Wanted::default());
-    switch.tickets.insert(ticket, Later::Megaflows { call });
-}
-
 /// Megaflows as JSON.
 fn flows_json(switch: &mut Switch, call: Call) {
     match snapshot::wanted(switch, &call.arguments) {
@@ -567,6 +580,14 @@ fn to_json(value: &impl serde::Serialize) -> Answer {
 fn collect(switch: &mut Switch, call: Call) {
     let ticket = switch.control.collect();
     switch.tickets.insert(ticket, Later::Done { call });
+}
+
+/// `dpctl/del-flows [DP]`: all megaflows; those that packets still need are made again.
+fn del_megaflows(switch: &mut Switch, call: Call) {
+    match call.arguments.first().map_or(Ok(""), |name| dpctl::named(switch, name)) {
+        Ok(_) => purge(switch, call),
+        Err(e) => call.answer(Err(dpctl::told(&e))),
+    }
 }
 
 fn purge(switch: &mut Switch, call: Call) {

@@ -115,19 +115,6 @@ impl Device {
             vhost::metrics(vhost, port, s);
         }
     }
-
-    /// The MTU in bytes, where it is known.
-    pub(super) fn mtu(&self) -> Option<u32> {
-        match self {
-            #[cfg(feature = "dpdk")]
-            Device::Dpdk(port) => port.config().map(|c| u32::from(c.mtu)),
-            #[cfg(feature = "dpdk")]
-            Device::Vhost(vhost) => Some(u32::from(vhost.mtu())),
-            Device::Kernel { name, .. } => netdev::link::mtu(name).ok(),
-            Device::Dummy(device) => Some(device.mtu().into()),
-            _ => None,
-        }
-    }
 }
 
 /// What stands for the device behind a port: one thing at a time is done to it. None where nothing has to wait.

@@ -13,6 +13,11 @@ use crate::control::Call;
 /// The types, with the datapath's own port, where there is one that bridges don't have.
 const TYPES: [(&str, Option<&str>); 2] = [("dummy", Some("dummy-internal")), ("netdev", None)];
 
+/// An error as these commands tell it.
+pub(super) fn told(error: &str) -> String {
+    format!("{}: {error}", crate::vswitchd::NAME)
+}
+
 /// What a datapath has looked up.
 #[derive(Default)]
 struct Lookups {
@@ -33,7 +38,7 @@ fn by_type<'a>(switch: &'a Switch, kind: &str) -> BTreeMap<&'a str, &'a pipeline
 }
 
 /// Ports of a datapath that are in it, by number.
-fn ports_of<'a>(switch: &'a Switch, kind: &'a str) -> impl Iterator<Item = (PortNo, &'a PortEntry)> {
+pub(super) fn ports_of<'a>(switch: &'a Switch, kind: &'a str) -> impl Iterator<Item = (PortNo, &'a PortEntry)> {
     let ports = switch.ports.iter().filter(move |(_, p)| kind_of(switch, &p.bridge) == kind);
     let there = ports.filter(|(no, _)| switch.control.port_figures(**no).is_some());
     there.map(|(no, p)| (*no, p))
@@ -63,6 +68,7 @@ fn details(entry: &PortEntry) -> String {
 /// `dpif/show`: bridges and ports, with their numbers in OpenFlow and in the datapath.
 pub(super) fn dpif_show(switch: &Switch) -> String {
     let mut out = String::new();
+    let entries: BTreeMap<&str, &PortEntry> = switch.ports.values().map(|p| (p.name.as_str(), p)).collect();
     for (kind, _) in TYPES {
         let bridges = by_type(switch, kind);
         if bridges.is_empty() {
@@ -75,13 +81,13 @@ pub(super) fn dpif_show(switch: &Switch) -> String {
             let mut ports: Vec<_> = bridge.ports.values().collect();
             ports.sort_by(|a, b| a.name.cmp(&b.name));
             for port in ports {
-                let Some(entry) = switch.ports.values().find(|p| p.name == *port.name) else { continue };
+                let Some(entry) = entries.get(&*port.name) else { continue };
                 let dp = port.device().map_or_else(|| "none".to_owned(), |p| p.to_string());
                 let number = shown_number(port.number);
                 let more = if entry.kind.is_dummy() {
                     details(entry)
                 } else {
-                    let mtu = entry.device.mtu().map(|m| format!(", mtu={m}")).unwrap_or_default();
+                    let mtu = switch.mtu_of(&entry.device).map(|m| format!(", mtu={m}")).unwrap_or_default();
                     format!(": {}{mtu}", entry.device.state())
                 };
                 let _ = writeln!(out, "    {} {number}/{dp}: ({}{more})", port.name, entry.shown);
@@ -113,7 +119,7 @@ pub(super) fn datapaths(switch: &Switch) -> String {
 ///
 /// # Errors
 /// There is none.
-fn named(switch: &Switch, name: &str) -> Result<&'static str, String> {
+pub(super) fn named(switch: &Switch, name: &str) -> Result<&'static str, String> {
     let is = |kind: &str| name == format!("{kind}@ovs-{kind}") || name == format!("ovs-{kind}");
     let found = TYPES.iter().map(|(kind, _)| *kind).find(|kind| is(kind) && !by_type(switch, kind).is_empty());
     found.ok_or_else(|| "opening datapath (No such device)".to_owned())
@@ -128,7 +134,7 @@ pub(super) fn is_datapath(switch: &Switch, name: &str) -> bool {
 pub(super) fn show(switch: &mut Switch, arguments: &[String]) -> Result<String, String> {
     let mut kinds: Vec<&str> = Vec::new();
     for name in arguments {
-        kinds.push(named(switch, name)?);
+        kinds.push(named(switch, name).map_err(|e| told(&e))?);
     }
     if arguments.is_empty() {
         kinds.extend(TYPES.iter().map(|(kind, _)| *kind).filter(|kind| !by_type(switch, kind).is_empty()));
@@ -153,7 +159,7 @@ pub(super) fn show(switch: &mut Switch, arguments: &[String]) -> Result<String, 
 /// change there.
 pub(super) fn del_if(switch: &mut Switch, call: Call) {
     match wanted(switch, &call.arguments) {
-        Err(e) => call.answer(Err(e)),
+        Err(e) => call.answer(Err(told(&e))),
         Ok(names) => {
             // the last one's end is the answer
             let mut call = Some(call);

@@ -1,21 +1,25 @@
 //! Makes a running switch of a configuration, and takes it down again.
 //!
 //! [`instance`] guards the run folder, [`threads`] runs workers, [`devices`] opens ports, [`jobs`] does on threads what takes
-//! time, [`long`] in slices what takes long, [`switch`] owns tables and ports, [`ports`] makes ports come and go, [`commands`] is what the control socket can
-//! ask, [`queues`] gives workers their queues, [`pmd`] shows how they do, [`dpctl`] what datapaths there are, [`tracing`] tells what would become of a packet, [`report`] puts figures into words and metrics,
+//! time, [`links`] knows the kernel's interfaces, [`long`] does in slices what takes long, [`switch`] owns tables and ports, [`ports`] makes ports come and go, [`commands`] is what the control socket can
+//! ask, [`queues`] gives workers their queues, [`pmd`] shows how they do, [`dpctl`] what datapaths there are, [`megaflows`] what they cache, [`fdb`] what bridges learned, [`coverage`] how often what happened, [`tracing`] tells what would become of a packet, [`report`] puts figures into words and metrics,
 //! [`database`] follows OVSDB, [`dummy`] are ports in memory and time that is stopped,
 //! [`snapshot`] into one value, [`capture`] streams copies of packets, [`owner`] is the loop that everything but forwarding
 //! happens in, [`service`] tells a service manager about it.
 
 mod capture;
 mod commands;
+mod coverage;
 mod database;
 mod devices;
 mod dpctl;
 mod dummy;
+mod fdb;
 mod instance;
 mod jobs;
+mod links;
 mod long;
+mod megaflows;
 mod names;
 mod owner;
 mod pmd;

@@ -4,15 +4,12 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use base::clock::Instant;
-use datapath::worker::Megaflow;
-use dpif::text::Actions;
-use flow::text::format::format_match;
 use openflow::FlowMod;
 use openflow::text::{FlowStats, flow_text};
 use openflow::view::Version;
 use pipeline::{FlowFilter, Rule, Snapshot};
 
-use super::names::{FlowNames, Names};
+use super::names::Names;
 use super::switch::Switch;
 use crate::http::metrics::Scrape;
 
@@ -124,30 +121,6 @@ pub(super) fn flows(tables: &Snapshot, bridge: &str, filter: &FlowFilter, now: I
             hard_age: None,
         };
         let _ = writeln!(out, " {}", flow_text(&as_flow(&rule, table), Some(&stats), Version::Of10, &names));
-    }
-    out
-}
-
-/// Megaflows, most packets first.
-pub(super) fn megaflows(tables: &Snapshot, mut flows: Vec<Megaflow>, now: Instant) -> String {
-    flows.sort_by_key(|f| (std::cmp::Reverse(f.packets), f.in_port));
-    let mut out = String::new();
-    let none = Names { snapshot: tables, bridge: "" };
-    for f in flows {
-        let used = if f.packets == 0 {
-            "never".to_owned()
-        } else {
-            let idle = now.as_nanos().saturating_sub(f.used.as_nanos());
-            format!("{}.{:03}s", idle / 1_000_000_000, idle / 1_000_000 % 1000)
-        };
-        let _ = writeln!(
-            out,
-            "{}, packets:{}, bytes:{}, used:{used}, actions:{}",
-            format_match(&f.matching, &FlowNames(&none)),
-            f.packets,
-            f.bytes,
-            Actions(&f.actions)
-        );
     }
     out
 }

@@ -105,7 +105,7 @@ fn ports(switch: &Switch) -> Vec<view::Port> {
                 kind: entry.kind.name().into(),
                 state: entry.device.state().into(),
                 error: None,
-                mtu: entry.device.mtu(),
+                mtu: switch.mtu_of(&entry.device),
                 tag: match port.vlan.mode {
                     VlanMode::Trunk => None,
                     VlanMode::Access(tag) | VlanMode::NativeTagged(tag) | VlanMode::NativeUntagged(tag) => Some(tag),

@@ -8,11 +8,14 @@ use datapath::control::CaptureId;
 use datapath::{Control, Happened, Limits, Order, Queues, Serve, Ticket, WorkerId};
 use dpif::PortNo;
 use openflow::OfPort;
+use pipeline::normal::fdb::Events;
 use pipeline::{BridgeConfig, Manager, PortConfig, PriorityTags, Settings, Trunks, VlanConfig};
 
 use super::RunError;
+use super::coverage::Coverage;
 use super::devices::{Device, Opener};
 use super::jobs::Jobs;
+use super::links::Links;
 use super::long::Longs;
 use super::ports::{Moving, Released};
 use super::queues::Scheduler;
@@ -49,7 +52,7 @@ pub(super) enum Later {
     /// Text that is made when statistics are in.
     Flows { call: Call, tables: Box<pipeline::Snapshot>, bridge: String, filter: pipeline::FlowFilter },
     /// Megaflows.
-    Megaflows { call: Call },
+    Megaflows { call: Call, dump: Box<super::megaflows::Dump> },
     /// Nobody waits but the capture's thread.
     Untapped { id: CaptureId },
     /// Megaflows in an order, as JSON, at most so many.
@@ -67,6 +70,7 @@ pub(super) struct Switch {
     pub(super) manager: Manager,
     pub(super) control: Control,
     pub(super) opener: Opener,
+    pub(super) links: Links,
     pub(super) ports: BTreeMap<PortNo, PortEntry>,
     /// Ports that could not be opened: (bridge, name, kind, why).
     pub(super) failed: Vec<Failed>,
@@ -105,6 +109,13 @@ pub(super) struct Switch {
     /// What the database asks for, and what it is told; none without one.
     pub(super) database: Option<super::database::Database>,
     pub(super) orders: super::database::Orders,
+    /// How often what happened.
+    pub(super) coverage: Coverage,
+    /// Orders of the database that were carried out, and calls that came.
+    pub(super) reconfigured: u64,
+    pub(super) calls: u64,
+    /// What happened to bridges' addresses until `fdb/stats-clear`.
+    pub(super) fdb_cleared: BTreeMap<String, Events>,
     /// other_config:vlan-limit.
     pub(super) vlan_limit: u8,
     /// The command `exit` was given.
@@ -156,6 +167,7 @@ impl Switch {
             manager,
             control,
             opener,
+            links: Links::new(),
             ports: BTreeMap::new(),
             failed: Vec::new(),
             threads: Vec::new(),
@@ -179,6 +191,10 @@ impl Switch {
             captures: Vec::new(),
             database: None,
             orders: super::database::Orders::none(),
+            coverage: Coverage::default(),
+            reconfigured: 0,
+            calls: 0,
+            fdb_cleared: BTreeMap::new(),
             vlan_limit: 1,
             exit: None,
         })
@@ -315,8 +331,10 @@ impl Switch {
     }
 
     fn round(&mut self, now: Instant) {
+        self.links.refresh();
         self.manager.process(now);
         self.schedule(now);
+        self.sample(now);
         let mut gone = false;
         for happened in self.control.poll() {
             match happened {
@@ -386,7 +404,7 @@ impl Switch {
             _ => false,
         });
         let next = if looks { next.min(now + CABLES) } else { next };
-        let next = next.min(self.scheduler.deadline());
+        let next = next.min(self.scheduler.deadline()).min(self.coverage.deadline(now));
         let next = self.database.as_ref().map_or(next, |d| d.deadline(now).min(next));
         self.manager.deadline().map_or(next, |d| d.max(now + Duration::from_millis(1)).min(next))
     }

@@ -88,6 +88,74 @@ class Dummy(Case):
             with self.assertRaisesRegex(Refused, "invalid MSECS"):
                 self.ctl("time/warp", *bad)
 
+    def test_addresses(self):
+        self.begin()
+        self.bridge()
+        self.ctl("time/stop")
+        seen = lambda: {tuple(row.split()) for row in self.ctl("fdb/show", "br0").splitlines()[1:]}
+        self.assertEqual(self.ctl("fdb/add", "br0", "p1", "0", "50:54:00:00:00:01"), "")
+        self.assertEqual(self.ctl("fdb/add", "br0", "p2", "5", "50:54:00:00:00:02"), "")
+        # a static address does not move, by packets
+        self.ctl("netdev-dummy/receive", "p2", FLOW.format(2, 1), FLOW.format(2, 3), FLOW.format(2, 4))
+        self.ctl("netdev-dummy/receive", "p1", FLOW.format(1, 4))
+        static = {("1", "0", "50:54:00:00:00:01", "static"), ("2", "5", "50:54:00:00:00:02", "static")}
+        learned = {("2", "0", "50:54:00:00:00:03", "0"), ("1", "0", "50:54:00:00:00:04", "0")}
+        self.assertEqual(seen(), static | learned)
+        self.assertEqual(self.ctl("coverage/read-counter", "mac_learning_static_none_move"), "1\n")
+        # what the megaflow of the earlier packet tells does not move the address back
+        self.ctl("time/warp", "900", "100")
+        self.assertEqual(seen(), static | learned)
+        stats = lambda: [int(n) for n in re.findall(r": (\d+)(?:/8192)?$", self.ctl("fdb/stats-show", "br0"), re.M)]
+        self.assertEqual(stats(), [4, 2, 2, 0, 0, 1])
+        self.assertEqual(self.ctl("fdb/add", "br0", "p1", "0", "50:54:00:00:00:03"),
+                         "Overriding already existing dynamic entry on 2\n")
+        self.ctl("time/warp", "300000", "1000")
+        static |= {("1", "0", "50:54:00:00:00:03", "static")}
+        self.assertEqual(seen(), static)
+        self.assertEqual(stats(), [3, 3, 2, 1, 0, 1])
+        self.assertEqual(self.ctl("fdb/stats-clear"), "statistics successfully cleared\n")
+        self.assertEqual(stats(), [3, 3, 0, 0, 0, 0])
+        self.ctl("netdev-dummy/receive", "p2", FLOW.format(2, 5))
+        self.assertEqual(self.ctl("fdb/flush", "br0"), "table successfully flushed\n")
+        self.assertEqual(seen(), static)
+        self.assertEqual(self.ctl("fdb/del", "br0", "5", "50:54:00:00:00:02"), "")
+        self.assertEqual(stats(), [2, 2, 1, 0, 0, 0])
+        for wrong, words in (("could not find static mac entry", ["br0", "5", "50:54:00:00:00:02"]),
+                             ("bad MAC address", ["br0", "5", "50:54"]), ("no bridge named br9", ["br9", "0", "50:54:00:00:00:01"])):
+            with self.assertRaisesRegex(Refused, wrong):
+                self.ctl("fdb/del", *words)
+        # with its port, a static address goes too
+        self.vsctl("del-port", "p1")
+        self.assertEqual(seen(), set())
+
+    def test_megaflows(self):
+        self.begin("--enable-dummy", "--dummy-numa=0,0")
+        self.bridge()
+        self.vsctl("add-port", "br0", "p3", "--", "set", "interface", "p3", "type=dummy-pmd")
+        for port, source in ((1, 1), (2, 2), (1, 1), (3, 3)):
+            self.ctl("netdev-dummy/receive", f"p{port}", FLOW.format(port, source))
+        rest = r"packet_type\(ns=0,id=0\),eth\(src=50:54:00:00:00:01,dst=50:54:00:00:00:0a\).*, packets:\d, bytes:\d+, used:\S+, "
+        lines = self.ctl("dpctl/dump-flows").splitlines()
+        self.assertEqual([line for line in lines if line.startswith("flow-dump")],
+                         ["flow-dump from the main thread:", "flow-dump from pmd on cpu core: 0"])
+        self.assertRegex("\n".join(lines), rf"(?m)^recirc_id\(0\),in_port\(1\),{rest}actions:100,2,3$")
+        named = rf"^ufid:([-0-9a-f]{{36}}), recirc_id\(0\),in_port\(p1\),{rest}dp:ovs, actions:br0,p2,p3$"
+        more = self.ctl("dpctl/dump-flows", "-m", "dummy@ovs-dummy", "filter=in_port=p1,dl_src=50:54:00:00:00:01", "pmd=-1")
+        self.assertRegex(more, named)
+        ufid = re.match(named, more)[1]
+        one = self.ctl("dpctl/get-flow", f"ufid:{ufid}")
+        self.assertEqual(one.partition(", packets:")[0], more.partition(", packets:")[0])
+        ours = lambda *words: len([line for line in self.ctl("dpctl/dump-flows", *words).splitlines() if "packets:" in line])
+        self.assertEqual((ours(), ours("pmd=0"), ours("pmd=1"), ours("pmd=-1"), ours("type=ovs"), ours("type=tc")), (3, 1, 0, 2, 3, 0))
+        self.assertEqual(self.ctl("dpif/dump-flows", "br0").count("packets:"), 3)
+        self.assertEqual(self.ctl("upcall/show").splitlines()[1][:30], "  flows         : (current 3) ")
+        self.ctl("dpctl/del-flows")
+        self.assertEqual(self.ctl("dpctl/dump-flows"), "")
+        for wrong, words in (("Failed to parse filter", ["filter=nonsense=1"]), ("Failed to parse type", ["type=x"]),
+                             ("opening datapath", ["dummy@none"]), ("expected the number of a core", ["pmd=x"])):
+            with self.assertRaisesRegex(Refused, wrong):
+                self.ctl("dpctl/dump-flows", *words)
+
     def test_ports(self):
         self.begin()
         self.bridge("br0", rxq_pcap=f"{self.folder}/rx", tx_pcap=f"{self.folder}/tx", ports=[1])

@@ -95,8 +95,9 @@ impl Core {
             && let Some(cold) = self.flows.slab.cold(index)
         {
             for effect in &cold.effects {
-                // as of its last packet; not taken now, it comes again with the next ones
-                let _ = self.out.reader.apply(effect, Instant::from_nanos(used));
+                // As of its last packet, and before what was translated at that time. Not taken now, it comes again with
+                // the next ones.
+                let _ = self.out.reader.apply(effect, Instant::from_nanos(used.saturating_sub(1)));
             }
         }
         if now.as_nanos().saturating_sub(used) >= self.flows.limits.max_idle {

@@ -52,6 +52,10 @@ impl Manager {
             entry.touch(now);
             return;
         }
+        // A megaflow tells of its packets some time after they came: others may have come by another port since.
+        if bridge.fdb.get(key).is_some_and(|e| e.port != port && !e.is_static() && now < e.used()) {
+            return;
+        }
         let bridge = Arc::make_mut(bridge);
         let thing = |k: FdbKey| Change::Thing(Thing::Fdb { bridge: index, vlan: k.vlan, mac: k.mac });
         match learner.learn(&mut bridge.fdb, key, port, now, &bridge.settings) {

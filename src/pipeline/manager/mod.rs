@@ -27,7 +27,7 @@ pub use error::Error;
 pub use flows::{Outcome, Removed, RemovedReason};
 pub use show::{FlowFilter, TableStats};
 
-use crate::normal::fdb::Learner;
+use crate::normal::fdb::{Events, Learner};
 use crate::reader::Translator;
 use crate::recirc::{PacketIn, Shared};
 use crate::snapshot::log::Log;
@@ -59,6 +59,8 @@ pub struct Manager {
     changes: Vec<Change>,
     /// By bridge index.
     learners: Vec<Learner>,
+    /// What happened to addresses of bridges that are gone.
+    gone: Events,
     timeouts: TimerQueue<(u32, u8, RuleId)>,
     timed: rustc_hash::FxHashMap<RuleId, flows::Timed>,
     next_rule: u64,
@@ -84,6 +86,7 @@ impl Manager {
             shared,
             changes: Vec::new(),
             learners: Vec::new(),
+            gone: Events::default(),
             timeouts: TimerQueue::new(),
             timed: Default::default(),
             next_rule: 1,

@@ -52,6 +52,7 @@ impl Manager {
             *bridge = None;
         }
         if let Some(learner) = self.learners.get_mut(index as usize) {
+            self.gone = self.gone.plus(learner.events());
             *learner = Learner::default();
         }
         self.changes.push(Change::Everything);
@@ -175,7 +176,7 @@ impl Manager {
         }
     }
 
-    /// Forgets what was learned on `port`, or on all.
+    /// Forgets what was learned on `port`, static addresses too, or what was learned on all.
     pub(super) fn flush_port(&mut self, index: u32, port: Option<OfPort>) -> usize {
         let Some(bridge) = self.work.bridges.get_mut(index as usize).and_then(Option::as_mut) else { return 0 };
         let Some(learner) = self.learners.get_mut(index as usize) else { return 0 };

@@ -4,12 +4,12 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use base::clock::Instant;
-use dpif::{Effect, Input};
+use dpif::{Change, Effect, Input, Thing};
 use flow::{Flow, Match};
 use openflow::{OfPort, TableId};
 
 use super::{Error, Manager};
-use crate::normal::fdb::FdbKey;
+use crate::normal::fdb::{Events, FdbKey};
 use crate::snapshot::Bridge;
 use crate::snapshot::table::Rule;
 
@@ -103,14 +103,49 @@ impl Manager {
         Ok(out)
     }
 
-    /// Puts an address there for good, as `ovs-appctl fdb/add` does.
-    pub fn fdb_add(&mut self, bridge: &str, port: OfPort, vlan: u16, mac: u64) -> Result<(), Error> {
+    /// Puts an address there for good, as `ovs-appctl fdb/add` does. Returns the port that it was on before, and whether it
+    /// was static there.
+    pub fn fdb_add(
+        &mut self,
+        bridge: &str,
+        port: OfPort,
+        vlan: u16,
+        mac: u64,
+    ) -> Result<Option<(OfPort, bool)>, Error> {
         let index = self.index_of(bridge)?;
-        self.learn(index, FdbKey { vlan, mac }, port, Instant::MAX);
-        Ok(())
+        let key = FdbKey { vlan, mac };
+        let before = self.work.bridge(index).and_then(|b| b.fdb.get(key)).map(|e| (e.port, e.is_static()));
+        self.learn(index, key, port, Instant::MAX);
+        Ok(before)
     }
 
-    /// Forgets all learned addresses of a bridge; returns how many there were.
+    /// Takes a static address away; whether there was one.
+    pub fn fdb_del(&mut self, bridge: &str, vlan: u16, mac: u64) -> Result<bool, Error> {
+        let index = self.index_of(bridge)?;
+        let key = FdbKey { vlan, mac };
+        let found = self.work.bridge(index).and_then(|b| b.fdb.get(key));
+        if !found.is_some_and(|e| e.is_static()) {
+            return Ok(false);
+        }
+        let Some(learner) = self.learners.get_mut(index as usize) else { return Ok(false) };
+        let Some(bridge) = self.work.bridges.get_mut(index as usize).and_then(Option::as_mut) else { return Ok(false) };
+        learner.remove(&mut Arc::make_mut(bridge).fdb, key);
+        self.changes.push(Change::Thing(Thing::Fdb { bridge: index, vlan, mac }));
+        Ok(true)
+    }
+
+    /// What happened to the addresses of a bridge since it was made.
+    pub fn fdb_events(&self, bridge: &str) -> Result<Events, Error> {
+        let index = self.index_of(bridge)?;
+        Ok(self.learners.get(index as usize).map(|l| *l.events()).unwrap_or_default())
+    }
+
+    /// What happened to the addresses of all bridges, those that are gone included.
+    pub fn fdb_all_events(&self) -> Events {
+        self.learners.iter().fold(self.gone, |sum, learner| sum.plus(learner.events()))
+    }
+
+    /// Forgets all learned addresses of a bridge, not static ones; returns how many there were.
     pub fn fdb_flush(&mut self, bridge: &str) -> Result<usize, Error> {
         let index = self.index_of(bridge)?;
         Ok(self.flush_port(index, None))

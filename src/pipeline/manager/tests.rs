@@ -235,7 +235,9 @@ fn learning_refreshes_ages_and_follows_ports() {
     assert!(reader.apply(&learn(1, 0xa), s(200)) && !m.process(s(200)));
     assert!(reader.apply(&learn(3, 0xb), s(201)) && m.process(s(201)));
     assert_eq!(shown(&m, s(201)), ["    1     0  00:00:00:00:00:0a    1", "    3     0  00:00:00:00:00:0b    0"]);
+    // what is heard late of an earlier packet does not move it back
     m.publish();
+    assert!(reader.apply(&learn(2, 0xb), s(200)) && !m.process(s(201)));
     assert!(!m.process(s(499)) && m.process(s(500)));
     assert_eq!(shown(&m, s(500)).len(), 1);
     m.del_port("br0", "p3").unwrap();

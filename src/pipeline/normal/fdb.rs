@@ -137,6 +137,43 @@ pub struct Learner {
     /// Entries that had to go for others, by their port.
     evictions: BTreeMap<OfPort, u64>,
     aging: TimerQueue<FdbKey>,
+    events: Events,
+}
+
+/// What happened to a table so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Events {
+    pub learned: u64,
+    pub expired: u64,
+    pub evicted: u64,
+    /// Learned addresses that came by another port.
+    pub moved: u64,
+    /// Times that a static address was seen by another port than its own, which changes nothing.
+    pub refused: u64,
+}
+
+impl Events {
+    /// Those since `before`.
+    pub fn since(&self, before: &Events) -> Events {
+        Events {
+            learned: self.learned.saturating_sub(before.learned),
+            expired: self.expired.saturating_sub(before.expired),
+            evicted: self.evicted.saturating_sub(before.evicted),
+            moved: self.moved.saturating_sub(before.moved),
+            refused: self.refused.saturating_sub(before.refused),
+        }
+    }
+
+    /// Those of both.
+    pub fn plus(&self, other: &Events) -> Events {
+        Events {
+            learned: self.learned + other.learned,
+            expired: self.expired + other.expired,
+            evicted: self.evicted + other.evicted,
+            moved: self.moved + other.moved,
+            refused: self.refused + other.refused,
+        }
+    }
 }
 
 /// Entries of one port.
@@ -162,12 +199,18 @@ impl Learner {
             return Learned::Known;
         }
         if now != Instant::MAX && old.is_some_and(|e| e.is_static()) {
+            self.events.refused += 1;
             return Learned::Known;
         }
         let moved = old.map(|e| e.port);
         let quota = if settings.mac_quota == 0 { usize::MAX } else { settings.mac_quota };
         if settings.mac_table_size == 0 {
             return Learned::Refused;
+        }
+        match moved {
+            _ if now == Instant::MAX => {}
+            Some(_) => self.events.moved += 1,
+            None => self.events.learned += 1,
         }
         if let Some(from) = moved {
             self.uncount(from);
@@ -199,6 +242,11 @@ impl Learner {
         &self.evictions
     }
 
+    /// What happened so far.
+    pub fn events(&self) -> &Events {
+        &self.events
+    }
+
     fn uncount(&mut self, port: OfPort) {
         if let Some(book) = self.ports.get_mut(&port) {
             book.count = book.count.saturating_sub(1);
@@ -227,6 +275,7 @@ impl Learner {
                 continue;
             }
             self.forget(fdb, key);
+            self.events.evicted += 1;
             *self.evictions.entry(port).or_default() += 1;
             return Some(key);
         }
@@ -251,6 +300,7 @@ impl Learner {
                 continue;
             }
             self.forget(fdb, key);
+            self.events.expired += 1;
             return Some(key);
         }
         None
@@ -261,9 +311,17 @@ impl Learner {
         self.aging.deadline()
     }
 
-    /// Forgets the addresses of `port`, or all; returns them.
+    /// Forgets one address; whether it was there.
+    pub fn remove(&mut self, fdb: &mut Fdb, key: FdbKey) -> bool {
+        let there = fdb.get(key).is_some();
+        self.forget(fdb, key);
+        there
+    }
+
+    /// Forgets the addresses of `port`, or all that were learned; returns them.
     pub fn flush(&mut self, fdb: &mut Fdb, port: Option<OfPort>) -> Vec<FdbKey> {
-        let gone = fdb.iter().filter(|e| port.is_none_or(|p| p == e.port)).map(|e| e.key).collect::<Vec<_>>();
+        let goes = |e: &Entry| port.map_or_else(|| !e.is_static(), |p| p == e.port);
+        let gone = fdb.iter().filter(|e| goes(e)).map(|e| e.key).collect::<Vec<_>>();
         gone.iter().for_each(|key| self.forget(fdb, *key));
         gone
     }

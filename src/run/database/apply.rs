@@ -1,5 +1,7 @@
 //! Steps of a plan as operations of the switch.
 
+use std::collections::BTreeMap;
+
 use bridge::{Bridge, Port, Step, Vlan};
 use openflow::flow_mod::Command;
 use openflow::{Action, FlowMod, OfPort};
@@ -12,7 +14,7 @@ use crate::control::Call;
 use crate::run::devices::Device;
 use crate::run::dummy;
 use crate::run::queues::pins;
-use crate::run::switch::{Switch, bridge_settings, own_port, vlan};
+use crate::run::switch::{PortEntry, Switch, bridge_settings, own_port, vlan};
 
 /// What is behind a port of a type, and the type's name for display, where it is another one's.
 fn interface_type(kind: &str, dummy: Option<&Dummy>, in_memory: bool) -> Option<(InterfaceType, Option<String>)> {
@@ -127,6 +129,7 @@ impl Switch {
                 }
             }
         }
+        self.reconfigured += 1;
         let steps = bridge::plan(&database.now, &order.reading.desired);
         (database.reading, database.unsupported) = (order.reading, order.unsupported);
         (database.done, database.version) = (None, None);
@@ -151,6 +154,7 @@ impl Switch {
             Step::DelBridge { name } => {
                 self.dummy_bridges.remove(name);
                 database.ids.remove(name);
+                self.fdb_cleared.remove(name);
                 if let Err(e) = self.manager.del_bridge(name) {
                     log::warn!(target: "bridge", "bridge {name}: {e}");
                 }
@@ -347,11 +351,14 @@ impl Switch {
             let wanted = own.and_then(|p| p.mac).unwrap_or_else(|| self.bridge_mac(bridge));
             let others = bridge.ports.values().filter(|p| p.name != bridge.name);
             let others = others.filter_map(|p| p.mac.map(|mac| (p.name.as_str(), mac)));
-            for (name, wanted) in std::iter::once((bridge.name.as_str(), wanted)).chain(others) {
-                let device = self.ports.values().find(|p| p.name == name).map(|p| &p.device);
-                if device.and_then(Device::mac).is_some_and(|now| now != wanted) {
-                    self.set_mac(name, wanted);
-                }
+            let wanted: BTreeMap<&str, [u8; 6]> = others.chain([(bridge.name.as_str(), wanted)]).collect();
+            let differ = |p: &&PortEntry| {
+                let wanted = wanted.get(p.name.as_str());
+                wanted.is_some_and(|wanted| self.mac_of(&p.device).is_some_and(|now| now != *wanted))
+            };
+            let names: Vec<String> = self.ports.values().filter(differ).map(|p| p.name.clone()).collect();
+            for name in names {
+                self.set_mac(&name, wanted[name.as_str()]);
             }
             self.set_internal_mtus(bridge);
             let id = self.datapath_id(bridge);
@@ -365,7 +372,7 @@ impl Switch {
     fn set_internal_mtus(&self, bridge: &Bridge) {
         let of_bridge = || self.ports.values().filter(|p| p.bridge == bridge.name);
         let others = of_bridge().filter(|p| p.kind != InterfaceType::DummyInternal && p.kind != InterfaceType::Tap);
-        let least = others.filter_map(|p| p.device.mtu()).filter_map(|mtu| u16::try_from(mtu).ok()).min();
+        let least = others.filter_map(|p| self.mtu_of(&p.device)).filter_map(|mtu| u16::try_from(mtu).ok()).min();
         for entry in of_bridge() {
             let asks = bridge.ports.get(&entry.name).is_some_and(|p| p.mtu_request.is_some());
             match &entry.device {

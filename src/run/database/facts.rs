@@ -23,7 +23,7 @@ impl Switch {
                 InterfaceType::Afpacket | InterfaceType::Dpdk | InterfaceType::Dummy | InterfaceType::DummyPmd
             )
         });
-        let lowest = || real.filter_map(|p| p.device.mac()).filter(|m| m[0] & 1 == 0 && *m != [0; 6]).min();
+        let lowest = || real.filter_map(|p| self.mac_of(&p.device)).filter(|m| m[0] & 1 == 0 && *m != [0; 6]).min();
         bridge.hwaddr.or_else(lowest).unwrap_or_else(|| bridge.mac())
     }
 
@@ -94,13 +94,13 @@ impl Switch {
         let link = device.link();
         let mut is = status::Interface {
             ofport: Some(i64::from(number)),
-            mac_in_use: device.mac().or(Some(port.mac.unwrap_or_else(|| bridge::desired::mac_of(port.uuid)))),
-            ifindex: device.ifindex().map(i64::from),
-            admin_up: Some(device.is_admin_up()),
+            mac_in_use: self.mac_of(device).or(Some(port.mac.unwrap_or_else(|| bridge::desired::mac_of(port.uuid)))),
+            ifindex: self.ifindex_of(device).map(i64::from),
+            admin_up: Some(self.is_admin_up(device)),
             link_up: Some(device.state() == "up"),
             link_speed: link.and_then(|(speed, _)| speed),
             full_duplex: link.map(|(_, full)| full),
-            mtu: device.mtu().map(i64::from),
+            mtu: self.mtu_of(device).map(i64::from),
             status: device.describe(),
             ..status::Interface::default()
         };
@@ -134,33 +134,6 @@ impl Switch {
 }
 
 impl Device {
-    /// Its address, where it has one.
-    pub(super) fn mac(&self) -> Option<[u8; 6]> {
-        match self {
-            Device::Dummy(device) => Some(device.mac()),
-            #[cfg(feature = "dpdk")]
-            Device::Dpdk(port) => Some(port.info().mac),
-            Device::Kernel { name, .. } => netdev::link::mac(name).ok(),
-            _ => None,
-        }
-    }
-
-    fn ifindex(&self) -> Option<u32> {
-        match self {
-            Device::Kernel { name, .. } => netdev::link::index(name).ok(),
-            Device::Dummy(device) => device.ifindex(),
-            _ => None,
-        }
-    }
-
-    fn is_admin_up(&self) -> bool {
-        match self {
-            Device::Kernel { name, .. } => netdev::link::is_up(name).unwrap_or(false),
-            Device::Dummy(device) => device.is_up(),
-            _ => true,
-        }
-    }
-
     /// Bits per second, where known, and whether both directions go at a time.
     fn link(&self) -> Option<(Option<i64>, bool)> {
         match self {

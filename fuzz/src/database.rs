@@ -43,7 +43,7 @@ fn text(members: [(&str, Json); 3]) -> String {
 impl World {
     fn new() -> World {
         let schema = ovsdb::data::Schema::from_json(&parse(SCHEMA.as_bytes()).unwrap()).unwrap();
-        let mut server = Server::new().unwrap();
+        let mut server = Server::new(ovsdb::uuid::Source::default()).unwrap();
         server.host(Database::new(Arc::new(schema)));
         let now = Now::default();
         let mut connect = |name: &str| server.connect(Peer { name: name.into(), ..Peer::default() }, now);
@@ -168,7 +168,7 @@ pub fn schema(bytes: &[u8]) {
     if &*schema.name == ovsdb::server::SERVER_DB {
         return;
     }
-    let mut server = Server::new().unwrap();
+    let mut server = Server::new(ovsdb::uuid::Source::default()).unwrap();
     let (name, tables) = (schema.name.clone(), schema.tables.clone());
     server.host(Database::new(Arc::new(schema)));
     let id = server.connect(Peer::default(), Now::default());

@@ -202,7 +202,7 @@ fn log_spec(bytes: &[u8]) {
 fn ovsdb_client(bytes: &[u8]) {
     use ovsdb::server::{Now, Peer, Server};
     let Some((&cut, rest)) = bytes.split_first() else { return };
-    let mut server = Server::new().unwrap();
+    let mut server = Server::new(ovsdb::uuid::Source::default()).unwrap();
     let mut now = Now::default();
     let id = server.connect(Peer { name: "fuzz".into(), probe: 5000, ..Peer::default() }, now);
     for piece in rest.chunks(usize::from(cut).max(1) * 16) {

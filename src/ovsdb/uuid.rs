@@ -1,7 +1,8 @@
 //! Names of rows: RFC 4122 text, and a source of new ones.
 
+use siphasher::sip::SipHasher13;
 use std::fmt;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{BuildHasher, Hasher, RandomState};
 
 /// A UUID. In two halves, so that it needs no more than a word's alignment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -59,30 +60,46 @@ impl fmt::Display for Uuid {
 /// Where new UUIDs come from: a keyed hash of a counter, with keys of the operating system's random source.
 #[derive(Clone, Debug)]
 pub struct Source {
-    high: RandomState,
-    low: RandomState,
+    high: SipHasher13,
+    low: SipHasher13,
     next: u64,
 }
 
 impl Default for Source {
     fn default() -> Self {
-        Source { high: RandomState::new(), low: RandomState::new(), next: 0 }
+        Source::new(Source::seed())
     }
 }
 
+fn hash_one(hasher: SipHasher13, n: u64) -> u64 {
+    let mut hasher = hasher;
+    hasher.write_u64(n);
+    hasher.finish()
+}
+
 impl Source {
+    /// The UUIDs that follow from these numbers.
+    pub fn new([a, b, c, d]: [u64; 4]) -> Source {
+        Source { high: SipHasher13::new_with_keys(a, b), low: SipHasher13::new_with_keys(c, d), next: 0 }
+    }
+
+    /// Random numbers to begin with.
+    pub fn seed() -> [u64; 4] {
+        let random = RandomState::new();
+        [0u64, 1, 2, 3].map(|n| random.hash_one(n))
+    }
+
     /// A source with keys of its own, to hand out beside this one.
     pub fn fork(&mut self) -> Source {
         let uuid = self.uuid();
-        Source { high: self.high.clone(), low: self.low.clone(), next: uuid.low ^ uuid.high }
+        Source { high: self.high, low: self.low, next: uuid.low ^ uuid.high }
     }
 
     /// A random UUID, version 4 of RFC 4122.
     pub fn uuid(&mut self) -> Uuid {
         self.next += 1;
-        let high = self.high.hash_one(self.next) & !0xf000 | 0x4000;
-        // the second key is the first's successor, so the counters must differ as well
-        let low = self.low.hash_one(!self.next) & !(3 << 62) | 2 << 62;
+        let high = hash_one(self.high, self.next) & !0xf000 | 0x4000;
+        let low = hash_one(self.low, self.next) & !(3 << 62) | 2 << 62;
         Uuid { high, low }
     }
 }
@@ -110,6 +127,8 @@ mod tests {
         let mut source = Source::default();
         let many: std::collections::HashSet<Uuid> = (0..10_000).map(|_| source.uuid()).collect();
         assert_eq!(many.len(), 10_000);
+        assert_eq!(Source::new([1, 2, 3, 4]).uuid().to_string(), "64ebfde3-6038-435f-90b1-0525aa5e7773");
+        assert_ne!(Source::default().uuid(), Source::default().uuid());
         let one = source.uuid().to_string();
         assert_eq!(&one[14..15], "4");
         assert!("89ab".contains(&one[19..20]));

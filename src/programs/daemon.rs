@@ -52,8 +52,9 @@ pub struct Daemon {
     _pidfile: Option<PidFile>,
 }
 
+/// A file with the number of the process, which goes with it.
 #[derive(Debug)]
-struct PidFile {
+pub(crate) struct PidFile {
     path: PathBuf,
     _locked: File,
 }
@@ -217,7 +218,8 @@ impl Daemon {
 }
 
 impl PidFile {
-    fn make(path: PathBuf, overwrite: bool) -> Result<PidFile, String> {
+    /// Makes it; where another process has it, `overwrite` takes it over.
+    pub(crate) fn make(path: PathBuf, overwrite: bool) -> Result<PidFile, String> {
         let name = path.display().to_string();
         let temporary = PathBuf::from(format!("{name}.tmp"));
         let failed = |path: &Path, what: &str, e: &std::io::Error| {

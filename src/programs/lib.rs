@@ -6,6 +6,7 @@
 //! | [`options`] | command lines in GNU style |
 //! | [`setup`] | folders, log, what every program takes |
 //! | [`daemon`] | background, pid file, a monitor that starts it again |
+//! | [`replay`] | a run recorded, and run again |
 //! | [`stream`] | `unix:`, `tcp:`, `ssl:`, `punix:`, `ptcp:`, `pssl:` as sockets |
 //! | [`tls`] | settings of TLS, verification by chain |
 //! | [`manual`] | manual pages and completion, of what programs say of themselves |
@@ -21,6 +22,7 @@ pub mod ctl;
 pub mod daemon;
 pub mod manual;
 pub mod options;
+mod replay;
 pub mod server;
 pub mod setup;
 pub mod stream;

@@ -1,5 +1,6 @@
 //! Connection methods of ovsdb(7) as sockets: `unix:`, `tcp:`, `ssl:`, and their passive forms.
 
+use crate::replay::socket::{self as recorded, Recorded, RecordedListener};
 use crate::setup;
 use crate::tls::{self, Tls};
 use socket2::{Domain, SockAddr, Socket, Type};
@@ -18,6 +19,8 @@ pub enum Stream {
     Unix(UnixStream),
     Tcp(TcpStream),
     Tls(Box<Tls>),
+    /// One of these whose words are recorded, or come from a recording.
+    Recorded(Box<Recorded>),
 }
 
 /// A socket that waits for connections. A Unix one goes with its name.
@@ -26,6 +29,7 @@ pub enum Listener {
     Unix(UnixListener, PathBuf),
     Tcp(TcpListener),
     Tls(TcpListener),
+    Recorded(RecordedListener),
 }
 
 /// `PORT[:HOST]` or `HOST[:PORT]`, with IPv6 addresses in brackets.
@@ -92,6 +96,10 @@ fn begin_tcp(address: &str) -> io::Result<(&str, TcpStream)> {
 impl Stream {
     /// Connects; blocks for it.
     pub fn connect(method: &str) -> io::Result<Stream> {
+        recorded::connect("connect", method, || Stream::make(method))
+    }
+
+    fn make(method: &str) -> io::Result<Stream> {
         match method.split_once(':') {
             Some(("unix", path)) => connect_unix(&setup::in_run_dir(path), Path::new(path)).map(Stream::Unix),
             Some(("tcp", address)) => connect_tcp(address).map(|(_, stream)| Stream::Tcp(stream)),
@@ -108,6 +116,10 @@ impl Stream {
 
     /// Begins to connect and does not wait: who reads first learns what came of it. It does not block afterwards either.
     pub fn begin(method: &str) -> io::Result<Stream> {
+        recorded::connect("begin", method, || Stream::begin_to_make(method))
+    }
+
+    fn begin_to_make(method: &str) -> io::Result<Stream> {
         match method.split_once(':') {
             Some(("tcp", address)) => begin_tcp(address).map(|(_, stream)| Stream::Tcp(stream)),
             Some(("ssl", address)) => {
@@ -116,7 +128,7 @@ impl Stream {
                 Tls::client(socket, host).map(|stream| Stream::Tls(Box::new(stream)))
             }
             _ => {
-                let stream = Stream::connect(method)?;
+                let stream = Stream::make(method)?;
                 stream.set_nonblocking(true)?;
                 Ok(stream)
             }
@@ -128,6 +140,7 @@ impl Stream {
             Stream::Unix(s) => s.set_nonblocking(on),
             Stream::Tcp(s) => s.set_nonblocking(on),
             Stream::Tls(s) => s.socket.set_nonblocking(on),
+            Stream::Recorded(s) => s.set_nonblocking(on),
         }
     }
 
@@ -137,6 +150,7 @@ impl Stream {
             Stream::Unix(_) => true,
             Stream::Tcp(s) => s.peer_addr().is_ok(),
             Stream::Tls(s) => s.socket.peer_addr().is_ok() && !s.is_handshaking(),
+            Stream::Recorded(s) => s.is_connected(),
         }
     }
 
@@ -144,18 +158,27 @@ impl Stream {
     pub fn identity(&self) -> Option<String> {
         match self {
             Stream::Tls(s) => s.identity(),
-            _ => None,
+            Stream::Recorded(s) => s.identity(),
+            Stream::Unix(_) | Stream::Tcp(_) => None,
         }
     }
 
     /// Whether something was read from the socket that nobody has taken.
     pub fn has_buffered(&self) -> bool {
-        matches!(self, Stream::Tls(s) if s.has_buffered())
+        match self {
+            Stream::Tls(s) => s.has_buffered(),
+            Stream::Recorded(s) => s.has_buffered(),
+            Stream::Unix(_) | Stream::Tcp(_) => false,
+        }
     }
 
     /// Whether something was written that the socket has not taken.
     pub fn wants_to_send(&self) -> bool {
-        matches!(self, Stream::Tls(s) if s.wants_to_send())
+        match self {
+            Stream::Tls(s) => s.wants_to_send(),
+            Stream::Recorded(s) => s.wants_to_send(),
+            Stream::Unix(_) | Stream::Tcp(_) => false,
+        }
     }
 }
 
@@ -176,6 +199,7 @@ impl Read for Stream {
             Stream::Unix(s) => s.read(into),
             Stream::Tcp(s) => s.read(into),
             Stream::Tls(s) => s.read(into),
+            Stream::Recorded(s) => s.read(into),
         }
     }
 }
@@ -186,13 +210,15 @@ impl Write for Stream {
             Stream::Unix(s) => s.write(bytes),
             Stream::Tcp(s) => s.write(bytes),
             Stream::Tls(s) => s.write(bytes),
+            Stream::Recorded(s) => s.write(bytes),
         }
     }
 
     fn flush(&mut self) -> io::Result<()> {
         match self {
             Stream::Tls(s) => s.flush(),
-            _ => Ok(()),
+            Stream::Recorded(s) => s.flush(),
+            Stream::Unix(_) | Stream::Tcp(_) => Ok(()),
         }
     }
 }
@@ -203,6 +229,7 @@ impl AsFd for Stream {
             Stream::Unix(s) => s.as_fd(),
             Stream::Tcp(s) => s.as_fd(),
             Stream::Tls(s) => s.socket.as_fd(),
+            Stream::Recorded(s) => s.as_fd(),
         }
     }
 }
@@ -216,6 +243,10 @@ fn accept_tcp(listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
 
 impl Listener {
     pub fn listen(method: &str) -> io::Result<Listener> {
+        recorded::listen(method, || Listener::make(method))
+    }
+
+    fn make(method: &str) -> io::Result<Listener> {
         match method.split_once(':') {
             Some(("punix", path)) => {
                 let path = setup::absolute(&setup::in_run_dir(path));
@@ -265,6 +296,16 @@ impl Listener {
                 let (stream, peer) = accept_tcp(listener)?;
                 Ok((Stream::Tls(Box::new(Tls::server(stream)?)), format!("ssl:{peer}")))
             }
+            Listener::Recorded(listener) => listener.accept(unnamed),
+        }
+    }
+
+    /// Its name, of a Unix one.
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Listener::Unix(_, path) => Some(path),
+            Listener::Tcp(_) | Listener::Tls(_) => None,
+            Listener::Recorded(listener) => listener.path(),
         }
     }
 }
@@ -274,6 +315,7 @@ impl AsFd for Listener {
         match self {
             Listener::Unix(l, _) => l.as_fd(),
             Listener::Tcp(l) | Listener::Tls(l) => l.as_fd(),
+            Listener::Recorded(l) => l.as_fd(),
         }
     }
 }

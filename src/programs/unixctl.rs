@@ -184,10 +184,7 @@ impl Control {
 
     /// Where it listens.
     pub fn path(&self) -> Option<&Path> {
-        match &self.listener {
-            Listener::Unix(_, path) => Some(path),
-            Listener::Tcp(_) | Listener::Tls(_) => None,
-        }
+        self.listener.path()
     }
 }
 

@@ -193,6 +193,56 @@ class Configured(Followed):
         until("the port", lambda: "s2" in self.switch.ctl("dpif/show"))
         self.assertNotIn("s1", self.switch.ctl("dpif/show"))
 
+    @unittest.skipUnless(shutil.which("ovs-appctl") and shutil.which("ovsdb-tool"), "needs ovs-appctl and ovsdb-tool")
+    def test_the_embedded_server_by_ovs_appctl(self):
+        """`ovs-appctl -t ovsdb-server` finds it by its pid file, as it finds the stock program."""
+        switch = self.begin()
+        env = {**os.environ, "OVS_RUNDIR": str(switch.run_dir)}
+        def appctl(*words, check=True):
+            done = run("ovs-appctl", "-t", "ovsdb-server", *words, env=env, check=check)
+            return done.stdout if check else done.stderr
+        self.three()
+        self.assertEqual(appctl("ovsdb-server/list-dbs").split(), ["Open_vSwitch", "_Server"])
+        self.assertIn("punix:", appctl("ovsdb-server/list-remotes"))
+        self.assertEqual(appctl("ovsdb-server/sync-status"), "state: active\n")
+        self.assertIn("atoms:", appctl("memory/show"))
+        self.assertIn("no database by that name", appctl("ovsdb-server/get-db-storage-status", "nope", check=False))
+        file = self.state / "conf.db"
+        lines = lambda: file.read_text().count("\n")
+        for n in range(5):
+            self.vsctl(f"--no-wait set bridge BR external_ids:n={n}")
+        before = lines()
+        appctl("ovsdb-server/compact", "Open_vSwitch")
+        # the schema and one record of all rows; the switch may have written since
+        self.assertIn("compacting database online", file.read_text())
+        self.assertLess(lines(), before)
+        self.assertEqual(self.get("bridge", "BR", "external_ids"), ["map", [["n", "4"]]])
+        other = self.folder / "other.sock"
+        appctl("ovsdb-server/add-remote", f"punix:{other}")
+        self.vsctl("--no-wait set bridge BR external_ids:n=other", db=f"unix:{other}")
+        appctl("ovsdb-server/remove-remote", f"punix:{other}")
+        self.assertFalse(other.exists())
+        second = self.folder / "second.db"
+        schema = self.folder / "second.schema"
+        schema.write_text('{"name": "second", "tables": {"t": {"columns": {"n": {"type": "integer"}}}}}')
+        run("ovsdb-tool", "create", second, schema)
+        appctl("ovsdb-server/add-db", str(second))
+        self.assertIn("second", appctl("ovsdb-server/list-dbs").split())
+        appctl("ovsdb-server/remove-db", "second")
+        self.assertNotIn("second", appctl("ovsdb-server/list-dbs").split())
+        self.assertIn("no such table", appctl("ovsdb-server/tlog-set", "Open_vSwitch:Nope", "on", check=False))
+        appctl("ovsdb-server/tlog-set", "Open_vSwitch:Bridge", "on")
+        self.assertRegex(appctl("ovsdb-server/tlog-list"), r"Bridge +ON")
+        self.vsctl("--no-wait set bridge BR external_ids:n=logged")
+        until("its line", lambda: "table:Bridge,op:updated" in switch.log() and "external_ids:{n=logged}" in switch.log())
+        self.assertIn("part of the switch", appctl("exit", check=False))
+        # clients are sent away and come again, the switch's own among them
+        appctl("ovsdb-server/reconnect")
+        self.vsctl("add-port BR p9 -- set interface p9 type=dummy")
+        self.assertIn("p9", switch.ctl("dpif/show"))
+        self.assertEqual(switch.stop(), 0, switch.log())
+        self.assertEqual([p.name for p in switch.run_dir.glob("ovsdb-server.*")], [])
+
 
 class External(Followed):
     """The database of another server, which comes and goes."""

@@ -27,7 +27,7 @@ struct Pair {
 
 impl Pair {
     fn new(wanted: Wanted) -> Pair {
-        let mut server = Server::new().unwrap();
+        let mut server = Server::new(Source::default()).unwrap();
         server.host(database(SCHEMA));
         Pair { server, now: Now::default(), replica: Replica::new(wanted), session: None }
     }

@@ -397,6 +397,7 @@ impl Server {
     pub(super) fn make_named(&mut self, name: &str, commit: &Commit, now: Now, id: Uuid) {
         let Some(hosted) = self.databases.get_mut(name) else { return };
         hosted.commit(commit, now, id);
+        self.tlog.note(name, &hosted.db.schema.tables, &commit.changes, now);
         self.note(name, &commit.changes);
         if let Some(hosted) = self.databases.get_mut(name).filter(|hosted| hosted.is_overgrown(now))
             && let Err(error) = hosted.compact(now)

@@ -47,8 +47,9 @@ impl Locks {
 
     /// Leaves all lines. Returns who owns what now.
     pub(super) fn disconnect(&mut self, id: SessionId) -> Vec<(SessionId, Arc<str>)> {
-        let names: Vec<Arc<str>> =
+        let mut names: Vec<Arc<str>> =
             self.0.iter().filter(|(_, l)| l.contains(&id)).map(|(name, _)| name.clone()).collect();
+        names.sort();
         names.into_iter().filter_map(|name| self.unlock(id, &name).map(|next| (next, name))).collect()
     }
 }

@@ -12,6 +12,7 @@ mod relay;
 mod replica;
 mod request;
 mod session;
+mod tlog;
 mod watch;
 
 #[cfg(test)]
@@ -78,17 +79,20 @@ pub struct Server {
     locks: Locks,
     uuids: Source,
     id: Uuid,
+    tlog: tlog::Tlog,
     /// All of it refuses changes, as a backup does.
     pub read_only: bool,
+    /// Monitors with conditions are refused, as by servers that do not know of them.
+    pub no_conditions: bool,
 }
 
 impl Server {
-    /// A server with no database but its own.
+    /// A server with no database but its own. Where all that it is given is the same again, and `uuids` as well, it does the
+    /// same again.
     ///
     /// # Errors
     /// The built-in schema is wrong.
-    pub fn new() -> Result<Server, Error> {
-        let mut uuids = Source::default();
+    pub fn new(mut uuids: Source) -> Result<Server, Error> {
         let json = json::parse(SERVER_SCHEMA.as_bytes()).map_err(|e| Error::new("internal error", e.to_string()))?;
         let own = Hosted::memory(Database::new(Arc::new(Schema::from_json(&json)?)));
         let mut server = Server {
@@ -104,7 +108,9 @@ impl Server {
             locks: Locks::default(),
             id: uuids.uuid(),
             uuids,
+            tlog: tlog::Tlog::default(),
             read_only: false,
+            no_conditions: false,
         };
         server.describe(SERVER_DB);
         Ok(server)
@@ -377,6 +383,21 @@ impl Server {
             Some(hosted) => hosted.compact(now),
             None => Err(Error::new("unknown database", format!("no database named {name}"))),
         }
+    }
+
+    /// Whether changes of a table are logged.
+    ///
+    /// # Errors
+    /// There is no such database or table.
+    pub fn log_table(&mut self, database: &str, table: &str, on: bool) -> Result<(), &'static str> {
+        let hosted = self.databases.get(database).ok_or("no such database")?;
+        hosted.db.schema.table(table).ok_or("no such table")?;
+        self.tlog.set(database, table, on);
+        Ok(())
+    }
+
+    pub fn is_table_logged(&self, database: &str, table: &str) -> bool {
+        self.tlog.has(database, table)
     }
 
     /// Figures for `memory/show`.

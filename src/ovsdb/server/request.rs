@@ -75,6 +75,9 @@ impl Server {
                 Ok(self.databases.get(&name).map(|hosted| hosted.db.schema.to_json()))
             }
             "monitor" => self.monitor(id, method, params, Version::One),
+            "monitor_cond" | "monitor_cond_since" | "monitor_cond_change" if self.no_conditions => {
+                Err(Error::bare("unknown method"))
+            }
             "monitor_cond" => self.monitor(id, method, params, Version::Two),
             "monitor_cond_since" => self.monitor(id, method, params, Version::Three),
             "monitor_cond_change" => self.monitor_change(id, params),

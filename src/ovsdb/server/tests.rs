@@ -12,7 +12,7 @@ struct Bench {
 
 impl Bench {
     fn new() -> Bench {
-        let mut server = Server::new().unwrap();
+        let mut server = Server::new(Source::default()).unwrap();
         let schema = Schema::from_json(&parse(SCHEMA.as_bytes()).unwrap()).unwrap();
         server.databases.insert(Arc::from("db"), Hosted::memory(Database::new(Arc::new(schema))));
         server.describe("db");

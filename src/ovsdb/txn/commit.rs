@@ -107,7 +107,10 @@ impl Txn<'_> {
     /// Rows of tables that are no roots live as long as something refers to them strongly.
     fn collect_garbage(&mut self, mut deltas: HashMap<Place, i64>) {
         let mut work = self.touched();
+        let touched = work.len();
         work.extend(deltas.iter().filter(|&(_, &n)| n < 0).map(|(&place, _)| place));
+        // of a hash table, but the same changes are to come in the same order
+        work[touched..].sort_unstable();
         while let Some((table, uuid)) = work.pop() {
             let root = self.db.tables[table].schema.is_root;
             if root || self.get(table, uuid).is_none() || self.strong(&deltas, (table, uuid)) > 0 {

@@ -1,7 +1,8 @@
 //! `transact`, `query`, `dump`, `backup`, `restore`.
 
 use super::{Call, Done, parse_json};
-use crate::setup::{print, wall_ms};
+use crate::replay::wall_ms;
+use crate::setup::print;
 use crate::table::{Cell, Table};
 use ovsdb::Json;
 use ovsdb::data::{AtomKind, Datum, Schema, TableSchema, Type};

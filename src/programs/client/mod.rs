@@ -8,6 +8,7 @@ mod wait;
 use crate::daemon::{self, Daemon, Keep};
 use crate::manual::{self, About};
 use crate::options::{self, Known, Parsed, Takes, option};
+use crate::replay;
 use crate::setup::{self, fatal, print};
 use crate::table::{self, Cell, Format, Style, Table};
 use crate::tls;
@@ -21,7 +22,7 @@ use std::process::ExitCode;
 
 const PROGRAM: &str = "ovsdb-client";
 
-const OPTIONS: [Known; 9] = [
+const OPTIONS: [Known; 7] = [
     option("timeout", 't', Takes::Value),
     option("force", '\0', Takes::Nothing),
     option("db-change-aware", '\0', Takes::Nothing),
@@ -29,8 +30,6 @@ const OPTIONS: [Known; 9] = [
     option("leader-only", '\0', Takes::Nothing),
     option("no-leader-only", '\0', Takes::Nothing),
     option("unixctl", '\0', Takes::Value),
-    option("record", '\0', Takes::Maybe),
-    option("replay", '\0', Takes::Maybe),
 ];
 
 /// Which database a command works on.
@@ -103,7 +102,7 @@ pub fn main(program: &str, arguments: Vec<String>) -> ExitCode {
     }
     match run(program, &parsed) {
         Ok(code) => code,
-        Err(End::Text(text)) => fatal(program, text),
+        Err(End::Text(text)) => fatal(program, replay::cause(text)),
         Err(End::Code(code)) => code,
     }
 }
@@ -127,11 +126,6 @@ fn run(program: &str, parsed: &Parsed) -> Result<ExitCode, End> {
     let Some(&(_, wants, least, most, _, function)) = COMMANDS.iter().find(|(known, ..)| known == name) else {
         return Err(format!("unknown command '{name}'; use --help for help").into());
     };
-    for unsupported in ["record", "replay"] {
-        if parsed.has(unsupported) {
-            return Err(format!("--{unsupported} is not supported").into());
-        }
-    }
     if let Some(seconds) = parsed.value("timeout") {
         let seconds = seconds.parse().map_err(|_| format!("value {seconds} on -t or --timeout is invalid"))?;
         nix::unistd::alarm::set(seconds);
@@ -152,6 +146,7 @@ fn run(program: &str, parsed: &Parsed) -> Result<ExitCode, End> {
     let modules = ["jsonrpc", "reconnect", "timeval", "unixctl", "daemon_unix", "poll_loop", "fatal_signal"];
     setup::start_log(program, parsed, base::log::Level::Warn, &modules)?;
     tls::configure_from(parsed)?;
+    replay::start(program, parsed, &["monitor"])?;
     if name == "wait" {
         let [database, state] = &rest[..] else {
             return Err("'wait' command requires a database and a state".to_owned().into());
@@ -189,7 +184,15 @@ fn run(program: &str, parsed: &Parsed) -> Result<ExitCode, End> {
 }
 
 fn known() -> Vec<Known> {
-    [&setup::COMMON[..], &daemon::OPTIONS[..], &table::OPTIONS[..], &tls::OPTIONS[..], &OPTIONS[..]].concat()
+    [
+        &setup::COMMON[..],
+        &daemon::OPTIONS[..],
+        &table::OPTIONS[..],
+        &tls::OPTIONS[..],
+        &replay::OPTIONS[..],
+        &OPTIONS[..],
+    ]
+    .concat()
 }
 
 pub(crate) fn about() -> About {
@@ -207,7 +210,9 @@ fn usage() -> String {
     text + "The default SERVER is unix:DB_SOCK in the folder of sockets, the default DATABASE is Open_vSwitch.\n\n\
         Output formatting options:\n  -f, --format=table|list|html|csv|json\n  -d, --data=string|bare|json\n  \
         --no-headings --pretty --bare --max-column-width=N --timestamp\nOther options:\n  \
-        -t, --timeout=SECS          give up after SECS seconds\n  -h, --help                  display this help message\n  \
+        -t, --timeout=SECS          give up after SECS seconds\n  \
+        --record[=DIR]              record what happens, in DIR\n  \
+        --replay[=DIR]              do again what is recorded in DIR\n  -h, --help                  display this help message\n  \
         -V, --version               display version information\n"
 }
 

@@ -3,12 +3,13 @@
 
 use super::rpc::{Message, Rpc};
 use super::{Call, Done, PROGRAM, parse_json};
-use crate::setup::{print, wall_ms};
+use crate::replay::wait::{Signals, poll};
+use crate::replay::{self, wall_ms};
+use crate::setup::print;
 use crate::table::{Cell, Style, Table};
 use crate::unixctl::{self, Command, Connection, Control, command};
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::{SigSet, Signal};
-use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::poll::{PollFd, PollFlags, PollTimeout};
+use nix::sys::signal::Signal;
 use ovsdb::Json;
 use ovsdb::data::{AtomKind, BaseType, Datum, Schema, TableSchema, Type};
 use ovsdb::json::Object;
@@ -33,7 +34,7 @@ struct Controls {
     control: Option<Control>,
     callers: Vec<Connection>,
     /// What ends a program in the background: it tidies up first.
-    signals: Option<SignalFd>,
+    signals: Option<Signals>,
 }
 
 impl Controls {
@@ -43,9 +44,7 @@ impl Controls {
         }
         let control = Control::listen(PROGRAM, call.parsed.value("unixctl"), &COMMANDS);
         let control = control.map_err(|e| format!("control socket: {}", ovsdb::error::strerror(&e)))?;
-        let mut mask = SigSet::empty();
-        [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP].into_iter().for_each(|signal| mask.add(signal));
-        let signals = mask.thread_block().and_then(|()| SignalFd::with_flags(&mask, SfdFlags::SFD_NONBLOCK));
+        let signals = Signals::new([Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP]);
         let signals = signals.map_err(|e| format!("signals: {e}"))?;
         Ok(Controls { control, callers: Vec::new(), signals: Some(signals) })
     }
@@ -56,11 +55,11 @@ impl Controls {
         if !blocked {
             fds.push(PollFd::new(rpc.stream.as_fd(), PollFlags::POLLIN));
         }
-        fds.extend(self.signals.iter().map(|s| PollFd::new(s.as_fd(), PollFlags::POLLIN)));
+        fds.extend(self.signals.iter().filter_map(Signals::fd).map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
         fds.extend(self.control.iter().map(|c| PollFd::new(c.as_fd(), PollFlags::POLLIN)));
         fds.extend(self.callers.iter().map(|c| PollFd::new(c.as_fd(), PollFlags::POLLIN)));
-        let _ = poll(&mut fds, PollTimeout::NONE);
-        let ready = !blocked && fds.first().and_then(PollFd::any).unwrap_or(false);
+        let ready = poll(&mut fds, PollTimeout::NONE);
+        let ready = !blocked && ready.first() == Some(&true);
         if let Some(control) = &self.control {
             while let Ok(caller) = control.accept() {
                 self.callers.push(caller);
@@ -71,22 +70,25 @@ impl Controls {
     }
 
     /// Does what callers want; false when it is to end.
-    fn run(&mut self, mut f: impl FnMut(&unixctl::Call) -> Result<String, String>) -> bool {
-        if self.signals.as_ref().is_some_and(|signals| matches!(signals.read_signal(), Ok(Some(_)))) {
-            return false;
+    fn run(&mut self, mut f: impl FnMut(&unixctl::Call) -> Result<String, String>) -> Result<bool, String> {
+        if let Some(end) = replay::over() {
+            return end.map(|()| false);
+        }
+        if self.signals.as_ref().is_some_and(|signals| signals.next().is_some()) {
+            return Ok(false);
         }
         for caller in &mut self.callers {
             while let Some(call) = caller.next_call() {
                 if call.command == "exit" {
                     caller.answer(call, Ok(String::new()));
-                    return false;
+                    return Ok(false);
                 }
                 let result = f(&call);
                 caller.answer(call, result);
             }
         }
         self.callers.retain(|caller| !caller.is_done());
-        true
+        Ok(true)
     }
 }
 
@@ -332,7 +334,7 @@ fn watch(mut call: Call<'_>, kind: Kind) -> Done {
             }
             Ok(String::new())
         });
-        if !goes_on {
+        if !goes_on? {
             return Ok(ExitCode::SUCCESS);
         }
     }
@@ -376,7 +378,7 @@ fn hold(mut call: Call<'_>, method: &str) -> Done {
             }
             other => Err(format!("{other}: not for locks")),
         });
-        if !goes_on {
+        if !goes_on? {
             return Ok(ExitCode::SUCCESS);
         }
     }

@@ -1,7 +1,8 @@
 //! A connection to a server, blocking: requests, replies, and what comes in between.
 
+use crate::replay::wait::poll;
 use crate::stream::{Listener, Stream, is_passive, split_methods};
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::poll::{PollFd, PollFlags, PollTimeout};
 use ovsdb::Json;
 use ovsdb::error::strerror;
 use ovsdb::json::Framer;
@@ -33,7 +34,7 @@ impl Rpc {
             let failed = |e: std::io::Error| format!("failed to listen on \"{methods}\" ({})", strerror(&e));
             let listener = Listener::listen(methods).map_err(failed)?;
             let mut fds = [PollFd::new(listener.as_fd(), PollFlags::POLLIN)];
-            let _ = poll(&mut fds, PollTimeout::NONE);
+            poll(&mut fds, PollTimeout::NONE);
             let (stream, _) = listener.accept(&mut 0).map_err(failed)?;
             return Ok(Rpc { stream, framer: Framer::default(), next: 0 });
         }
@@ -101,7 +102,7 @@ impl Rpc {
                 return Ok(message);
             }
             let mut fds = [PollFd::new(self.stream.as_fd(), PollFlags::POLLIN)];
-            let _ = poll(&mut fds, PollTimeout::NONE);
+            poll(&mut fds, PollTimeout::NONE);
             if !self.fill()? {
                 return Err("End of file".into());
             }

@@ -2,7 +2,8 @@
 
 use super::rpc::{Message, Rpc};
 use super::{Call, Done};
-use nix::poll::{PollTimeout, poll};
+use crate::replay::{over, wait::poll};
+use nix::poll::PollTimeout;
 use ovsdb::Json;
 use std::process::ExitCode;
 
@@ -17,7 +18,10 @@ pub(super) fn wait(server: &str, database: &str, state: &str) -> Done {
             Err(error) => log::info!(target: "reconnect", "{server}: {error}"),
         }
         // until the next attempt there is nothing else to wait for
-        let _ = poll(&mut [], PollTimeout::from(250u16));
+        poll(&mut [], PollTimeout::from(250u16));
+        if let Some(end) = over() {
+            return end.map(|()| ExitCode::SUCCESS);
+        }
     }
 }
 

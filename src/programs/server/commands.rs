@@ -4,8 +4,12 @@ use super::{End, Program, remotes};
 use crate::unixctl::{Command, command};
 use ovsdb::server::{Now, SERVER_DB};
 
-pub(super) const COMMANDS: [Command; 29] = [
+pub(super) const COMMANDS: [Command; 33] = [
+    command("cluster/change-election-timer", "DB TIME", 2, 2),
     command("cluster/cid", "DB", 1, 1),
+    command("cluster/kick", "DB SERVER", 2, 2),
+    command("cluster/leave", "DB", 1, 1),
+    command("cluster/set-backlog-threshold", "DB N_MSGS N_BYTES", 3, 3),
     command("cluster/sid", "DB", 1, 1),
     command("cluster/status", "DB", 1, 1),
     command("exit", "", 0, usize::MAX),
@@ -41,6 +45,9 @@ impl Program {
         let argument = arguments.first().map(String::as_str).unwrap_or_default();
         let done = || Ok(String::new());
         match name.strip_prefix("ovsdb-server/").unwrap_or(name) {
+            "exit" if self.embedded => {
+                Err("this server is part of the switch and ends with it: ovs-appctl -t ironbridge exit".into())
+            }
             "exit" => {
                 self.exit = Some(End::Code(0));
                 done()
@@ -123,11 +130,28 @@ impl Program {
             },
             "cluster/cid" | "cluster/sid" | "cluster/status" => self.cluster(name, argument),
             "memory-trim-on-compaction" if !matches!(argument, "on" | "off") => Err("invalid argument".into()),
-            "memory-trim-on-compaction" | "perf-counters-clear" | "disable-monitor-cond" => done(),
+            // the first is taken and has no effect
+            "memory-trim-on-compaction" | "perf-counters-clear" => done(),
+            "disable-monitor-cond" => {
+                self.server.no_conditions = true;
+                done()
+            }
             "perf-counters-show" => Ok("performance counter is not supported on this platform".into()),
             "list-sessions" => Ok(format!("{} sessions", self.server.session_count())),
             "tlog-list" => Ok(self.tables()),
-            "tlog-set" => Err("logging of operations is not supported yet".into()),
+            "tlog-set" => {
+                let (db, table) = argument.split_once(':').ok_or("invalid DB:TABLE argument")?;
+                let on = match arguments.get(1).map(String::as_str) {
+                    Some("on") => true,
+                    Some("off") => false,
+                    _ => return Err("invalid command argument".into()),
+                };
+                self.server.log_table(db, table, on)?;
+                done()
+            }
+            "cluster/change-election-timer" | "cluster/kick" | "cluster/leave" | "cluster/set-backlog-threshold" => {
+                Err(format!("{name} is not supported: a cluster here has one server"))
+            }
             _ => Err(format!("{name} is not supported")),
         }
     }
@@ -194,7 +218,8 @@ impl Program {
             text += &format!("{name:<16} \n");
             if let Some(hosted) = self.server.database(name) {
                 for table in &hosted.db.schema.tables {
-                    text += &format!("{:<16}{:<28}OFF\n", "", table.name);
+                    let state = if self.server.is_table_logged(name, &table.name) { "ON" } else { "OFF" };
+                    text += &format!("{:<16}{:<28}{state}\n", "", table.name);
                 }
             }
         }

@@ -1,11 +1,15 @@
-//! The server inside another program: a thread that serves one file, without signals, options or pid file.
+//! The server inside another program: a thread that serves one file, without signals or options. It has a control socket and
+//! a pid file of its own, so that `ovs-appctl -t ovsdb-server` finds it in the folder of the program.
 
-use super::Program;
 use super::events::Events;
 use super::remotes::{self, Remotes};
 use super::replication::Replication;
+use super::{PROGRAM, Program, commands};
+use crate::daemon::PidFile;
 use crate::tls::Settings;
+use crate::unixctl::Control;
 use ovsdb::server::Server;
+use ovsdb::uuid::Source;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::unix::net::UnixStream;
@@ -23,19 +27,21 @@ pub struct Embedded {
 
 impl Embedded {
     /// Serves the database in `file` at `remotes` (such as `punix:/run/db.sock`, `db:DB,TABLE,COLUMN`) on a thread called
-    /// `db`.
+    /// `db`, with a control socket and a pid file in `folder`. Where these cannot be had that is logged.
     ///
     /// # Errors
     /// The file, a remote or a thread cannot be had, in words.
-    pub fn start(file: &Path, remotes: &[String]) -> Result<Embedded, String> {
+    pub fn start(file: &Path, remotes: &[String], folder: &Path) -> Result<Embedded, String> {
         let (leash, end) = UnixStream::pair().map_err(|e| format!("socket pair: {e}"))?;
-        let (file, remotes) = (file.to_path_buf(), remotes.to_vec());
+        let (file, remotes, folder) = (file.to_path_buf(), remotes.to_vec(), folder.to_path_buf());
         let (started, outcome) = sync_channel(1);
         let serve = move || {
             let mut program = match Program::embedded(&file, &remotes, end) {
                 Ok(program) => program,
                 Err(e) => return drop(started.send(Err(e))),
             };
+            // goes with the thread
+            let _pidfile = program.offer_control(&folder);
             if started.send(Ok(())).is_err() {
                 return;
             }
@@ -78,11 +84,12 @@ impl Program {
     fn embedded(file: &Path, remotes: &[String], leash: UnixStream) -> Result<Program, String> {
         let io = |e: io::Error| format!("epoll: {e}");
         let mut program = Program {
-            server: Server::new().map_err(|e| e.to_string())?,
+            server: Server::new(Source::default()).map_err(|e| e.to_string())?,
             remotes: Remotes::default(),
             events: Events::on_a_leash(leash).map_err(io)?,
             files: BTreeSet::new(),
             run: None,
+            embedded: true,
             exit: None,
             started: base::clock::Clock::real(),
             replication: Replication::default(),
@@ -96,5 +103,23 @@ impl Program {
         }
         program.update_remotes(true)?;
         Ok(program)
+    }
+
+    /// A control socket where ovs-appctl looks for one, and the pid file by which it finds it. Another server that has its
+    /// own there keeps them.
+    fn offer_control(&mut self, folder: &Path) -> Option<PidFile> {
+        let offer = || {
+            let pidfile = PidFile::make(folder.join(format!("{PROGRAM}.pid")), false)?;
+            let socket = folder.join(format!("{PROGRAM}.{}.ctl", std::process::id()));
+            let control = Control::listen(PROGRAM, Some(&socket.to_string_lossy()), &commands::COMMANDS);
+            Ok((pidfile, control.map_err(|e| format!("{}: {e}", socket.display()))?))
+        };
+        let offered = offer().and_then(|(pidfile, control)| {
+            if let Some(control) = control {
+                self.events.control(control).map_err(|e| format!("epoll: {e}"))?;
+            }
+            Ok(pidfile)
+        });
+        offered.inspect_err(|e: &String| log::warn!(target: "ovsdb_server", "no control socket: {e}")).ok()
     }
 }

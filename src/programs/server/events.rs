@@ -4,11 +4,12 @@ use super::remotes::Options;
 use super::sources::{Source, Sources};
 use super::upstream::{LinkId, Retry};
 use super::{End, Program};
+use crate::replay;
+use crate::replay::wait::{Poller, Signals};
 use crate::stream::{Listener, Stream, is_passive};
 use crate::unixctl::Control;
-use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use nix::sys::epoll::{EpollFlags, EpollTimeout};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
-use nix::sys::signalfd::{SfdFlags, SignalFd};
 use ovsdb::server::Now;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, ErrorKind, Read, Write};
@@ -25,23 +26,33 @@ const ROUND: usize = 1 << 20;
 /// How long nobody is let in after somebody could not be.
 const PAUSE: u64 = 100;
 
-/// A method by which the server connects to a client.
+/// A method that is tried again and again: by which the server connects to a client, or at which it cannot listen yet.
 #[derive(Default)]
-struct Active {
+struct Attempts {
     /// When to try again.
     at: u64,
     backoff: u64,
 }
 
+impl Attempts {
+    /// Another begins.
+    fn count(&mut self, now: Now) {
+        self.backoff = (self.backoff * 2).clamp(1000, 8000);
+        self.at = now.monotonic + self.backoff;
+    }
+}
+
 /// All descriptors.
 pub(super) struct Events {
-    pub(super) epoll: Epoll,
+    pub(super) poller: Poller,
     pub(super) sources: Sources,
     /// Sessions whose sockets said something this round.
     touched: BTreeSet<u64>,
     next: u64,
     methods: BTreeMap<String, Options>,
-    active: BTreeMap<String, Active>,
+    active: BTreeMap<String, Attempts>,
+    /// Methods at which it cannot listen yet.
+    unheard: BTreeMap<String, Attempts>,
     /// Of the databases when the methods were looked at.
     serial: Option<u64>,
     unnamed: u64,
@@ -72,11 +83,7 @@ pub(super) fn unblocked(command: &mut Command) -> io::Result<Child> {
 
 impl Events {
     pub(super) fn new() -> io::Result<Events> {
-        let mut mask = SigSet::empty();
-        SIGNALS.into_iter().chain([Signal::SIGCHLD]).for_each(|signal| mask.add(signal));
-        sigprocmask(SigmaskHow::SIG_BLOCK, Some(&mask), None)?;
-        let signals = SignalFd::with_flags(&mask, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
-        Events::of(Source::Signals(signals))
+        Events::of(Source::Signals(Signals::new(SIGNALS.into_iter().chain([Signal::SIGCHLD]))?))
     }
 
     /// Events that end when the other side of a socket closes, and leave signals alone.
@@ -86,12 +93,13 @@ impl Events {
 
     fn of(first: Source) -> io::Result<Events> {
         let mut events = Events {
-            epoll: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?,
+            poller: Poller::new()?,
             sources: Sources::default(),
             touched: BTreeSet::new(),
             next: 0,
             methods: BTreeMap::new(),
             active: BTreeMap::new(),
+            unheard: BTreeMap::new(),
             serial: None,
             unnamed: 0,
             buffer: vec![0; 65536].into(),
@@ -118,7 +126,7 @@ impl Events {
     fn listen(&self, flags: EpollFlags) {
         for (token, source) in self.sources.iter() {
             if let Source::Listener { listener, .. } = source {
-                let _ = self.epoll.modify(listener.as_fd(), &mut EpollEvent::new(flags, token));
+                self.poller.modify(listener, token, flags);
             }
         }
     }
@@ -129,24 +137,24 @@ impl Events {
 
     pub(super) fn add(&mut self, source: Source) -> io::Result<u64> {
         self.next += 1;
-        let event = EpollEvent::new(EpollFlags::EPOLLIN, self.next);
-        match &source {
-            Source::Signals(fd) => self.epoll.add(fd.as_fd(), event)?,
-            Source::Leash(leash) => self.epoll.add(leash.as_fd(), event)?,
-            Source::Listener { listener, .. } => self.epoll.add(listener.as_fd(), event)?,
-            Source::Session { stream, .. } => self.epoll.add(stream.as_fd(), event)?,
-            Source::Control(control) => self.epoll.add(control.as_fd(), event)?,
-            Source::Caller(caller) => self.epoll.add(caller.as_fd(), event)?,
-            Source::Upstream { stream, .. } => self.epoll.add(stream.as_fd(), event)?,
-        }
+        let fd = match &source {
+            Source::Signals(signals) => signals.fd(),
+            Source::Leash(leash) => Some(leash.as_fd()),
+            Source::Listener { listener, .. } => Some(listener.as_fd()),
+            Source::Session { stream, .. } | Source::Upstream { stream, .. } => Some(stream.as_fd()),
+            Source::Control(control) => Some(control.as_fd()),
+            Source::Caller(caller) => Some(caller.as_fd()),
+        };
+        self.poller.add(fd, self.next)?;
         self.sources.insert(self.next, source);
         Ok(self.next)
     }
 }
 
 impl Program {
-    fn now(&self) -> Now {
-        Now { monotonic: self.started.now().as_millis(), wall: crate::setup::wall_ms() }
+    pub(super) fn now(&self) -> Now {
+        let (monotonic, wall) = replay::time(|| (self.started.now().as_millis(), crate::setup::wall_ms()));
+        Now { monotonic, wall }
     }
 
     /// Waits for something and does it.
@@ -159,7 +167,8 @@ impl Program {
         let now = self.now();
         let reconnect =
             self.events.active.iter().filter(|(m, _)| self.events.sources.connections(m) == 0).map(|(_, a)| a.at);
-        let due = reconnect.chain(self.server.deadline()).chain(self.links_deadline()).chain(latest);
+        let listen = self.events.unheard.values().map(|attempts| attempts.at);
+        let due = reconnect.chain(listen).chain(self.server.deadline()).chain(self.links_deadline()).chain(latest);
         let due = due.chain(self.events.paused).chain(self.server.can_resume().then_some(0)).min();
         let timeout = match due {
             None => EpollTimeout::NONE,
@@ -168,23 +177,24 @@ impl Program {
                 EpollTimeout::from(u16::try_from(ms).unwrap_or(u16::MAX))
             }
         };
-        let mut ready = [EpollEvent::empty(); 256];
-        let n = match self.events.epoll.wait(&mut ready, timeout) {
-            Ok(n) => n,
-            Err(nix::errno::Errno::EINTR) => 0,
-            Err(e) => return Err(format!("epoll: {e}")),
-        };
+        let waited = self.events.poller.wait(timeout);
+        if let Some(end) = replay::over() {
+            self.exit = Some(End::Code(0));
+            return end;
+        }
+        let ready = waited.map_err(|e| format!("epoll: {e}"))?;
         let now = self.now();
         self.events.listen_again(now);
         self.server.resume(now);
-        for event in &ready[..n] {
-            self.input(event.data(), now);
+        for token in ready {
+            self.input(token, now);
             if self.server.has_much_to_write() {
                 self.server.flush(now);
             }
         }
         self.server.flush(now);
         self.update_remotes(false)?;
+        self.listen_late(now);
         self.connect_active(now);
         self.keep_links(now);
         self.server.flush(now);
@@ -200,16 +210,14 @@ impl Program {
         let Some(source) = self.events.sources.get_mut(token) else { return };
         match source {
             Source::Signals(signals) => {
-                while let Ok(Some(info)) = signals.read_signal() {
-                    let signal = i32::try_from(info.ssi_signo).ok().and_then(|n| Signal::try_from(n).ok());
+                while let Some(signal) = signals.next() {
                     match signal {
-                        Some(Signal::SIGCHLD) => {
+                        Signal::SIGCHLD => {
                             if let Some(Ok(Some(status))) = self.run.as_mut().map(Child::try_wait) {
                                 self.exit = Some(End::Code(u8::from(!status.success())));
                             }
                         }
-                        Some(signal) => self.exit = Some(End::Signal(signal)),
-                        None => {}
+                        signal => self.exit = Some(End::Signal(signal)),
                     }
                 }
             }
@@ -240,7 +248,7 @@ impl Program {
                         Ok(n) => {
                             if total == 0 {
                                 if let Some(active) = self.events.active.get_mut(method) {
-                                    *active = Active::default();
+                                    *active = Attempts::default();
                                 }
                                 if let Some(name) = stream.identity()
                                     && let Some(peer) = self.server.peer_mut(id)
@@ -317,7 +325,7 @@ impl Program {
     /// Sends what sessions have to say, and closes what is to be closed.
     fn output(&mut self) {
         let mut ended = Vec::new();
-        let Events { epoll, sources, touched, .. } = &mut self.events;
+        let Events { poller, sources, touched, .. } = &mut self.events;
         touched.extend(self.server.take_ready().filter_map(|id| sources.session(id)));
         for token in std::mem::take(touched) {
             let Some(Source::Session { id, stream, writing, method, deaf }) = sources.get_mut(token) else { continue };
@@ -354,7 +362,7 @@ impl Program {
                 let mut flags = EpollFlags::empty();
                 flags.set(EpollFlags::EPOLLIN, !full);
                 flags.set(EpollFlags::EPOLLOUT, waits);
-                let _ = epoll.modify(stream.as_fd(), &mut EpollEvent::new(flags, token));
+                poller.modify(stream, token, flags);
             }
         }
         for token in ended {
@@ -362,7 +370,7 @@ impl Program {
         }
     }
 
-    /// Sockets follow what remotes say.
+    /// Sockets follow what remotes say. Where it is `fresh`, all that are configured are to be had.
     pub(super) fn update_remotes(&mut self, fresh: bool) -> Result<(), String> {
         let names: Vec<_> = self.server.database_names().cloned().collect();
         let serial = names.iter().filter_map(|n| self.server.database(n)).map(|h| h.serial + 1).sum();
@@ -390,6 +398,7 @@ impl Program {
             }
         }
         self.events.active.retain(|method, _| wanted.contains_key(method));
+        self.events.unheard.retain(|method, _| wanted.contains_key(method));
         for (method, options) in &wanted {
             let known = self.events.methods.get(method).map(|known| known != options);
             if known == Some(true) {
@@ -399,7 +408,7 @@ impl Program {
                 continue;
             }
             if !is_passive(method) {
-                self.events.active.insert(method.clone(), Active::default());
+                self.events.active.insert(method.clone(), Attempts::default());
                 continue;
             }
             match Listener::listen(method) {
@@ -414,6 +423,7 @@ impl Program {
                     if fresh && !from_row {
                         return Err(text);
                     }
+                    self.events.unheard.insert(method.clone(), Attempts::default());
                 }
             }
         }
@@ -438,14 +448,28 @@ impl Program {
         }
     }
 
+    /// Listens where it could not before.
+    fn listen_late(&mut self, now: Now) {
+        let due = self.events.unheard.iter().filter(|(_, attempts)| attempts.at <= now.monotonic);
+        for method in due.map(|(method, _)| method.clone()).collect::<Vec<_>>() {
+            if let Ok(listener) = Listener::listen(&method) {
+                self.events.unheard.remove(&method);
+                if let Err(e) = self.events.add(Source::Listener { method, listener }) {
+                    log::warn!(target: "ovsdb_jsonrpc_server", "epoll: {e}");
+                }
+            } else if let Some(attempts) = self.events.unheard.get_mut(&method) {
+                attempts.count(now);
+            }
+        }
+    }
+
     fn connect_active(&mut self, now: Now) {
         let events = &self.events;
         let due = events.active.iter().filter(|(m, a)| a.at <= now.monotonic && events.sources.connections(m) == 0);
         for method in due.map(|(m, _)| m.clone()).collect::<Vec<_>>() {
             let begun = Stream::begin(&method);
             let Some(active) = self.events.active.get_mut(&method) else { continue };
-            active.backoff = (active.backoff * 2).clamp(1000, 8000);
-            active.at = now.monotonic + active.backoff;
+            active.count(now);
             match begun {
                 Ok(stream) => {
                     log::info!(target: "reconnect", "{method}: connecting...");

@@ -16,12 +16,14 @@ mod upstream;
 use crate::daemon::{self, Daemon, Keep};
 use crate::manual::About;
 use crate::options::{self, Known, Parsed, Takes, option};
+use crate::replay;
 use crate::setup::{self, fatal};
 use crate::tls;
 use crate::unixctl::Control;
 pub use embedded::Embedded;
 use events::Events;
 use ovsdb::server::Server;
+use ovsdb::uuid::Source;
 use relay::Relay;
 use remotes::Remotes;
 use replication::Replication;
@@ -31,15 +33,13 @@ use std::process::{Child, ExitCode};
 
 const PROGRAM: &str = "ovsdb-server";
 
-const OPTIONS: [Known; 9] = [
+const OPTIONS: [Known; 7] = [
     option("remote", '\0', Takes::Value),
     option("unixctl", '\0', Takes::Value),
     option("run", '\0', Takes::Value),
     option("sync-from", '\0', Takes::Value),
     option("sync-exclude-tables", '\0', Takes::Value),
     option("active", '\0', Takes::Nothing),
-    option("record", '\0', Takes::Maybe),
-    option("replay", '\0', Takes::Maybe),
     option("disable-file-column-diff", '\0', Takes::Nothing),
 ];
 
@@ -71,6 +71,8 @@ struct Program {
     files: BTreeSet<PathBuf>,
     /// `--run`'s command.
     run: Option<Child>,
+    /// It is part of another program.
+    embedded: bool,
     /// What it ends with, when it is to end.
     exit: Option<End>,
     started: base::clock::Clock,
@@ -102,16 +104,15 @@ pub fn main(program: &str, arguments: Vec<String>) -> ExitCode {
         setup::print(&setup::version(program));
         return ExitCode::SUCCESS;
     }
-    for unsupported in ["record", "replay"] {
-        if parsed.has(unsupported) {
-            return fatal(program, format!("--{unsupported} is not supported"));
-        }
-    }
     let daemon = match daemon::start(program, &parsed) {
         Ok(daemon) => daemon,
         Err(code) => return code,
     };
     if let Err(text) = setup::start_log(program, &parsed, base::log::Level::Info, &MODULES) {
+        return fatal(program, text);
+    }
+    // a run that is started again would write over the one that crashed
+    if let Err(text) = replay::start(program, &parsed, &["monitor", "run"]) {
         return fatal(program, text);
     }
     allow_many_clients();
@@ -122,7 +123,7 @@ pub fn main(program: &str, arguments: Vec<String>) -> ExitCode {
             events::die_by(signal);
             ExitCode::FAILURE
         }
-        Err(text) => fatal(program, text),
+        Err(text) => fatal(program, replay::cause(text)),
     }
 }
 
@@ -135,7 +136,7 @@ fn allow_many_clients() {
 }
 
 fn known() -> Vec<Known> {
-    [&setup::COMMON[..], &daemon::OPTIONS[..], &tls::OPTIONS[..], &OPTIONS[..]].concat()
+    [&setup::COMMON[..], &daemon::OPTIONS[..], &tls::OPTIONS[..], &replay::OPTIONS[..], &OPTIONS[..]].concat()
 }
 
 pub(crate) fn about() -> About {
@@ -174,6 +175,8 @@ fn usage() -> String {
      Other options:\n  \
      --run COMMAND           run COMMAND as subprocess then exit\n  \
      --unixctl=SOCKET        override default control socket name\n  \
+     --record[=DIR]          record what happens, in DIR\n  \
+     --replay[=DIR]          do again what is recorded in DIR\n  \
      -h, --help              display this help message\n  \
      -V, --version           display version information\n"
         .to_owned()
@@ -197,11 +200,12 @@ const RELAY_PATIENCE: u64 = 2000;
 
 fn run(parsed: &Parsed, mut daemon: Daemon) -> Result<End, String> {
     let mut program = Program {
-        server: Server::new().map_err(|e| e.to_string())?,
+        server: Server::new(Source::new(replay::seed(Source::seed()))).map_err(|e| e.to_string())?,
         remotes: Remotes::default(),
         events: Events::new().map_err(|e| format!("epoll: {e}"))?,
         files: BTreeSet::new(),
         run: None,
+        embedded: false,
         exit: None,
         started: base::clock::Clock::real(),
         replication: Replication {
@@ -236,7 +240,7 @@ fn run(parsed: &Parsed, mut daemon: Daemon) -> Result<End, String> {
         }
     }
     program.set_backup(parsed.has("sync-from") && !parsed.has("active"));
-    program.update_remotes(true)?;
+    program.update_remotes(false)?;
     let control = Control::listen(PROGRAM, parsed.value("unixctl"), &commands::COMMANDS);
     if let Some(control) = control.map_err(|e| format!("control socket: {}", ovsdb::error::strerror(&e)))? {
         program.events.control(control).map_err(|e| e.to_string())?;
@@ -249,8 +253,8 @@ fn run(parsed: &Parsed, mut daemon: Daemon) -> Result<End, String> {
     program.report_status(ovsdb::server::Now::default());
     program.save();
     // most relays know in no time what they are to show; others are shown when they come
-    let patience = program.started.now().as_millis() + RELAY_PATIENCE;
-    while program.exit.is_none() && !program.relays_are_ready() && program.started.now().as_millis() < patience {
+    let patience = program.now().monotonic + RELAY_PATIENCE;
+    while program.exit.is_none() && !program.relays_are_ready() && program.now().monotonic < patience {
         program.round_until(Some(patience))?;
     }
     daemon.ready(Keep::Nothing);

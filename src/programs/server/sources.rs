@@ -1,16 +1,16 @@
 //! Descriptors by number, and those of each kind, so that a round costs what happens in it.
 
 use super::upstream::LinkId;
+use crate::replay::wait::Signals;
 use crate::stream::{Listener, Stream};
 use crate::unixctl::{Connection, Control};
-use nix::sys::signalfd::SignalFd;
 use ovsdb::server::SessionId;
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::net::UnixStream;
 
 /// What a descriptor is.
 pub(super) enum Source {
-    Signals(SignalFd),
+    Signals(Signals),
     /// Where the server is part of another program: it ends when the other side closes.
     Leash(UnixStream),
     Listener {

@@ -4,12 +4,11 @@
 use super::Program;
 use super::sources::Source;
 use crate::stream::Stream;
-use nix::sys::epoll::{EpollEvent, EpollFlags};
+use nix::sys::epoll::EpollFlags;
 use ovsdb::Json;
 use ovsdb::json::Framer;
 use ovsdb::server::Now;
 use std::io::{ErrorKind, Read, Write};
-use std::os::fd::AsFd;
 
 /// Which connection.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -170,7 +169,7 @@ impl Program {
             return false;
         }
         let mut output = std::mem::take(&mut wire.output);
-        let super::events::Events { epoll, sources, .. } = &mut self.events;
+        let super::events::Events { poller, sources, .. } = &mut self.events;
         let Some(Source::Upstream { stream, writing, .. }) = sources.get_mut(token) else { return false };
         let mut sent = 0;
         while sent < output.len() {
@@ -186,7 +185,7 @@ impl Program {
         if waits != *writing {
             *writing = waits;
             let flags = if waits { EpollFlags::EPOLLIN | EpollFlags::EPOLLOUT } else { EpollFlags::EPOLLIN };
-            let _ = epoll.modify(stream.as_fd(), &mut EpollEvent::new(flags, token));
+            poller.modify(stream, token, flags);
         }
         if let Some(wire) = self.wire(id) {
             wire.output = output;

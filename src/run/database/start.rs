@@ -46,7 +46,7 @@ pub(in crate::run) fn start(config: &mut Config, clock: &Clock) -> Result<Option
         }
         let socket = config.switch.run_dir.join("db.sock");
         let at = [format!("punix:{}", socket.display()), MANAGERS.to_owned()];
-        server = Some(Embedded::start(&path, &at).map_err(|e| format!("database: {e}"))?);
+        server = Some(Embedded::start(&path, &at, &config.switch.run_dir).map_err(|e| format!("database: {e}"))?);
         log::info!(target: "ovsdb_server", "{} is served at unix:{}", path.display(), socket.display());
         remotes.push(format!("unix:{}", socket.display()));
     }

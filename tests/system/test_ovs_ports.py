@@ -1,4 +1,5 @@
 """Ports as an operator of OVS-DPDK makes them, by the stock ovs-vsctl, with real frames: DPDK devices, virtual machines, VLANs."""
+import contextlib
 import json
 import os
 import pathlib
@@ -7,7 +8,7 @@ import shutil
 import struct
 import unittest
 
-from .guest import DPDK
+from .guest import DPDK, Guest
 from .net import token
 from .packets import eth, read_pcap, udp4
 from .switch import Control, Refused, run, until
@@ -119,6 +120,58 @@ class Ports(Followed):
         # one that cannot be read says so and pins nothing
         self.vsctl("set interface d other_config:pmd-rxq-affinity=fish")
         until("the log", lambda: "pmd-rxq-affinity" in switch.log())
+
+    def test_virtual_machines(self):
+        """One whose hypervisor makes the socket, one that connects to the switch's: frames both ways, state, figures."""
+        switch = self.begin_dpdk()
+        path = self.folder / "a.sock"
+        a = Guest(path, listen=True)
+        self.addCleanup(a.close)
+        self.vsctl(f"add-port BR a -- set interface a type=dpdkvhostuserclient options:vhost-server-path={path} ofport_request=1",
+                   "-- add-port BR b -- set interface b type=dpdkvhostuser ofport_request=2")
+        self.assertEqual((self.get("interface", "a", "link_state"), self.get("interface", "a", "error")), ("down", ["set", []]))
+        self.flows("in_port=1,actions=2", "in_port=2,actions=1")
+        a.start()
+        b = Guest(switch.run_dir / "b")
+        self.addCleanup(b.close)
+        b.start()
+        for name in "ab":
+            until(f"the link of {name}", lambda: self.get("interface", name, "link_state") == "up")
+        frames = [udp4(struct.pack("!I", n) + b"x" * 20, sport=1 + n % 5) for n in range(100)]
+        a.send(frames)
+        got = []
+        until("frames at b", lambda: got.extend(b.frames()) or len(got) == 100)
+        self.assertEqual(got, frames)
+        b.send(frames[:10])
+        got = []
+        until("frames at a", lambda: got.extend(a.frames()) or len(got) == 10)
+        self.assertEqual(got, frames[:10])
+        status = self.map("a", "status")
+        self.assertEqual((status["mode"], status["status"], status["socket"]), ("client", "connected", str(path)))
+        self.assertEqual(self.map("b", "status")["mode"], "server")
+        a.close()
+        until("the link to go", lambda: self.get("interface", "a", "link_state") == "down")
+        until("its status", lambda: self.map("a", "status")["status"] == "disconnected")
+        self.assertGreaterEqual(self.get("interface", "a", "link_resets"), 2)
+        self.vsctl("del-port a -- del-port b")
+        self.assertFalse((switch.run_dir / "b").exists())
+
+    def test_ports_that_come_at_once(self):
+        """The first vhost-user ports of a process, opened side by side: one thread serves them."""
+        switch = self.begin_dpdk()
+        names = [f"v{n}" for n in range(8)]
+        self.vsctl(" -- ".join(f"add-port BR {name} -- set interface {name} type=dpdkvhostuser" for name in names))
+        threads = []
+        for task in pathlib.Path(f"/proc/{switch.pid}/task").iterdir():
+            with contextlib.suppress(OSError):
+                threads.append((task / "comm").read_text().strip())
+        self.assertEqual(threads.count("vhost-events"), 1, threads)
+        for name in names:
+            guest = Guest(switch.run_dir / name)
+            self.addCleanup(guest.close)
+            guest.start()
+        for name in names:
+            until("the link", lambda: self.get("interface", name, "link_state") == "up")
 
 
 def tagged(tags, mark):

@@ -23,6 +23,10 @@ struct Known {
 
 static KNOWN: Mutex<Option<Known>> = Mutex::new(None);
 
+/// Held while a socket is started: the first one starts vhost's thread, and rte_vhost does not see to it that two that are
+/// first at a time start one. With two of them, both read the same messages.
+static STARTS: Mutex<()> = Mutex::new(());
+
 fn known() -> MutexGuard<'static, Option<Known>> {
     KNOWN.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -90,6 +94,7 @@ pub(super) fn register(state: &Arc<State>, path: &CString, config: &VhostConfig)
         // SAFETY: a NUL-terminated text; the functions never go away.
         let code = unsafe { dpdk_sys::rte_vhost_driver_callback_register(path.as_ptr(), &raw const OPS.0) };
         check("register callbacks", code)?;
+        let _alone = STARTS.lock().unwrap_or_else(PoisonError::into_inner);
         // SAFETY: a NUL-terminated text.
         check("start", unsafe { dpdk_sys::rte_vhost_driver_start(path.as_ptr()) })
     };

@@ -3,8 +3,8 @@
 //! Bottom up: [`types`] are the numbers (ports, tables, cookies, groups); [`subfield`] is a run of bits of a field;
 //! [`action`] has every action and instruction, one file per family, each with its text; [`flow_mod`] and [`group_mod`]
 //! are requests; [`view`] puts actions in the words of a version of the protocol; [`text`] reads and prints all of it as
-//! `ovs-ofctl` does (ovs-ofctl(8), ovs-actions(7)). Values do not depend on a version, and nothing here knows a switch: a
-//! value says what is meant, not how it is encoded.
+//! `ovs-ofctl` does (ovs-ofctl(8), ovs-actions(7)); [`wire`] has the bytes of every version. Values do not depend on a
+//! version, and nothing here knows a switch.
 #![forbid(unsafe_code)]
 
 pub mod action;
@@ -14,6 +14,7 @@ pub mod subfield;
 pub mod text;
 pub mod types;
 pub mod view;
+pub mod wire;
 
 pub use action::Action;
 pub use flow_mod::FlowMod;

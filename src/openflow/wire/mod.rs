@@ -1,0 +1,36 @@
+//! The wire: bytes of OpenFlow 1.0 to 1.5 to values and back, with the extensions of Nicira and ONF.
+//!
+//! Bottom up: [`bytes`] is a cursor that cannot run past its end; [`codes`] and [`error`] are what a peer is told;
+//! [`version`] and [`header`] begin every message; [`oxm`], [`match10`], [`match11`] are matches, [`action`] and
+//! [`instruction`] what flows do; [`kind`] has a row for each message, and the families ([`flow`], [`group`], [`packet`],
+//! [`port`], [`switch`], [`stats`]) their bodies; [`message`] puts it together.
+//!
+//! Decoding is total: any bytes give a value, or an error with the code that the peer is to be told.
+
+pub mod action;
+pub mod bytes;
+mod check;
+pub mod codes;
+pub mod error;
+pub mod flow;
+pub mod group;
+pub mod header;
+pub mod instruction;
+pub mod kind;
+pub mod match10;
+mod match11;
+pub mod message;
+pub mod oxm;
+pub mod packet;
+pub mod port;
+pub mod stats;
+pub mod switch;
+pub mod text;
+pub mod version;
+
+pub use codes::{ErrorCode, Numbers};
+pub use error::Error;
+pub use header::{Frames, Header, Xid};
+pub use kind::Kind;
+pub use message::{Connection, Message, decode, encode, encode_all, error_reply};
+pub use version::{Version, Versions};

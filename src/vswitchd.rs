@@ -29,9 +29,8 @@ const OPTIONS: [Known; 8] = [
 
 /// Log modules that people who know the stock daemon name in its options and in `vlog/set`, besides [`run::MODULES`]: what
 /// the like is logged under here or will be.
-const STOCK_MODULES: [&str; 26] = [
+const STOCK_MODULES: [&str; 23] = [
     "bond",
-    "connmgr",
     "coverage",
     "ct_dpif",
     "daemon",
@@ -49,13 +48,11 @@ const STOCK_MODULES: [&str; 26] = [
     "ofproto_dpif_xlate",
     "ovs_numa",
     "poll_loop",
-    "rconn",
     "reconnect",
     "stream_ssl",
     "timeval",
     "tunnel",
     "util",
-    "vconn",
 ];
 
 /// Runs it when the arguments name it.

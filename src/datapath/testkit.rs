@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex};
 use base::clock::Instant;
 use dpif::action::Userspace;
 use dpif::{
-    Action, Change, Deps, Effect, FlowStats, Input, PortNo, Reader, RuleId, TableDep, TableKey, Translate, Translation,
+    Action, Change, Deps, DropReason, Effect, FlowStats, Input, PortNo, Reader, RuleId, TableDep, TableKey, Translate,
+    Translation,
 };
 use flow::layout::{ETH_TYPE, IN_PORT, NW_FRAG, PACKET_TYPE, RECIRC_ID};
 use flow::{Flow, Mask, Match};
@@ -212,12 +213,12 @@ impl Reader for ScriptReader {
         !refuse
     }
 
-    fn upcall(&mut self, what: Userspace, flow: &Flow, frame: &[u8], _now: Instant) -> bool {
+    fn upcall(&mut self, what: Userspace, flow: &Flow, frame: &[u8], _now: Instant) -> Result<(), DropReason> {
         if self.script.refuse.load(Ordering::Relaxed) {
-            return false;
+            return Err(DropReason::NoController);
         }
         self.script.upcalls.lock().unwrap().push((what, flow.clone(), frame.to_vec()));
-        true
+        Ok(())
     }
 
     fn port_known(&self, _port: PortNo) -> bool {

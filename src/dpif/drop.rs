@@ -41,6 +41,7 @@ reasons! {
     Recirculation, "recirculation", "Recirculated more often than allowed, or the frozen state is gone.";
     TtlExceeded, "ttl_exceeded", "The IP or MPLS TTL reached 0.";
     NoController, "no_controller", "Only for a controller, and none is connected.";
+    ControllerFull, "controller_full", "Only for a controller, and too many packets wait for controllers.";
     Group, "group", "The group does not exist, has no bucket to take or loops.";
     Translation, "translation", "Translation failed for another reason; the log has it.";
     Budget, "budget", "Too many packets of new flows wait on this port.";

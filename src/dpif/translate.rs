@@ -99,10 +99,13 @@ pub trait Reader: Send {
     fn apply(&mut self, effect: &Effect, now: Instant) -> bool;
 
     /// Takes a copy of a packet that a [`Userspace`] action sends to management: its key as it is then (IN_PORT a
-    /// datapath port) and its bytes. False when there is no room for it: the copy is lost, and counted.
-    fn upcall(&mut self, what: Userspace, flow: &Flow, frame: &[u8], now: Instant) -> bool {
+    /// datapath port) and its bytes.
+    ///
+    /// # Errors
+    /// Why it is not taken: the copy is lost, and counted.
+    fn upcall(&mut self, what: Userspace, flow: &Flow, frame: &[u8], now: Instant) -> Result<(), DropReason> {
         let _ = (what, flow, frame, now);
-        false
+        Err(DropReason::NoController)
     }
 
     /// How the datapath sees a port that packets come from; None when it is in no bridge.

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use base::clock::Instant;
 use base::rcu::{OfflineReader, Reader as RcuReader, Registry};
-use dpif::{Change, Effect, Input, PortNo, Reader, Translate, Translation};
+use dpif::action::Userspace;
+use dpif::{Change, DropReason, Effect, Input, PortNo, Reader, Translate, Translation};
+use flow::Flow;
 use openflow::OfPort;
 
 use crate::normal::fdb::FdbKey;
@@ -100,6 +102,13 @@ impl Reader for PipelineReader {
             }
         }
         self.shared.effects.push((effect.clone(), now)).is_ok()
+    }
+
+    fn upcall(&mut self, what: Userspace, flow: &Flow, frame: &[u8], _now: Instant) -> Result<(), DropReason> {
+        match what {
+            Userspace::Controller(cookie) => self.shared.tell(cookie, flow, frame),
+            _ => Err(DropReason::Unsupported),
+        }
     }
 
     fn port_known(&self, port: PortNo) -> bool {

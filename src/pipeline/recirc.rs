@@ -5,13 +5,14 @@
 //! used for a while: a packet on its way finds it. The same for what a controller is to be told with a packet.
 
 use std::hash::{BuildHasher, Hash};
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use base::clock::Instant;
 use base::ring::Ring;
-use dpif::{Effect, FlowStats, RecircId};
+use dpif::{DropReason, Effect, FlowStats, RecircId};
+use flow::Flow;
 use openflow::action::PacketInReason;
 use openflow::{Action, OfPort};
 use rustc_hash::{FxBuildHasher, FxHashMap};
@@ -141,20 +142,50 @@ impl<T: Hash + Eq> Interner<T> {
     }
 }
 
+/// A packet on its way to controllers.
+#[derive(Debug)]
+pub struct Told {
+    /// What goes with it.
+    pub about: Arc<PacketIn>,
+    /// Its key as it was sent; IN_PORT is a datapath port.
+    pub flow: Box<Flow>,
+    /// All of it, or what an action left of it.
+    pub bytes: Box<[u8]>,
+}
+
 /// What workers and management share beside the published tables.
 pub struct Shared {
     frozen: Interner<Frozen>,
     packet_ins: Interner<PacketIn>,
     /// What packets taught, on its way to the manager.
     pub effects: Ring<(Effect, Instant)>,
+    /// Packets on their way to controllers.
+    pub(crate) told: Ring<Told>,
+    /// Whether there is a controller to tell.
+    pub(crate) listening: AtomicBool,
 }
 
 /// Effects that may wait for the manager.
 const EFFECTS: usize = 8192;
+/// Packets that may wait for the manager on their way to controllers.
+const TOLD: usize = 1024;
 
 impl Shared {
     pub(crate) fn new() -> std::io::Result<Shared> {
-        Ok(Shared { frozen: Interner::new(), packet_ins: Interner::new(), effects: Ring::new(EFFECTS)? })
+        let effects = Ring::new(EFFECTS)?;
+        let told = Ring::with_waker(TOLD, effects.waker().clone());
+        let listening = AtomicBool::new(false);
+        Ok(Shared { frozen: Interner::new(), packet_ins: Interner::new(), effects, told, listening })
+    }
+
+    /// Takes a copy of a packet for controllers.
+    pub(crate) fn tell(&self, cookie: u32, flow: &Flow, bytes: &[u8]) -> Result<(), DropReason> {
+        if !self.listening.load(Ordering::Relaxed) {
+            return Err(DropReason::NoController);
+        }
+        let about = self.packet_in_of(cookie).ok_or(DropReason::Recirculation)?;
+        let told = Told { about, flow: Box::new(flow.clone()), bytes: bytes.into() };
+        self.told.push(told).map_err(|_| DropReason::ControllerFull)
     }
 
     pub(crate) fn freeze(&self, state: Frozen, now: Instant) -> Option<(RecircId, Arc<FlowStats>)> {

@@ -213,6 +213,7 @@ pub(super) fn execute(switch: &mut Switch, call: Call) {
 pub(super) fn finish(switch: &mut Switch, later: Later, megaflows: Vec<Megaflow>) {
     match later {
         Later::Done { call } => call.answer(Ok(String::new())),
+        Later::Then(then) => then(switch),
         Later::Megaflows { call, dump } => {
             let now = switch.clock.now();
             switch.jobs.aside(move || call.answer(Ok(dump.text(megaflows, now))), |_, _| {});

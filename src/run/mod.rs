@@ -4,6 +4,7 @@
 //! time, [`links`] knows the kernel's interfaces, [`long`] does in slices what takes long, [`switch`] owns tables and ports, [`ports`] makes ports come and go, [`commands`] is what the control socket can
 //! ask, [`queues`] gives workers their queues, [`pmd`] shows how they do, [`dpctl`] what datapaths there are, [`megaflows`] what they cache, [`fdb`] what bridges learned, [`coverage`] how often what happened, [`tracing`] tells what would become of a packet, [`report`] puts figures into words and metrics,
 //! [`database`] follows OVSDB, [`dummy`] are ports in memory and time that is stopped,
+//! [`openflow`] serves controllers and `ovs-ofctl`,
 //! [`snapshot`] into one value, [`capture`] streams copies of packets, [`owner`] is the loop that everything but forwarding
 //! happens in, [`service`] tells a service manager about it.
 
@@ -21,6 +22,7 @@ mod links;
 mod long;
 mod megaflows;
 mod names;
+mod openflow;
 mod owner;
 mod pmd;
 mod ports;
@@ -62,8 +64,9 @@ impl RunError {
 }
 
 /// Log modules that `vlog/list` shows from the start.
-pub const MODULES: [&str; 12] = [
+pub const MODULES: [&str; 15] = [
     "bridge",
+    "connmgr",
     "dpdk",
     "dpif_netdev",
     "http",
@@ -71,8 +74,10 @@ pub const MODULES: [&str; 12] = [
     "ofproto",
     "ovsdb_idl",
     "ovsdb_server",
+    "rconn",
     "switch",
     "unixctl",
+    "vconn",
     "vswitchd",
     "worker",
 ];

@@ -108,7 +108,8 @@ async fn serve_async(
             ready = pipeline.readable() => if let Ok(mut ready) = ready { ready.clear_ready() },
             order = switch.orders.next() => if let Some(order) = order { switch.take_order(order) },
             outcome = switch.jobs.outcome() => if let Some(then) = outcome { then(switch) },
-            () = tokio::task::yield_now(), if switch.longs.is_ready() => {}
+            () = switch.openflow.rung() => {}
+            () = tokio::task::yield_now(), if switch.longs.is_ready() || switch.openflow.is_ready() => {}
             () = pause(if idle { wait } else { Duration::ZERO }) => {}
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,

@@ -61,6 +61,8 @@ pub(super) enum Later {
     Snapshot { call: Call, top: usize },
     /// A plain confirmation.
     Done { call: Call },
+    /// Whatever is to be done.
+    Then(super::jobs::Then),
 }
 
 /// Everything that management owns.
@@ -118,6 +120,8 @@ pub(super) struct Switch {
     pub(super) fdb_cleared: BTreeMap<String, Events>,
     /// other_config:vlan-limit.
     pub(super) vlan_limit: u8,
+    /// Connections of controllers and of ovs-ofctl.
+    pub(super) openflow: super::openflow::OpenFlow,
     /// The command `exit` was given.
     pub(super) exit: Option<Call>,
 }
@@ -161,6 +165,7 @@ impl Switch {
         let settings = config::Datapath::parse(&config.other_config).map_err(RunError::Setup)?;
         let nodes = config.dummy.as_ref().map(|d| d.nodes.clone()).unwrap_or_default();
         let scheduler = Scheduler::new(settings, started, nodes);
+        let openflow = super::openflow::OpenFlow::new(config.switch.run_dir.clone());
         Ok(Switch {
             config,
             clock,
@@ -196,6 +201,7 @@ impl Switch {
             calls: 0,
             fdb_cleared: BTreeMap::new(),
             vlan_limit: 1,
+            openflow,
             exit: None,
         })
     }
@@ -362,6 +368,7 @@ impl Switch {
         }
         super::capture::turn(self);
         super::long::turn(self);
+        super::openflow::turn(self);
         if self.manager.is_dirty() {
             self.manager.publish();
         }
@@ -395,7 +402,7 @@ impl Switch {
         if self.restless || self.warps.are_due() {
             return now;
         }
-        let soon = !self.barriers.is_empty();
+        let soon = !self.barriers.is_empty() || self.openflow.waits();
         let next = now + Duration::from_millis(if soon { 1 } else { 500 });
         // what comes to workers without threads by others' hands does not wake this loop
         let looks = self.ports.values().any(|p| match &p.device {

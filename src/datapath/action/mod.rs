@@ -118,8 +118,8 @@ impl Out {
                     match (last, sent, taken) {
                         (false, ..) => Ok(()),
                         (true, true, _) => return self.tx.fates.went_on(p.fate()),
-                        (true, false, true) => return self.tx.fates.consumed(p.fate()),
-                        (true, false, false) => Err(DropReason::NoController),
+                        (true, false, Ok(())) => return self.tx.fates.consumed(p.fate()),
+                        (true, false, Err(reason)) => Err(reason),
                     }
                 }
                 Action::Drop(reason) => Err(*reason),
@@ -185,12 +185,12 @@ impl Out {
         self.work.push_back(Waiting { frame, slot: p.slot, primary, meta });
     }
 
-    /// A copy to management: the key as it is now and the bytes. False when it is not taken.
+    /// A copy to management: the key as it is now and the bytes.
     #[cold]
-    fn upcall(&mut self, what: Userspace, frame: &Frame, p: &mut Packet, now: Instant) -> bool {
+    fn upcall(&mut self, what: Userspace, frame: &Frame, p: &mut Packet, now: Instant) -> Done {
         let mut layers = Layers::default();
         if extract_all(frame, p.in_port.0, &p.meta, self.vlan_limit, &mut self.key, &mut layers).is_err() {
-            return false;
+            return Err(DropReason::Runt);
         }
         let mut bytes = std::borrow::Cow::Borrowed(frame.data());
         if !frame.is_linear() {
@@ -199,7 +199,7 @@ impl Out {
         let most = p.trunc.take().map_or(bytes.len(), |n| n as usize).min(bytes.len());
         let bytes = bytes.get(..most).unwrap_or_default();
         let taken = self.reader.upcall(what, &self.key.to_flow(), bytes, now);
-        self.tx.fates.worker.lost.add(u64::from(!taken));
+        self.tx.fates.worker.lost.add(u64::from(taken.is_err()));
         taken
     }
 

@@ -13,7 +13,8 @@ use std::io;
 use std::sync::{Arc, Mutex};
 
 use base::ring::{Ring, Waker};
-use dpif::{DropReason, PortNo, Translate};
+use dpif::{DropReason, PortNo, RecircId, Translate};
+use packet::Frame;
 use packet::device::{RxQueue, TxQueue};
 
 use crate::cache::flows::Limits;
@@ -363,6 +364,15 @@ impl Control {
             self.send(worker, command(ticket));
         }
         Ticket(ticket)
+    }
+
+    /// Sends a frame of management's own: it goes on where translation `recirc` stopped. No port received it, so it is in no
+    /// port's account.
+    pub fn inject(&mut self, frame: Frame, recirc: RecircId) {
+        let first = self.alive().next();
+        if let Some(worker) = first {
+            self.send(worker, Command::Inject { frame, recirc });
+        }
     }
 
     /// Removes all megaflows.

@@ -4,8 +4,9 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use base::clock::Instant;
-use dpif::{Action, DropReason, PortNo};
+use dpif::{Action, DropReason, PortNo, RecircId};
 use flow::Match;
+use packet::Frame;
 use packet::device::RxQueue;
 
 use super::dump::{Best, Wanted};
@@ -16,6 +17,7 @@ use crate::cache::flows::Limits;
 use crate::cache::port::PortCache;
 use crate::cache::slab::OUTPUT;
 use crate::fate::ELSEWHERE;
+use crate::meta::{Meta, Waiting};
 use crate::stats::{PortCounters, QueueCounters, TxCounters};
 use crate::tap::{Tap, Taps};
 use crate::tx::{SharedTx, Sink};
@@ -57,6 +59,11 @@ pub(crate) enum Command {
     },
     Limits(Limits),
     VlanLimit(u8),
+    /// Have a frame go on where a translation stopped: management's own, which no port received.
+    Inject {
+        frame: Frame,
+        recirc: RecircId,
+    },
     /// Remove all megaflows.
     Flush {
         ticket: u64,
@@ -208,6 +215,7 @@ impl Worker {
                 self.core.flows.flush();
                 self.core.out.vlan_limit = limit;
             }
+            Command::Inject { frame, recirc } => self.core.inject(frame, recirc.0),
             Command::Flush { ticket } => self.walks.push(Task::Remove(ticket)),
             Command::Collect { ticket } => self.walks.push(Task::Collect(vec![ticket])),
             Command::Dump { ticket, wanted } => self.walks.push(Task::Report(ticket, wanted, Best::default())),
@@ -247,7 +255,22 @@ impl Worker {
     }
 }
 
+/// The port that frames of management's own have in the datapath: none that a bridge could have.
+const MANAGEMENT: PortNo = PortNo(u32::MAX);
+
 impl super::Core {
+    /// Has a frame of management's own go on where a translation stopped. It was received by nobody: like a copy, it has no
+    /// fate.
+    fn inject(&mut self, frame: Frame, recirc_id: u32) {
+        let slot = self.open(MANAGEMENT, Arc::default());
+        if self.flows.port(slot).is_some_and(|p| p.version != self.version) {
+            self.catch_up(slot);
+        }
+        let meta = Meta { recirc_id, depth: 1, ..Meta::default() };
+        self.single(Waiting { frame, slot, primary: false, meta }, false);
+        self.recirculated();
+    }
+
     /// The slot of a port that frames come from, a new one if need be.
     fn open(&mut self, port: PortNo, counters: Arc<PortCounters>) -> u16 {
         if let Some(slot) = self.flows.slot(port) {

@@ -31,6 +31,8 @@ pub enum Error {
     BadOutGroup(GroupId),
     #[error("actions nest too deep")]
     TooDeep,
+    #[error("too many packets wait in the middle of their actions")]
+    States,
     #[error("group {0} exists")]
     GroupExists(GroupId),
     #[error("no group {0}")]
@@ -61,7 +63,7 @@ impl Error {
     /// The type of OpenFlow error that it is.
     pub fn kind(&self) -> Kind {
         match self {
-            Error::NoSuchBridge(_) | Error::BridgeExists(_) | Error::Changed(_) => Kind::BadRequest,
+            Error::NoSuchBridge(_) | Error::BridgeExists(_) | Error::Changed(_) | Error::States => Kind::BadRequest,
             Error::NoSuchPort(..) | Error::PortExists(_) | Error::BadPortNumber(_) | Error::DatapathPortInUse(_) => {
                 Kind::PortModFailed
             }

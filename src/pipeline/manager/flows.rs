@@ -112,7 +112,7 @@ impl Manager {
         Ok(Outcome { added: 1, ..Outcome::default() })
     }
 
-    fn check_actions(&self, index: u32, actions: &[Action], table: TableId) -> Result<(), Error> {
+    pub(super) fn check_actions(&self, index: u32, actions: &[Action], table: TableId) -> Result<(), Error> {
         let bridge = self.work.bridge(index);
         check::actions(actions, table, |id| bridge.is_some_and(|b| b.groups.contains_key(&id)))
     }

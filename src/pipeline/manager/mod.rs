@@ -1,8 +1,8 @@
 //! The only writer: edits a working copy of the tables, publishes it, applies what packets taught.
 //!
 //! One thread owns the [`Manager`]. Everything here is synchronous and short; a caller publishes after a batch or a
-//! millisecond. [`ports`], [`flows`], [`groups`] are the edits, [`expire`] is what time and packets do, [`show`] is what
-//! people ask.
+//! millisecond. [`ports`], [`flows`], [`groups`] are the edits, [`expire`] is what time and packets do, [`packets`] come
+//! from controllers and go to them, [`show`] is what people ask.
 
 mod bundle;
 mod check;
@@ -10,6 +10,7 @@ mod error;
 mod expire;
 mod flows;
 mod groups;
+mod packets;
 mod ports;
 mod show;
 #[cfg(test)]
@@ -29,7 +30,7 @@ pub use show::{FlowFilter, TableStats};
 
 use crate::normal::fdb::{Events, Learner};
 use crate::reader::Translator;
-use crate::recirc::{PacketIn, Shared};
+use crate::recirc::Shared;
 use crate::snapshot::log::Log;
 use crate::snapshot::{Bridge, Settings, Snapshot};
 
@@ -142,12 +143,8 @@ impl Manager {
 
     /// Announces a wait for the waker; false when something is there already. See [`base::ring`].
     pub fn prepare_sleep(&self) -> bool {
-        self.shared.effects.prepare_sleep()
-    }
-
-    /// What goes with a packet that the datapath sent up as `Userspace::Controller(cookie)`.
-    pub fn packet_in(&self, cookie: u32) -> Option<Arc<PacketIn>> {
-        self.shared.packet_in_of(cookie)
+        let (effects, told) = (&self.shared.effects, &self.shared.told);
+        effects.waker().prepare_sleep(|| effects.is_empty() && told.is_empty())
     }
 
     #[cfg(test)]

@@ -165,6 +165,11 @@ impl Database {
         self.link.wake();
     }
 
+    /// The datapath ID of a bridge that was carried out.
+    pub(super) fn datapath_id_of(&self, bridge: &str) -> Option<u64> {
+        self.ids.get(bridge).copied()
+    }
+
     /// Something changed that should be told at once.
     pub(super) fn tell_now(&mut self) {
         self.tell = true;

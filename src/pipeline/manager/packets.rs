@@ -1,0 +1,50 @@
+//! Packets to controllers and from them.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use base::clock::Instant;
+use dpif::RecircId;
+use flow::Flow;
+use flow::layout::{ACTSET_OUTPUT, KEY_WORDS, WORDS};
+use openflow::{Action, OfPort, TableId};
+
+use super::{Error, Manager};
+use crate::recirc::{Frame, Frozen, Told};
+
+impl Manager {
+    /// Whether there are controllers that packets go to. While there are none, packets for them are dropped.
+    pub fn set_listening(&self, listening: bool) {
+        self.shared.listening.store(listening, Relaxed);
+    }
+
+    /// The next packet for controllers.
+    pub fn take_packet(&self) -> Option<Told> {
+        self.shared.told.pop()
+    }
+
+    /// Where a packet that a controller sends to a bridge goes on, with these actions. It came from `in_port`.
+    ///
+    /// # Errors
+    /// No such bridge, actions that are not supported here, or too many states are in use.
+    pub fn packet_out(
+        &self,
+        bridge: &str,
+        in_port: OfPort,
+        actions: &[Action],
+        now: Instant,
+    ) -> Result<RecircId, Error> {
+        let index = self.index_of(bridge)?;
+        self.check_actions(index, actions, TableId(0))?;
+        let mut flow = Flow::default();
+        flow.set(ACTSET_OUTPUT, u128::from(OfPort::UNSET.0));
+        let frozen = Frozen {
+            bridge: index,
+            in_port,
+            registers: flow.w.get(KEY_WORDS..WORDS).unwrap_or_default().into(),
+            stack: Vec::new(),
+            action_set: Vec::new(),
+            frames: vec![Frame { table: 0, actions: actions.into() }],
+        };
+        self.shared.freeze(frozen, now).map(|(id, _)| id).ok_or(Error::States)
+    }
+}

@@ -1,0 +1,341 @@
+//! Does what a connection asks.
+
+use std::time::Duration;
+
+use openflow::flow_mod::FlowMod;
+use openflow::wire::codes::*;
+use openflow::wire::message::{Bundle as Which, BundleCommand};
+use openflow::wire::port::{PortMod, config};
+use openflow::wire::switch::{Role, RoleRequest, SwitchConfig};
+use openflow::wire::{Error, ErrorCode, Header, Message, Version, Xid, bytes::Bytes, decode, error_reply};
+use pipeline::{BundleItem, Port};
+
+use super::session::{BUNDLED, BUNDLES, Bundle};
+use super::{Wait, packets, stats};
+use crate::run::switch::Switch;
+
+type Done = Result<(), Error>;
+
+fn refuse(code: ErrorCode) -> Done {
+    Err(Error::new(code))
+}
+
+/// A message of connection `id`, whole as it came.
+pub(super) fn handle(switch: &mut Switch, id: u64, bytes: Vec<u8>) {
+    let Some(connection) = switch.openflow.connection(id) else { return };
+    let agreed = connection.session.version;
+    let reading = connection.session.reading();
+    let done = match (agreed, decode(&bytes, reading)) {
+        (None, Ok((_, _, Message::Hello(theirs)))) => return hello(switch, id, theirs),
+        (None, _) => {
+            log::warn!(target: "vconn", "{}: the first message is no hello", connection.peer.name);
+            connection.over = true;
+            return;
+        }
+        // one more does no harm
+        (Some(_), Ok((_, _, Message::Hello(_)))) => Ok(()),
+        (Some(agreed), Ok((version, ..))) if version != agreed => refuse(OFPBRC_BAD_VERSION),
+        (Some(_), Ok((_, xid, message))) => execute(switch, id, xid, message, &bytes),
+        (Some(agreed), Err(e)) => match Header::read(&mut Bytes::new(&bytes)) {
+            // answering errors with errors would never end
+            Ok(header) if header.kind == 1 => Ok(()),
+            Ok(header) if header.version != agreed.wire() => refuse(OFPBRC_BAD_VERSION),
+            _ => Err(e),
+        },
+    };
+    if let Err(e) = done {
+        refused(switch, id, &e, &bytes);
+    }
+}
+
+/// Tells a peer that its message was refused.
+fn refused(switch: &mut Switch, id: u64, e: &Error, bytes: &[u8]) {
+    let Some(connection) = switch.openflow.connection(id) else { return };
+    log::debug!(target: "ofproto", "{}: {e}", connection.peer.name);
+    let version = connection.session.version.unwrap_or(Version::Of10);
+    connection.peer.send(error_reply(e.code, version, bytes));
+}
+
+fn hello(switch: &mut Switch, id: u64, theirs: openflow::wire::Versions) {
+    let Some(connection) = switch.openflow.connection(id) else { return };
+    let ours = super::session::Session::versions();
+    match ours.common(theirs) {
+        Some(version) => connection.session.version = Some(version),
+        None => {
+            log::warn!(target: "vconn", "{}: no version of OpenFlow in common", connection.peer.name);
+            connection.peer.send(error_reply(OFPHFC_INCOMPATIBLE, Version::Of10, &[]));
+            connection.over = true;
+        }
+    }
+}
+
+fn execute(switch: &mut Switch, id: u64, xid: Xid, message: Message, bytes: &[u8]) -> Done {
+    let Some(connection) = switch.openflow.connection(id) else { return Ok(()) };
+    let bridge = connection.bridge.clone();
+    let session = &mut connection.session;
+    let changes = matches!(
+        message,
+        Message::FlowMod { .. }
+            | Message::GroupMod { .. }
+            | Message::PortMod(_)
+            | Message::PacketOut(_)
+            | Message::BundleControl { .. }
+            | Message::BundleAdd { .. }
+    );
+    if changes && session.role == Role::Secondary {
+        return refuse(OFPBRC_IS_SECONDARY);
+    }
+    match message {
+        Message::EchoRequest(data) => connection.send(&Message::EchoReply(data), xid),
+        Message::EchoReply(_) | Message::Error(_) => {}
+        Message::FeaturesRequest => {
+            let features = stats::features(switch, &bridge);
+            return reply(switch, id, xid, Message::FeaturesReply(features));
+        }
+        Message::GetConfigRequest => {
+            let config = SwitchConfig {
+                fragments: session.fragments,
+                invalid_ttl_to_controller: Some(session.invalid_ttl),
+                miss_send_len: session.miss_send_len,
+            };
+            connection.send(&Message::GetConfigReply(config), xid);
+        }
+        Message::SetConfig(config) => {
+            session.fragments = config.fragments;
+            session.miss_send_len = config.miss_send_len;
+            session.invalid_ttl = config.invalid_ttl_to_controller.unwrap_or(session.invalid_ttl);
+        }
+        Message::RoleRequest(request) => return role(switch, id, xid, request),
+        // statistics and packets are in Nicira's form where the match needs it, whatever was asked for
+        Message::SetFlowFormat(_) | Message::FlowAge => {}
+        Message::FlowModTableId(on) => session.table_id = on,
+        Message::SetPacketInFormat(format) => session.packet_in_format = format,
+        Message::SetControllerId(n) => session.controller_id = n,
+        Message::BarrierRequest => {
+            let (version, since) = (switch.manager.publish(), switch.clock.now());
+            let Some(connection) = switch.openflow.connection(id) else { return Ok(()) };
+            connection.wait = Some(Wait::Barrier { version, xid, since });
+            // most have passed by now
+            super::barriers(switch);
+        }
+        Message::FlowMod { request, .. } => {
+            flow_mod(switch, &bridge, &request.flow)?;
+            if request.buffer.is_some() {
+                return refuse(OFPBRC_BUFFER_UNKNOWN);
+            }
+        }
+        Message::GroupMod { group, .. } => {
+            let now = switch.clock.now();
+            switch.manager.group_mod(&bridge, &group, now).map_err(|e| told(&e))?;
+        }
+        Message::PortMod(port) => return port_mod(switch, &bridge, &port),
+        Message::PacketOut(packet) => return packets::send(switch, &bridge, packet),
+        Message::BundleControl { bundle, command } => return bundle_control(switch, id, xid, bundle, command),
+        Message::BundleAdd { bundle, xid: inner, message } => {
+            if inner != xid {
+                return refuse(OFPBFC_MSG_BAD_XID);
+            }
+            return bundle_add(switch, id, bundle, *message, bytes);
+        }
+        Message::DescRequest => {
+            return reply(switch, id, xid, Message::DescReply(stats::description()));
+        }
+        Message::FlowStatsRequest { request, nx } => return stats::flows(switch, id, xid, request, nx),
+        Message::AggregateRequest { request, nx } => return stats::aggregate(switch, id, xid, request, nx),
+        Message::TableStatsRequest => return stats::tables(switch, id, xid),
+        Message::PortStatsRequest(port) => return stats::ports(switch, id, xid, port),
+        Message::PortDescRequest(port) => {
+            let ports = stats::descriptions(switch, &bridge, port)?;
+            return reply(switch, id, xid, Message::PortDescReply(ports));
+        }
+        // what only a switch says
+        _ => return refuse(OFPBRC_BAD_TYPE),
+    }
+    Ok(())
+}
+
+/// Sends an answer.
+pub(super) fn reply(switch: &mut Switch, id: u64, xid: Xid, message: Message) -> Done {
+    if let Some(connection) = switch.openflow.connection(id) {
+        connection.send(&message, xid);
+    }
+    Ok(())
+}
+
+fn flow_mod(switch: &mut Switch, bridge: &str, flow: &FlowMod) -> Done {
+    let now = switch.clock.now();
+    switch.manager.flow_mod(bridge, flow, now).map(drop).map_err(|e| told(&e))
+}
+
+/// What a peer is told of a change that the tables refuse.
+pub(super) fn told(e: &pipeline::Error) -> Error {
+    use pipeline::Error as E;
+    let code = match e {
+        E::NoSuchBridge(_) | E::BridgeExists(_) | E::States => OFPBRC_EPERM,
+        E::NoSuchPort(..) | E::PortExists(_) | E::BadPortNumber(_) | E::DatapathPortInUse(_) => OFPPMFC_BAD_PORT,
+        E::BadTable(_) => OFPFMFC_BAD_TABLE_ID,
+        E::GotoBackward(..) => OFPBIC_BAD_TABLE_ID,
+        E::Overlap => OFPFMFC_OVERLAP,
+        E::UnsupportedAction(_) => OFPBAC_BAD_TYPE,
+        E::BadSetAction(_) => OFPBAC_BAD_ARGUMENT,
+        E::BadOutGroup(_) => OFPBAC_BAD_OUT_GROUP,
+        E::TooDeep => OFPBAC_TOO_MANY,
+        E::GroupExists(_) => OFPGMFC_GROUP_EXISTS,
+        E::NoSuchGroup(_) => OFPGMFC_UNKNOWN_GROUP,
+        E::BadGroup(_) | E::IndirectBuckets => OFPGMFC_INVALID_GROUP,
+        E::GroupLoop(_) => OFPGMFC_LOOP,
+        E::BadBucket(_) => OFPGMFC_UNKNOWN_BUCKET,
+        E::Changed(_) => OFPBFC_MSG_CONFLICT,
+    };
+    Error::because(code, "ofproto", e.to_string())
+}
+
+/// OpenFlow 1.3.5 sections 6.3.6 and 7.3.9.
+fn role(switch: &mut Switch, id: u64, xid: Xid, request: RoleRequest) -> Done {
+    let Some(bridge) = switch.openflow.connection(id).map(|c| c.bridge.clone()) else { return Ok(()) };
+    if matches!(request.role, Role::Primary | Role::Secondary)
+        && let Some(new) = request.generation
+    {
+        let generations = &mut switch.openflow.generations;
+        if generations.get(&bridge).is_some_and(|known| (new.wrapping_sub(*known) as i64) < 0) {
+            return refuse(OFPRRFC_STALE);
+        }
+        generations.insert(bridge.clone(), new);
+    }
+    if request.role == Role::Primary {
+        let others = switch.openflow.connections.iter_mut().filter(|(n, c)| **n != id && c.bridge == bridge);
+        for (_, other) in others.filter(|(_, c)| c.session.role == Role::Primary) {
+            other.session.role = Role::Secondary;
+        }
+    }
+    let generation = switch.openflow.generations.get(&bridge).copied();
+    let Some(connection) = switch.openflow.connection(id) else { return Ok(()) };
+    if request.role != Role::NoChange {
+        connection.session.role = request.role;
+    }
+    let answer = RoleRequest { role: connection.session.role, generation };
+    connection.send(&Message::RoleReply(answer), xid);
+    Ok(())
+}
+
+fn port_mod(switch: &mut Switch, bridge: &str, wanted: &PortMod) -> Done {
+    let found = switch.manager.snapshot().bridge_named(bridge).and_then(|b| b.ports.get(&wanted.port).cloned());
+    let Some(port) = found else { return refuse(OFPPMFC_BAD_PORT) };
+    if stats::address(switch, &port) != wanted.hw_addr {
+        return refuse(OFPPMFC_BAD_HW_ADDR);
+    }
+    let change = |port: &mut Port| {
+        let flags = &mut port.flags;
+        for (bit, flag) in [
+            (config::PORT_DOWN, &mut flags.down),
+            (config::NO_RECV, &mut flags.no_receive),
+            (config::NO_FLOOD, &mut flags.no_flood),
+            (config::NO_FWD, &mut flags.no_forward),
+            (config::NO_PACKET_IN, &mut flags.no_packet_in),
+        ] {
+            if wanted.mask & bit != 0 {
+                *flag = wanted.config & bit != 0;
+            }
+        }
+    };
+    switch.manager.modify_port(bridge, &port.name, change).map_err(|e| told(&e))
+}
+
+/// OpenFlow 1.4.1 section 7.3.9.
+fn bundle_control(switch: &mut Switch, id: u64, xid: Xid, which: Which, command: BundleCommand) -> Done {
+    let Some(connection) = switch.openflow.connection(id) else { return Ok(()) };
+    let bundles = &mut connection.session.bundles;
+    let answer = match command {
+        BundleCommand::OpenRequest => {
+            if bundles.remove(&which.id).is_some() {
+                return refuse(OFPBFC_BAD_ID);
+            }
+            if bundles.len() >= BUNDLES {
+                return refuse(OFPBFC_OUT_OF_BUNDLES);
+            }
+            bundles.insert(which.id, Bundle { flags: which.flags, ..Bundle::default() });
+            BundleCommand::OpenReply
+        }
+        BundleCommand::CloseRequest => {
+            let Some(bundle) = bundles.get_mut(&which.id) else { return refuse(OFPBFC_BAD_ID) };
+            if bundle.closed || bundle.flags != which.flags {
+                let code = if bundle.closed { OFPBFC_BUNDLE_CLOSED } else { OFPBFC_BAD_FLAGS };
+                bundles.remove(&which.id);
+                return refuse(code);
+            }
+            bundle.closed = true;
+            BundleCommand::CloseReply
+        }
+        BundleCommand::CommitRequest => {
+            let Some(bundle) = bundles.remove(&which.id) else { return refuse(OFPBFC_BAD_ID) };
+            if bundle.flags != which.flags {
+                return refuse(OFPBFC_BAD_FLAGS);
+            }
+            commit(switch, id, bundle)?;
+            BundleCommand::CommitReply
+        }
+        BundleCommand::DiscardRequest => {
+            if bundles.remove(&which.id).is_none() {
+                return refuse(OFPBFC_BAD_ID);
+            }
+            BundleCommand::DiscardReply
+        }
+        _ => return refuse(OFPBFC_BAD_TYPE),
+    };
+    reply(switch, id, xid, Message::BundleControl { bundle: which, command: answer })
+}
+
+fn commit(switch: &mut Switch, id: u64, bundle: Bundle) -> Done {
+    let Some(bridge) = switch.openflow.connection(id).map(|c| c.bridge.clone()) else { return Ok(()) };
+    let now = switch.clock.now();
+    let (messages, items): (Vec<_>, Vec<_>) = bundle.items.into_iter().unzip();
+    if let Err((at, e)) = switch.manager.bundle(&bridge, &items, now) {
+        let e = told(&e);
+        // the change that failed, then the commit
+        if let Some(message) = messages.get(at) {
+            refused(switch, id, &e, message);
+        }
+        return refuse(OFPBFC_MSG_FAILED);
+    }
+    Ok(())
+}
+
+fn bundle_add(switch: &mut Switch, id: u64, which: Which, message: Message, bytes: &[u8]) -> Done {
+    let Some(connection) = switch.openflow.connection(id) else { return Ok(()) };
+    let session = &mut connection.session;
+    if session.bundled() >= BUNDLED {
+        return refuse(OFPBFC_MSG_TOO_MANY);
+    }
+    // without one that is open, it opens
+    let room = session.bundles.len() < BUNDLES || session.bundles.contains_key(&which.id);
+    if !room {
+        return refuse(OFPBFC_OUT_OF_BUNDLES);
+    }
+    let new = || Bundle { flags: which.flags, ..Bundle::default() };
+    let bundle = session.bundles.entry(which.id).or_insert_with(new);
+    if bundle.closed {
+        session.bundles.remove(&which.id);
+        return refuse(OFPBFC_BUNDLE_CLOSED);
+    }
+    if bundle.flags != which.flags {
+        session.bundles.remove(&which.id);
+        return refuse(OFPBFC_BAD_FLAGS);
+    }
+    let item = match message {
+        Message::FlowMod { request, .. } => BundleItem::Flow(request.flow),
+        Message::GroupMod { group, .. } => BundleItem::Group(group),
+        _ => return refuse(OFPBFC_MSG_UNSUP),
+    };
+    // what the error is about is the message in it
+    let inner = bytes.get(INNER..).unwrap_or(bytes).to_vec();
+    bundle.items.push((inner, item));
+    Ok(())
+}
+
+/// Octets before the message in OFPT_BUNDLE_ADD_MESSAGE.
+const INNER: usize = 16;
+
+/// Seconds, as much as 16 bits have.
+pub(super) fn seconds(time: Duration) -> u16 {
+    u16::try_from(time.as_secs()).unwrap_or(u16::MAX)
+}

@@ -1,0 +1,139 @@
+//! Packets that go to controllers and come from them, and flows that are gone.
+
+use flow::fields::FieldId;
+use flow::fields::value::port_from_11;
+use flow::layout::{IN_PORT, KEY_WORDS};
+use flow::{Flow, Mask, Match};
+use openflow::action::PacketInReason;
+use openflow::wire::codes::*;
+use openflow::wire::flow::{FlowRemoved, RemovedReason};
+use openflow::wire::packet::{PacketIn, PacketInFormat, PacketOut};
+use openflow::wire::switch::Role;
+use openflow::wire::{Error, Message, Xid};
+use openflow::{Cookie, OfPort, TableId};
+use packet::Frame;
+use pipeline::recirc::Told;
+
+use super::handle::{seconds, told};
+use super::{Connection, UNREAD};
+use crate::run::switch::Switch;
+
+/// Packets for controllers that are brought in a turn.
+const PACKETS: usize = 256;
+/// An Ethernet header.
+const SHORTEST: usize = 14;
+
+/// Brings packets to the connections of their bridges that want them.
+pub(super) fn bring(switch: &mut Switch) {
+    for _ in 0..PACKETS {
+        let Some(packet) = switch.manager.take_packet() else { break };
+        let Some(bridge) = switch.manager.snapshot().bridge(packet.about.bridge) else { continue };
+        let about = &packet.about;
+        for connection in switch.openflow.connections.values().filter(|c| *c.bridge == *bridge.name) {
+            let session = &connection.session;
+            // what a peer does not read is not kept for it without end
+            if session.wants_packet(about.reason)
+                && session.controller_id == about.controller
+                && connection.peer.queued() < UNREAD
+            {
+                connection.send(&Message::PacketIn(packet_in(connection, &packet)), Xid(0));
+            }
+        }
+    }
+}
+
+fn packet_in(connection: &Connection, packet: &Told) -> PacketIn {
+    let about = &packet.about;
+    let most = match about.reason {
+        PacketInReason::NoMatch => connection.session.miss_send_len,
+        _ => about.max_len,
+    };
+    let (length, most) = (packet.bytes.len(), usize::from(most));
+    PacketIn {
+        format: connection.session.packet_in_format,
+        packet: packet.bytes.get(..most.min(length)).unwrap_or_default().to_vec(),
+        total_len: length as u32,
+        buffer: None,
+        reason: about.reason,
+        table: Some(TableId(about.table)),
+        cookie: Some(Cookie(u64::MAX)),
+        metadata: metadata(packet),
+        userdata: about.userdata.clone(),
+        continuation: None,
+    }
+}
+
+/// The port that it came in by, and whatever registers and tunnel fields are not 0.
+fn metadata(packet: &Told) -> Match {
+    let mut flow = Flow::clone(&packet.flow);
+    for (word, value) in flow.w.iter_mut().skip(KEY_WORDS).zip(&packet.about.registers) {
+        *word = *value;
+    }
+    flow.set(IN_PORT, u128::from(port_from_11(packet.about.in_port.0).unwrap_or(0)));
+    let (mut out, mut mask) = (Flow::default(), Mask::default());
+    let registers = (0..16).filter_map(FieldId::reg);
+    let tunnel = [FieldId::Metadata, FieldId::TunId, FieldId::TunSrc, FieldId::TunDst];
+    for field in std::iter::once(FieldId::InPort).chain(registers).chain(tunnel) {
+        let row = field.row();
+        let value = row.get(&flow);
+        if value != 0 || field == FieldId::InPort {
+            row.set_match(&mut out, &mut mask, value, row.full_mask());
+        }
+    }
+    Match::new(&out, &mask)
+}
+
+/// Sends a controller's packet.
+pub(super) fn send(switch: &mut Switch, bridge: &str, packet: PacketOut) -> Result<(), Error> {
+    if packet.buffer.is_some() {
+        return Err(Error::new(OFPBRC_BUFFER_UNKNOWN));
+    }
+    if packet.packet.len() < SHORTEST {
+        return Err(Error::because(OFPBRC_BAD_PACKET, "ofproto", "the packet is shorter than an Ethernet header"));
+    }
+    let port = packet.in_port();
+    let real = port.0 < OfPort::MAX.0 && port.0 != 0;
+    if !real && !matches!(port, OfPort::CONTROLLER | OfPort::LOCAL | OfPort::NONE) {
+        return Err(Error::new(OFPBRC_BAD_PORT));
+    }
+    let now = switch.clock.now();
+    let recirc = switch.manager.packet_out(bridge, port, &packet.actions, now).map_err(|e| told(&e))?;
+    // what it does is as the tables are with all that was asked before
+    switch.manager.publish();
+    switch.control.inject(Frame::from_slice(&packet.packet), recirc);
+    Ok(())
+}
+
+/// Tells of flows that went and had asked for it.
+pub(super) fn flows_removed(switch: &mut Switch) {
+    for gone in switch.manager.take_removed() {
+        let Some(bridge) = switch.manager.snapshot().bridge(gone.bridge) else { continue };
+        let rule = &gone.rule;
+        let (packets, bytes, _) = rule.stats.get();
+        let age = switch.clock.now().as_nanos().saturating_sub(rule.created.as_nanos());
+        let removed = FlowRemoved {
+            matching: (*rule.matching).clone(),
+            cookie: rule.cookie,
+            priority: rule.priority,
+            reason: match gone.reason {
+                pipeline::manager::RemovedReason::Idle => RemovedReason::IdleTimeout,
+                pipeline::manager::RemovedReason::Hard => RemovedReason::HardTimeout,
+                pipeline::manager::RemovedReason::Delete => RemovedReason::Delete,
+                pipeline::manager::RemovedReason::GroupDelete => RemovedReason::GroupDelete,
+            },
+            table: Some(gone.table),
+            duration: std::time::Duration::from_nanos(age),
+            idle_timeout: seconds(rule.idle_timeout),
+            hard_timeout: seconds(rule.hard_timeout),
+            packets,
+            bytes,
+        };
+        for connection in switch.openflow.connections.values().filter(|c| *c.bridge == *bridge.name) {
+            let session = &connection.session;
+            if session.listens() && session.role != Role::Secondary && connection.peer.queued() < UNREAD {
+                let nx = session.packet_in_format != PacketInFormat::Standard;
+                connection.send(&Message::FlowRemoved { removed: removed.clone(), nx }, Xid(0));
+            }
+        }
+    }
+}

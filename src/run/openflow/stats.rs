@@ -1,0 +1,294 @@
+//! Answers to questions: what the switch is, its flows, tables and ports.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use base::clock::Instant;
+use openflow::wire::codes::*;
+use openflow::wire::message::Part;
+use openflow::wire::port::{PortDesc, PortReason, PortStats, PortStatus, config, state};
+use openflow::wire::stats::{Aggregate, Desc, FlowEntry, FlowRequest, TableStats};
+use openflow::wire::switch::{Features, capability};
+use openflow::wire::{Error, Message, Version, Xid, encode_all};
+use openflow::{Action, GroupId, OfPort, TableId};
+use pipeline::{Bridge, FlowFilter, Port, Rule, Snapshot};
+
+use super::Wait;
+use super::handle::{reply, seconds};
+use crate::run::switch::{Later, Switch};
+
+type Done = Result<(), Error>;
+
+/// Tables that a controller can use (0 to 253; 254 is the switch's own).
+const TABLES: u8 = 254;
+/// Actions of OpenFlow 1.0, one bit each: all twelve.
+const ACTIONS: u32 = 0xfff;
+/// OFPFW_ALL: what a flow of OpenFlow 1.0 may leave open.
+const WILDCARDS: u32 = 0x003f_ffff;
+/// Flows that a table may have.
+const MAX_ENTRIES: u32 = 1_000_000;
+
+/// What the switch can do.
+pub(super) fn features(switch: &Switch, bridge: &str) -> Features {
+    let tables = switch.manager.snapshot();
+    let found = tables.bridge_named(bridge);
+    let known = switch.database.as_ref().and_then(|d| d.datapath_id_of(bridge));
+    // without a database it is the least address of the ports, as with one
+    let addresses = || found.into_iter().flat_map(|b| b.ports.values()).map(|p| address(switch, p));
+    let datapath_id = known.or_else(|| addresses().filter(|a| *a != 0).min()).unwrap_or(0);
+    Features {
+        datapath_id,
+        n_buffers: 0,
+        n_tables: TABLES,
+        auxiliary_id: 0,
+        capabilities: capability::FLOW_STATS
+            | capability::TABLE_STATS
+            | capability::PORT_STATS
+            | capability::GROUP_STATS
+            | capability::QUEUE_STATS
+            | capability::ARP_MATCH_IP
+            | capability::BUNDLES,
+        actions: ACTIONS,
+        ports: found.map(|b| b.ports.values().map(|p| described(switch, p)).collect()).unwrap_or_default(),
+    }
+}
+
+/// Who made it, in the words that controllers choose their drivers by.
+pub(super) fn description() -> Desc {
+    Desc {
+        manufacturer: "Nicira, Inc.".into(),
+        hardware: "Open vSwitch".into(),
+        software: programs::setup::OVS_VERSION.into(),
+        serial: "None".into(),
+        datapath: "None".into(),
+    }
+}
+
+/// Whether what controllers are told of two ports differs.
+pub(super) fn differ(a: &Port, b: &Port) -> bool {
+    (a.flags, a.up, a.mac, &a.name) != (b.flags, b.up, b.mac, &b.name)
+}
+
+/// A port's Ethernet address: what it was given, else its device's.
+pub(super) fn address(switch: &Switch, port: &Port) -> u64 {
+    let device = || port.device().and_then(|no| switch.mac_of(&switch.ports.get(&no)?.device));
+    match port.mac {
+        0 => device().map_or(0, |mac| mac.iter().fold(0, |all, b| all << 8 | u64::from(*b))),
+        mac => mac,
+    }
+}
+
+fn described(switch: &Switch, port: &Port) -> PortDesc {
+    let flags = &port.flags;
+    let bits = [
+        (flags.down, config::PORT_DOWN),
+        (flags.no_receive, config::NO_RECV),
+        (flags.no_flood, config::NO_FLOOD),
+        (flags.no_forward, config::NO_FWD),
+        (flags.no_packet_in, config::NO_PACKET_IN),
+    ];
+    PortDesc {
+        port: port.number,
+        hw_addr: address(switch, port),
+        name: port.name.to_string(),
+        config: bits.into_iter().filter(|(on, _)| *on).fold(0, |all, (_, bit)| all | bit),
+        state: if port.up { state::LIVE } else { state::LINK_DOWN },
+        ..PortDesc::default()
+    }
+}
+
+/// That a port came, went or changed.
+pub(super) fn port_status(switch: &Switch, reason: PortReason, port: &Port) -> PortStatus {
+    PortStatus { reason, port: described(switch, port) }
+}
+
+/// The ports of a bridge, or one.
+pub(super) fn descriptions(switch: &Switch, bridge: &str, wanted: OfPort) -> Result<Part<PortDesc>, Error> {
+    let ports = chosen(switch, bridge, wanted)?;
+    Ok(Part::all(ports.iter().map(|p| described(switch, p)).collect()))
+}
+
+fn chosen(switch: &Switch, bridge: &str, wanted: OfPort) -> Result<Vec<Arc<Port>>, Error> {
+    let Some(bridge) = switch.manager.snapshot().bridge_named(bridge) else { return Ok(Vec::new()) };
+    let ports: Vec<_> =
+        bridge.ports.values().filter(|p| wanted == OfPort::NONE || p.number == wanted).cloned().collect();
+    if ports.is_empty() && wanted != OfPort::NONE {
+        return Err(Error::new(OFPBRC_BAD_PORT));
+    }
+    Ok(ports)
+}
+
+/// Counters of ports.
+pub(super) fn ports(switch: &mut Switch, id: u64, xid: Xid, wanted: OfPort) -> Done {
+    let Some(bridge) = switch.openflow.connection(id).map(|c| c.bridge.clone()) else { return Ok(()) };
+    let ports = chosen(switch, &bridge, wanted)?;
+    let entries = ports.iter().map(|port| counters(switch, port)).collect();
+    reply(switch, id, xid, Message::PortStatsReply(Part::all(entries)))
+}
+
+fn counters(switch: &Switch, port: &Port) -> PortStats {
+    let unknown = u64::MAX;
+    let mut stats = PortStats {
+        port: port.number,
+        rx_frame_err: unknown,
+        rx_over_err: unknown,
+        rx_crc_err: unknown,
+        collisions: unknown,
+        duration: Some(Duration::from_nanos(switch.clock.now().as_nanos().saturating_sub(switch.started.as_nanos()))),
+        ..PortStats::default()
+    };
+    let Some((no, entry)) = port.device().and_then(|no| switch.ports.get_key_value(&no)) else { return stats };
+    let device = entry.device.stats();
+    if let Some(f) = switch.control.port_figures(*no) {
+        stats.rx_packets = f.fates.received;
+        stats.rx_bytes = f.fates.received_bytes;
+        stats.tx_packets = f.tx_packets;
+        stats.tx_bytes = f.tx_bytes;
+        stats.rx_dropped = device.rx_dropped;
+        stats.tx_dropped = f.tx_dropped;
+        stats.rx_errors = device.rx_errors;
+        stats.tx_errors = f.tx_errors + device.tx_errors;
+        (stats.rx_frame_err, stats.rx_over_err, stats.rx_crc_err, stats.collisions) = (0, 0, 0, 0);
+    }
+    stats
+}
+
+/// Which flows are asked about.
+fn wanted(bridge: &Bridge, request: &FlowRequest) -> Vec<(TableId, Arc<Rule>)> {
+    let filter = FlowFilter {
+        table: request.table,
+        matching: request.matching.clone(),
+        cookie: (request.cookie.0, request.cookie_mask),
+    };
+    let mut flows = bridge.flows(&filter);
+    if let Some(port) = request.out_port {
+        flows.retain(|(_, rule)| sends(&rule.actions, port));
+    }
+    if let Some(group) = request.out_group {
+        flows.retain(|(_, rule)| has(&rule.actions, &|a| *a == Action::Group(GroupId(group.0))));
+    }
+    flows
+}
+
+fn sends(actions: &[Action], wanted: OfPort) -> bool {
+    has(
+        actions,
+        &|a| matches!(a, Action::Output { port, .. } | Action::Enqueue { port, .. } | Action::OutputTrunc { port, .. } if *port == wanted),
+    )
+}
+
+fn has(actions: &[Action], test: &dyn Fn(&Action) -> bool) -> bool {
+    actions.iter().any(|a| match a {
+        Action::WriteActions(inner) | Action::Clone(inner) => has(inner, test),
+        a => test(a),
+    })
+}
+
+/// In whole milliseconds, as the stock switch says it.
+fn since(now: Instant, at: u64) -> Duration {
+    Duration::from_millis(now.as_nanos().saturating_sub(at) / 1_000_000)
+}
+
+fn entry(table: TableId, rule: &Rule, now: Instant) -> FlowEntry {
+    let (packets, bytes, used) = rule.stats.get();
+    let created = rule.created.as_nanos();
+    FlowEntry {
+        table,
+        duration: since(now, created),
+        priority: rule.priority,
+        idle_timeout: seconds(rule.idle_timeout),
+        hard_timeout: seconds(rule.hard_timeout),
+        idle_age: Some(seconds(since(now, used.max(created)))),
+        hard_age: Some(seconds(since(now, rule.modified.as_nanos()))),
+        flags: rule.flags,
+        importance: rule.importance,
+        cookie: rule.cookie,
+        packets,
+        bytes,
+        matching: (*rule.matching).clone(),
+        actions: rule.actions.to_vec(),
+    }
+}
+
+/// Flows with their counters, as soon as workers have told what they counted.
+pub(super) fn flows(switch: &mut Switch, id: u64, xid: Xid, request: FlowRequest, nx: bool) -> Done {
+    collected(switch, id, xid, move |bridge, version, now| {
+        let entries = wanted(bridge, &request).iter().map(|(table, rule)| entry(*table, rule, now)).collect();
+        encode_all(&Message::FlowStatsReply { flows: Part::all(entries), nx }, version, xid, None)
+    })
+}
+
+/// The sum of flows' counters.
+pub(super) fn aggregate(switch: &mut Switch, id: u64, xid: Xid, request: FlowRequest, nx: bool) -> Done {
+    collected(switch, id, xid, move |bridge, version, _| {
+        let mut aggregate = Aggregate::default();
+        for (_, rule) in wanted(bridge, &request) {
+            let (packets, bytes, _) = rule.stats.get();
+            aggregate.packets += packets;
+            aggregate.bytes += bytes;
+            aggregate.flows += 1;
+        }
+        encode_all(&Message::AggregateReply { aggregate, nx }, version, xid, None)
+    })
+}
+
+/// Counters of all tables.
+pub(super) fn tables(switch: &mut Switch, id: u64, xid: Xid) -> Done {
+    collected(switch, id, xid, move |bridge, version, _| {
+        let features = if version == Version::Of10 { WILDCARDS.to_be_bytes().to_vec() } else { Vec::new() };
+        let entries = (0..TABLES).map(|number| table(bridge, number, &features)).collect();
+        encode_all(&Message::TableStatsReply(Part::all(entries)), version, xid, None)
+    })
+}
+
+fn table(bridge: &Bridge, number: u8, features: &[u8]) -> TableStats {
+    let mut stats = TableStats {
+        table: TableId(number),
+        max_entries: MAX_ENTRIES,
+        features: features.to_vec(),
+        ..TableStats::default()
+    };
+    if let Some(table) = bridge.table(number) {
+        stats.active = table.rules.len() as u32;
+        stats.matched = table.rules().map(|r| r.stats.get().0).sum();
+        stats.lookups = stats.matched + table.missed.get().0;
+    }
+    stats
+}
+
+/// Makes an answer of the tables as they are now, with counters as they are when workers have told theirs; on another
+/// thread, as there may be many. The connection's next request waits.
+fn collected(
+    switch: &mut Switch,
+    id: u64,
+    xid: Xid,
+    make: impl FnOnce(&Bridge, Version, Instant) -> Result<Vec<Vec<u8>>, Error> + Send + 'static,
+) -> Done {
+    let tables: Snapshot = switch.manager.snapshot().clone();
+    let Some(connection) = switch.openflow.connection(id) else { return Ok(()) };
+    connection.wait = Some(Wait::Answer);
+    let (bridge, version) = (connection.bridge.clone(), connection.session.version.unwrap_or(Version::Of10));
+    let ticket = switch.control.collect();
+    let then = move |switch: &mut Switch| {
+        let now = switch.clock.now();
+        switch.jobs.aside(
+            move || tables.bridge_named(&bridge).map_or(Ok(Vec::new()), |bridge| make(bridge, version, now)),
+            move |switch, made| answered(switch, id, xid, made),
+        );
+    };
+    switch.tickets.insert(ticket, Later::Then(Box::new(then)));
+    Ok(())
+}
+
+fn answered(switch: &mut Switch, id: u64, xid: Xid, made: Result<Result<Vec<Vec<u8>>, Error>, String>) {
+    let Some(connection) = switch.openflow.connection(id) else { return };
+    connection.wait = None;
+    match made {
+        Ok(Ok(parts)) => parts.into_iter().for_each(|part| connection.peer.send(part)),
+        Ok(Err(e)) => connection.fail(e.code, xid),
+        Err(e) => {
+            log::error!(target: "ofproto", "{}: no answer to {:#x}: {e}", connection.peer.name, xid.0);
+            connection.fail(OFPBRC_EPERM, xid);
+        }
+    }
+}

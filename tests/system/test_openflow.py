@@ -1,0 +1,231 @@
+"""OpenFlow connections: the stock ovs-ofctl at a bridge's socket, several versions, packets both ways, peers that misbehave."""
+import os
+import re
+import shutil
+import socket
+import struct
+import subprocess
+import unittest
+
+from .packets import udp4
+from .switch import NO_WORKERS, Case, dummy_ports, run, until
+
+OFCTL = shutil.which("ovs-ofctl")
+HELLO, ERROR, ECHO_REQUEST, ECHO_REPLY, FEATURES, BARRIER = 0, 1, 2, 3, 5, 18
+
+
+def message(kind, body=b"", xid=1, version=1):
+    return struct.pack("!BBHI", version, kind, 8 + len(body), xid) + body
+
+
+class Raw:
+    """A peer by hand."""
+
+    def __init__(self, path):
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.settimeout(20)
+        self.socket.connect(str(path))
+
+    def close(self):
+        self.socket.close()
+
+    def exactly(self, n):
+        out = b""
+        while len(out) < n:
+            more = self.socket.recv(n - len(out))
+            if not more:
+                raise ConnectionError("closed")
+            out += more
+        return out
+
+    def next(self):
+        """(version, kind, xid, body)"""
+        version, kind, length, xid = struct.unpack("!BBHI", self.exactly(8))
+        return version, kind, xid, self.exactly(length - 8)
+
+    def ended(self):
+        try:
+            while True:
+                self.next()
+        except (ConnectionError, OSError):
+            return True
+
+
+@unittest.skipUnless(OFCTL, "needs ovs-ofctl")
+class OpenFlow(Case):
+    def setUp(self):
+        super().setUp()
+        self.switch = self.start(NO_WORKERS + dummy_ports("br0", 3)).ready()
+        self.path = self.switch.run_dir / "br0.mgmt"
+        until("the bridge's socket", self.path.exists)
+
+    def of(self, command, *words, version=None, check=True):
+        options = [f"--protocols={version}"] if version else []
+        return run(OFCTL, "--timeout=30", *options, command, f"unix:{self.path}", *words, check=check)
+
+    def flows(self, *words, version=None):
+        """What the stock program prints of the flows, without times."""
+        lines = self.of("dump-flows", *words, version=version).stdout.splitlines()[1:]
+        return [re.sub(r" duration=[0-9.]+s,| (idle|hard)_age=\d+,", "", line).strip() for line in lines]
+
+    def raw(self, hello=True):
+        peer = Raw(self.path)
+        self.addCleanup(peer.close)
+        if hello:
+            peer.socket.sendall(message(HELLO))
+            self.assertEqual(peer.next()[1], HELLO)
+        return peer
+
+    def test_flows_by_the_stock_program(self):
+        self.of("add-flow", "in_port=1,actions=2")
+        self.of("add-flow", "priority=5,ip,nw_dst=10.0.0.0/8,cookie=0x7,idle_timeout=60,actions=mod_nw_tos:8,resubmit(,3)")
+        self.assertEqual(self.flows(), [
+            "cookie=0x0, table=0, n_packets=0, n_bytes=0, in_port=1 actions=output:2",
+            "cookie=0x7, table=0, n_packets=0, n_bytes=0, idle_timeout=60, priority=5,ip,nw_dst=10.0.0.0/8 "
+            "actions=mod_nw_tos:8,resubmit(,3)"])
+        self.assertEqual(self.flows("ip"), self.flows()[1:])
+        self.assertEqual(self.flows("cookie=0x7/-1"), self.flows()[1:])
+        self.assertEqual(self.flows("out_port=2"), self.flows()[:1])
+        self.assertEqual(self.flows(version="OpenFlow13")[1],
+                         "cookie=0x7, table=0, n_packets=0, n_bytes=0, idle_timeout=60, reset_counts priority=5,ip,"
+                         "nw_dst=10.0.0.0/8 actions=set_field:2->ip_dscp,resubmit(,3)")
+        self.assertEqual(self.of("dump-aggregate").stdout.split("): ")[1].strip(),
+                         "packet_count=0 byte_count=0 flow_count=2")
+        # what one way makes, the other sees
+        self.assertIn("priority=5,ip,nw_dst=10.0.0.0/8", self.switch.ctl("ofctl/dump-flows", "br0"))
+        self.of("mod-flows", "ip,actions=drop")
+        self.assertTrue(self.flows("ip")[0].endswith("actions=drop"))
+        self.of("del-flows", "ip")
+        self.assertEqual(len(self.flows()), 1)
+        refused = self.of("add-flow", "table=0,actions=group:9", version="OpenFlow11", check=False)
+        self.assertIn("OFPBAC_BAD_OUT_GROUP", refused.stderr)
+
+    def test_counters_are_those_of_the_packets(self):
+        self.of("add-flow", "in_port=1,actions=2,3")
+        frames = [udp4(sport=n) for n in range(1, 21)]
+        self.switch.ctl("netdev-dummy/receive", "p1", *(f.hex() for f in frames))
+        size = sum(map(len, frames))
+        until("the flow's counters", lambda: f"n_packets=20, n_bytes={size}, in_port=1" in self.flows()[0])
+        shown = self.of("dump-ports").stdout
+        self.assertRegex(shown, rf"port +1: rx pkts=20, bytes={size},")
+        self.assertRegex(shown, rf"port +2: rx pkts=0, .*\n +tx pkts=20, bytes={size},")
+        self.assertRegex(self.of("dump-tables").stdout, r"table 0:\n    active=1, lookup=20, matched=20")
+
+    def test_what_the_switch_is(self):
+        shown = self.of("show").stdout
+        for part in ("n_tables:254, n_buffers:0", "FLOW_STATS TABLE_STATS PORT_STATS", " 1(p1): addr:", " 3(p3): addr:",
+                     "frags=normal miss_send_len=0"):
+            self.assertIn(part, shown)
+        self.assertNotIn("dpid:0000000000000000", shown)
+        self.of("mod-port", "p2", "no-flood")
+        self.assertRegex(self.of("dump-ports-desc").stdout, r" 2\(p2\).*\n +config: +NO_FLOOD")
+        self.of("mod-port", "p2", "flood")
+        self.assertNotIn("NO_FLOOD", self.of("dump-ports-desc").stdout)
+        self.assertIn("Open vSwitch", self.of("dump-desc").stdout)
+        for version in ("OpenFlow10", "OpenFlow11", "OpenFlow12", "OpenFlow13", "OpenFlow14", "OpenFlow15"):
+            self.of("probe", version=version)
+
+    def test_packets_both_ways(self):
+        frame = udp4()
+        self.of("packet-out", f"in_port=controller,packet={frame.hex()},actions=2,resubmit(,0)")
+        sent = lambda port: self.switch.ctl("netdev-dummy/sent", port).split()  # noqa: E731
+        until("the frame", lambda: sent("p2") == [frame.hex()])
+        self.of("add-flow", "actions=3")
+        self.of("packet-out", f"in_port=1,packet={frame.hex()},actions=table")
+        until("the frame", lambda: sent("p3") == [frame.hex()])
+        # it was received by no port
+        self.assertEqual(self.switch.fates()["all"]["received"], 0)
+        self.of("add-flow", "priority=40000,in_port=2,actions=controller(max_len=20)")
+        monitor = subprocess.Popen([OFCTL, "monitor", f"unix:{self.path}", "65534"], stdout=subprocess.PIPE,
+                                   stderr=subprocess.STDOUT, text=True, env={**os.environ, "OVS_RUNDIR": str(self.folder)})
+        self.addCleanup(monitor.wait)
+        self.addCleanup(monitor.kill)
+        # it asks for packets before it takes some
+        until("the monitor", lambda: self.taken(monitor, frame))
+        text = monitor.stdout.readline() + monitor.stdout.readline()
+        self.assertRegex(text, rf"PACKET_IN.*total_len={len(frame)} in_port=2 \(via action\) data_len=20")
+
+    def taken(self, monitor, frame):
+        """Sends a frame; whether it went to a controller."""
+        before = self.switch.fates()["all"]
+        self.switch.ctl("netdev-dummy/receive", "p2", frame.hex())
+        after = until("its fate", lambda: (now := self.switch.fates()["all"])["received"] == now["forwarded"] +
+                      now["consumed"] + now["dropped"] > before["received"] and now)
+        self.assertIsNone(monitor.poll())
+        return after["consumed"] > before["consumed"]
+
+    def test_a_flow_that_goes_is_told(self):
+        peer = self.raw()
+        # OFPT_SET_CONFIG: what it did not ask for from now on
+        peer.socket.sendall(message(9, struct.pack("!HH", 0, 128)) + message(BARRIER))
+        self.assertEqual(peer.next()[1], BARRIER + 1)
+        self.of("add-flow", "send_flow_rem,priority=77,in_port=1,cookie=0x99,actions=2")
+        self.of("del-flows")
+        _, kind, _, body = peer.next()
+        self.assertEqual(kind, 11)
+        self.assertEqual(struct.unpack("!QHB", body[40:51]), (0x99, 77, 2))
+        self.of("mod-port", "p3", "down")
+        _, kind, _, body = peer.next()
+        self.assertEqual((kind, body[0], body[16:18]), (12, 2, b"p3"))
+
+    def test_order_and_barriers(self):
+        peer = self.raw()
+        requests = [message(ECHO_REQUEST, bytes([n]), xid=n) + message(BARRIER, xid=1000 + n) for n in range(100)]
+        peer.socket.sendall(b"".join(requests))
+        for n in range(100):
+            self.assertEqual(peer.next(), (1, ECHO_REPLY, n, bytes([n])))
+            self.assertEqual(peer.next()[1:3], (BARRIER + 1, 1000 + n))
+
+    def test_peers_that_misbehave(self):
+        first = self.raw(hello=False)
+        first.socket.sendall(message(FEATURES))
+        self.assertTrue(first.ended())
+        other = self.raw(hello=False)
+        other.socket.sendall(message(HELLO, version=0x63, body=struct.pack("!HHI", 1, 8, 1 << 30)))
+        self.assertEqual(other.next()[1], HELLO)
+        _, kind, _, body = other.next()
+        self.assertEqual((kind, body[:4]), (ERROR, b"\0\0\0\0"))
+        self.assertTrue(other.ended())
+        short = self.raw()
+        short.socket.sendall(struct.pack("!BBHI", 1, ECHO_REQUEST, 4, 1))
+        self.assertTrue(short.ended())
+        # what is refused is told, and the connection goes on
+        peer = self.raw()
+        for request, numbers in ((message(200), (1, 1)), (message(ECHO_REQUEST, version=4), (1, 0)),
+                                 (message(14, b"\0" * 10), (1, 6))):
+            peer.socket.sendall(request)
+            _, kind, _, body = peer.next()
+            self.assertEqual((kind, struct.unpack("!HH", body[:4]), body[4:]), (ERROR, numbers, request))
+        # one that asks and never reads is not served for ever, and holds nobody up
+        greedy = self.raw()
+        greedy.socket.settimeout(0.3)
+        try:
+            while True:
+                greedy.socket.sendall(message(ECHO_REQUEST, b"x" * 60_000))
+        except OSError:
+            pass
+        self.of("add-flow", "in_port=3,actions=1")
+        self.assertEqual(len(self.flows()), 1)
+        # connections that come and go leave nothing
+        for _ in range(50):
+            self.raw().close()
+        self.assertEqual(len(self.flows()), 1)
+
+    def test_bridges_come_and_go(self):
+        self.switch.ctl("bridge/add", "br9")
+        other = self.switch.run_dir / "br9.mgmt"
+        until("its socket", other.exists)
+        peer = Raw(other)
+        self.addCleanup(peer.close)
+        self.switch.ctl("bridge/del", "br9")
+        until("its socket to go", lambda: not other.exists())
+        self.assertTrue(peer.ended())
+
+    def test_many_flows(self):
+        count = 20_000
+        file = self.folder / "flows"
+        file.write_text("".join(f"ip,nw_dst=10.{n >> 16}.{n >> 8 & 255}.{n & 255},actions=2\n" for n in range(count)))
+        self.of("add-flows", str(file))
+        self.assertEqual(self.of("dump-flows").stdout.count("actions=output:2"), count)
+        self.of("del-flows", "ip,nw_dst=10.0.0.0/16")
+        self.assertEqual(len(self.flows()), 0)

@@ -69,6 +69,7 @@ const DECODERS: &[(&str, &str, &str)] = &[
     ("src/flow/hash.rs", "", "takes a key, which has a fixed size"),
     ("src/openflow/text/", "flow_text", ""),
     ("src/openflow/action/", "action_text", ""),
+    ("src/openflow/wire/", "openflow", ""),
     ("src/base/log/", "log_spec", ""),
     ("src/control/", "control", ""),
     ("src/config/", "config", ""),

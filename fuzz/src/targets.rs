@@ -8,6 +8,7 @@ use std::path::Path;
 use openflow::flow_mod::Command;
 use openflow::text::{NoNames, flow_mod_text, parse_flow};
 use openflow::view::Version;
+use openflow::wire::{Connection, Frames, Version as Wire, decode, encode, error_reply};
 use packet::build::{self, Builder, Layer};
 use packet::device::TxCaps;
 use packet::eth::MacAddr;
@@ -35,6 +36,7 @@ const OTHERS: &[Target] = &[
     ("match_text", flow::fuzz::text),
     ("flow_text", flow_text),
     ("action_text", action_text),
+    ("openflow", openflow_messages),
     ("offload", offload),
     ("control", control_stream),
     ("config", config_file),
@@ -70,6 +72,31 @@ fn action_text(bytes: &[u8]) {
         Ok(again) => assert_eq!(openflow::action::actions_text(&again, &NoNames), printed),
         // the stock program prints a value without any bit so, and does not read it either
         Err(e) => assert!(printed.contains("ANY->"), "{printed}: {e:?}"),
+    }
+}
+
+/// A stream of OpenFlow messages: each is a value or an error that can be told; a value is written so that it reads the same.
+fn openflow_messages(bytes: &[u8]) {
+    let mut frames = Frames::new();
+    frames.push(bytes);
+    while let Ok(Some(message)) = frames.message() {
+        for table_id in [false, true] {
+            let on = Connection { table_id, tlv: None };
+            let (version, xid, value) = match decode(message, on) {
+                Ok(read) => read,
+                Err(e) => {
+                    assert!(error_reply(e.code, Wire::Of13, message).len() >= 12);
+                    continue;
+                }
+            };
+            // what one version has no words for is refused
+            let Ok(written) = encode(&value, version, xid) else { continue };
+            let Ok((_, again, value)) = decode(&written, on) else { panic!("cannot be read: {written:02x?}") };
+            assert_eq!(again, xid);
+            // what was odd is in order now
+            let Ok(twice) = encode(&value, version, xid) else { panic!("cannot be written again: {value:?}") };
+            assert_eq!(twice, written);
+        }
     }
 }
 

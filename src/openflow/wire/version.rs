@@ -1,7 +1,8 @@
 //! Versions of the protocol, and which one two peers speak (OpenFlow 1.3.1, section 6.3.1).
 
 use super::bytes::{Bytes, Put};
-use super::error::Result;
+use super::codes::OFPHFC_INCOMPATIBLE;
+use super::error::{Result, refuse};
 use std::fmt;
 
 /// A version, by its number on the wire.
@@ -118,7 +119,11 @@ pub fn read_hello(version: u8, mut body: Bytes) -> Result<Versions> {
             versions = Versions(bits & !1);
         }
     }
-    Ok(versions)
+    match versions {
+        // version 0 and no bitmap
+        Versions(0) => refuse(OFPHFC_INCOMPATIBLE),
+        versions => Ok(versions),
+    }
 }
 
 /// Writes a hello's body: a bitmap, unless the header's version says it all.

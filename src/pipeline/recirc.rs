@@ -5,8 +5,8 @@
 //! used for a while: a packet on its way finds it. The same for what a controller is to be told with a packet.
 
 use std::hash::{BuildHasher, Hash};
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use base::clock::Instant;
@@ -161,8 +161,8 @@ pub struct Shared {
     pub effects: Ring<(Effect, Instant)>,
     /// Packets on their way to controllers.
     pub(crate) told: Ring<Told>,
-    /// Whether there is a controller to tell.
-    pub(crate) listening: AtomicBool,
+    /// Bridges with controllers to tell.
+    pub(crate) listening: RwLock<Vec<u32>>,
 }
 
 /// Effects that may wait for the manager.
@@ -174,16 +174,16 @@ impl Shared {
     pub(crate) fn new() -> std::io::Result<Shared> {
         let effects = Ring::new(EFFECTS)?;
         let told = Ring::with_waker(TOLD, effects.waker().clone());
-        let listening = AtomicBool::new(false);
+        let listening = RwLock::default();
         Ok(Shared { frozen: Interner::new(), packet_ins: Interner::new(), effects, told, listening })
     }
 
     /// Takes a copy of a packet for controllers.
     pub(crate) fn tell(&self, cookie: u32, flow: &Flow, bytes: &[u8]) -> Result<(), DropReason> {
-        if !self.listening.load(Ordering::Relaxed) {
+        let about = self.packet_in_of(cookie).ok_or(DropReason::Recirculation)?;
+        if !self.listening.read().unwrap_or_else(PoisonError::into_inner).contains(&about.bridge) {
             return Err(DropReason::NoController);
         }
-        let about = self.packet_in_of(cookie).ok_or(DropReason::Recirculation)?;
         let told = Told { about, flow: Box::new(flow.clone()), bytes: bytes.into() };
         self.told.push(told).map_err(|_| DropReason::ControllerFull)
     }

@@ -1,6 +1,6 @@
 //! Packets to controllers and from them.
 
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::PoisonError;
 
 use base::clock::Instant;
 use dpif::RecircId;
@@ -12,9 +12,13 @@ use super::{Error, Manager};
 use crate::recirc::{Frame, Frozen, Told};
 
 impl Manager {
-    /// Whether there are controllers that packets go to. While there are none, packets for them are dropped.
-    pub fn set_listening(&self, listening: bool) {
-        self.shared.listening.store(listening, Relaxed);
+    /// The bridges (by index) with controllers that packets go to. Those for controllers of others are dropped.
+    pub fn set_listening(&self, bridges: &[u32]) {
+        let known = self.shared.listening.read().unwrap_or_else(PoisonError::into_inner);
+        if *known != bridges {
+            drop(known);
+            *self.shared.listening.write().unwrap_or_else(PoisonError::into_inner) = bridges.to_vec();
+        }
     }
 
     /// The next packet for controllers.

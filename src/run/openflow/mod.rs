@@ -96,6 +96,8 @@ pub(super) struct OpenFlow {
     next: u64,
     /// Whether a connection has something that was not looked at for want of time.
     left: bool,
+    /// The bridges that sockets were made for.
+    bridges: Vec<Arc<str>>,
     /// Ports of each bridge as connections know them.
     ports: BTreeMap<String, Arc<BTreeMap<OfPort, Arc<Port>>>>,
     /// The newest generation of roles, by bridge (OpenFlow 1.3.5 section 6.3.6).
@@ -114,6 +116,7 @@ impl OpenFlow {
             numbers: 0,
             next: 0,
             left: false,
+            bridges: Vec::new(),
             ports: BTreeMap::new(),
             generations: BTreeMap::new(),
         }
@@ -205,16 +208,23 @@ pub(super) fn turn(switch: &mut Switch) {
     let now = switch.clock.now();
     let soon = |c: &Connection| matches!(c.wait, Some(Wait::Barrier { since, .. }) if now < since + SOON);
     let left = connections.values().any(|c| c.is_ready() && !c.queue.is_empty() || soon(c));
-    let listening = connections.values().any(|c| c.session.listens());
+    let of = |bridge: &&Arc<Bridge>| connections.values().any(|c| c.session.listens() && *c.bridge == *bridge.name);
+    let listening: Vec<u32> = switch.manager.snapshot().bridges.iter().flatten().filter(of).map(|b| b.index).collect();
     switch.openflow.left = left;
-    switch.manager.set_listening(listening);
+    switch.manager.set_listening(&listening);
 }
 
 /// Has a socket for each bridge, and none for bridges that are gone.
 fn listen(switch: &mut Switch) {
     let bridges = || switch.manager.snapshot().bridges.iter().flatten();
-    let there = |name: &str| bridges().any(|b| &*b.name == name);
     let openflow = &mut switch.openflow;
+    let known = openflow.bridges.iter();
+    if known.len() == bridges().count() && known.zip(bridges()).all(|(known, bridge)| Arc::ptr_eq(known, &bridge.name))
+    {
+        return;
+    }
+    openflow.bridges = bridges().map(|b| b.name.clone()).collect();
+    let there = |name: &str| bridges().any(|b| &*b.name == name);
     openflow.listeners.retain(|name, _| there(name));
     openflow.refused.retain(|name| there(name));
     openflow.ports.retain(|name, _| there(name));

@@ -151,30 +151,41 @@ pub(super) fn start(
     let (batches, inbox) = mpsc::channel(BATCHES);
     let (out, messages) = mpsc::unbounded_channel();
     let queued = Arc::new(AtomicUsize::new(0));
-    let gone = Gone { bell: bell.clone(), here };
-    let (own, reader_bell) = (name.to_owned(), bell.clone());
+    // it counts as long as either task is there: one that never reads what it is sent holds the other
+    let gone = Arc::new(Gone(here));
+    let (own, reader_bell, counted) = (name.to_owned(), bell.clone(), gone.clone());
     let reader = tokio::spawn(async move {
-        let _gone = gone;
+        let _end = End(reader_bell.clone());
+        let _counted = counted;
         if let Err(e) = receive(read, &batches, &reader_bell).await {
             log::warn!(target: "rconn", "{own}: {e}");
         }
     });
-    tokio::spawn(transmit(write, messages, queued.clone(), bell.clone()));
+    let (writer_bell, account) = (bell.clone(), queued.clone());
+    tokio::spawn(async move {
+        let _counted = gone;
+        transmit(write, messages, account, writer_bell).await;
+    });
     Peer { name: name.to_owned(), batches: inbox, out, queued, reader: reader.abort_handle() }
 }
 
-/// Tells of a connection's end, however it came.
-struct Gone {
-    bell: Bell,
-    here: Option<Arc<AtomicUsize>>,
+/// Tells of a stream's end, however it came.
+struct End(Bell);
+
+impl Drop for End {
+    fn drop(&mut self) {
+        self.0.ring();
+    }
 }
+
+/// Makes room for another connection when it is dropped.
+struct Gone(Option<Arc<AtomicUsize>>);
 
 impl Drop for Gone {
     fn drop(&mut self) {
-        if let Some(here) = &self.here {
+        if let Some(here) = &self.0 {
             here.fetch_sub(1, Relaxed);
         }
-        self.bell.ring();
     }
 }
 

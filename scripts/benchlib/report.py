@@ -164,6 +164,43 @@ def write_database(top, results, rounds):
     page.write_text(before.rstrip() + "\n\n" + database_part(data["database"]) + after.lstrip("\n"))
 
 
+GUESTS = ("<!-- guests -->", "<!-- /guests -->")
+
+
+def write_guests(top, results, fair, runs, rounds, seconds):
+    """The part of virtual machines and of fairness, measured by itself: replaces itself, or comes before the database's."""
+    part = f"""{GUESTS[0]}
+
+## Guests, and what one sender does to another
+
+Made by `scripts/bench {" ".join([c.key for c, _ in results] + [c.key for c, _ in fair])} --runs {runs} --rounds {rounds} --seconds {seconds:g}`, as the table above;
+io of (i) is testpmd in the switch's place. The ratio is that of the best rounds, for each run.
+
+{table(results)}
+
+What one sender does to another, medians of all rounds (least and most):
+
+{shares(fair)}
+
+{GUESTS[1]}
+"""
+    file = top / "docs" / "performance.json"
+    data = json.loads(file.read_text()) if file.exists() else {}
+    data["guests"] = {"cpu": cpu(), "runs": runs, "rounds": rounds, "seconds": seconds,
+                      "cases": {c.key: {"title": c.title, "floor": c.floor, "ratio": ratio(r), **r} for c, r in results},
+                      "fairness": {c.key: {"title": c.title, "floor": c.floor, **found} for c, found in fair}}
+    file.write_text(json.dumps(data, indent=1) + "\n")
+    page = top / "docs" / "performance.md"
+    text = page.read_text()
+    if GUESTS[0] in text:
+        before, _, rest = text.partition(GUESTS[0])
+        after = rest.partition(GUESTS[1])[2]
+    else:
+        before, mark, rest = text.partition(DATABASE[0])
+        after = mark + rest
+    page.write_text(before.rstrip() + "\n\n" + part + "\n" + after.lstrip("\n"))
+
+
 def write(top, results, fair, runs, rounds, seconds, hertz):
     file = top / "docs" / "performance.json"
     # the database is measured by itself

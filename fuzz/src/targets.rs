@@ -40,8 +40,9 @@ const OTHERS: &[Target] = &[
     ("offload", offload),
     ("control", control_stream),
     ("config", config_file),
-    ("ovsdb", ovsdb_client),
-    ("ovsdb_file", ovsdb_file),
+    ("ovsdb", database::client),
+    ("ovsdb_condition", database::condition),
+    ("ovsdb_file", database::file),
     ("ovsdb_schema", database::schema),
     ("ovsdb_transact", database::transact),
     ("log_spec", log_spec),
@@ -222,38 +223,4 @@ fn log_spec(bytes: &[u8]) {
     if logger.set(text).is_ok() {
         let _ = (logger.list(), logger.list_pattern());
     }
-}
-
-/// What a database client sends, in pieces as the first byte says. The server goes on whatever it is, and what it sends is
-/// JSON.
-fn ovsdb_client(bytes: &[u8]) {
-    use ovsdb::server::{Now, Peer, Server};
-    let Some((&cut, rest)) = bytes.split_first() else { return };
-    let mut server = Server::new(ovsdb::uuid::Source::default()).unwrap();
-    let mut now = Now::default();
-    let id = server.connect(Peer { name: "fuzz".into(), probe: 5000, ..Peer::default() }, now);
-    for piece in rest.chunks(usize::from(cut).max(1) * 16) {
-        now.monotonic += 100;
-        server.receive(id, piece, now);
-        server.flush(now);
-    }
-    let sent = server.output(id).cloned().unwrap_or_default();
-    let mut framer = ovsdb::json::Framer::default();
-    framer.push(&sent);
-    while framer.next_value().unwrap().is_some() {}
-    assert!(framer.is_empty());
-}
-
-/// A database file: what is read of it is read again when it is written.
-fn ovsdb_file(bytes: &[u8]) {
-    // a checksum is hard to guess: each line is a record
-    let text = String::from_utf8_lossy(bytes);
-    let records: String = text.lines().filter(|l| !l.is_empty()).map(ovsdb::file::record_text).collect();
-    if let Ok(db) = ovsdb::file::parse_snapshot(records.as_bytes()) {
-        let rows = ovsdb::Json::Object(ovsdb::file::rows_json(&db)).to_string();
-        let again = ovsdb::file::record_text(&db.schema.to_json().to_string()) + &ovsdb::file::record_text(&rows);
-        let again = ovsdb::file::parse_snapshot(again.as_bytes()).unwrap();
-        assert_eq!(ovsdb::Json::Object(ovsdb::file::rows_json(&again)).to_string(), rows);
-    }
-    let _ = ovsdb::file::parse_snapshot(bytes);
 }

@@ -34,6 +34,7 @@ impl Db {
             id: None,
             owns: &|_| false,
             elapsed: 0,
+            rows_seen: 0,
             uuids: &mut self.uuids,
         };
         match execute(&self.db, operations, &mut context) {

@@ -44,16 +44,16 @@ impl Uuid {
 
 impl fmt::Display for Uuid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (h, l) = (self.high, self.low);
-        write!(
-            f,
-            "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
-            h >> 32,
-            h >> 16 & 0xffff,
-            h & 0xffff,
-            l >> 48,
-            l & 0xffff_ffff_ffff
-        )
+        // written for every row that is told or kept: by hand it takes a tenth of the time
+        let mut text = [b'-'; 36];
+        let mut rest = u128::from(self.high) << 64 | u128::from(self.low);
+        for (at, byte) in text.iter_mut().enumerate().rev() {
+            if !matches!(at, 8 | 13 | 18 | 23) {
+                *byte = b"0123456789abcdef"[rest as usize & 15];
+                rest >>= 4;
+            }
+        }
+        f.pad(std::str::from_utf8(&text).unwrap_or_default())
     }
 }
 

@@ -354,8 +354,16 @@ fn run(call: &mut Call<'_>, write: bool) -> Done {
     }
     let role = call.parsed.value("rbac-role");
     let owns = |_: &str| false;
-    let mut context =
-        Context { read_only: false, reserved: false, role, id: None, owns: &owns, elapsed: 0, uuids: &mut call.uuids };
+    let mut context = Context {
+        read_only: false,
+        reserved: false,
+        role,
+        id: None,
+        owns: &owns,
+        elapsed: 0,
+        uuids: &mut call.uuids,
+        rows_seen: 0,
+    };
     let syntax = |text: &str| ovsdb::Error::syntax(&params, text).to_json();
     let result = match params.as_array() {
         None => syntax("array expected"),

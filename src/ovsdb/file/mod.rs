@@ -177,7 +177,11 @@ impl DatabaseFile {
     pub fn append(&mut self, db: &Database, commit: &Commit, date_ms: i64, id: Uuid) -> bool {
         let Some(json) = record_json(db, commit, date_ms) else { return false };
         match &mut self.cluster {
-            None => self.log.append_later(&json.to_string()),
+            None => {
+                let mut text = String::new();
+                json.write_to(&mut text);
+                self.log.append_later(&text);
+            }
             Some(cluster) => {
                 self.log.append_later(&cluster.entry(id, Json::Null, json).to_string());
                 (cluster.index, cluster.entry) = (cluster.index + 1, id);

@@ -27,8 +27,16 @@ impl Drop for Folder {
 fn transact(db: &mut Database, file: &mut DatabaseFile, uuids: &mut Source, operations: &str) {
     let operations = parse(format!("[{operations}]").as_bytes()).unwrap();
     let owns = |_: &str| false;
-    let mut context =
-        Context { read_only: false, reserved: false, role: None, id: None, owns: &owns, elapsed: 0, uuids };
+    let mut context = Context {
+        read_only: false,
+        reserved: false,
+        role: None,
+        id: None,
+        owns: &owns,
+        elapsed: 0,
+        uuids,
+        rows_seen: 0,
+    };
     let outcome = execute(db, operations.as_array().unwrap(), &mut context);
     let Outcome::Done(json, Some(commit)) = outcome else { panic!("{outcome:?}") };
     assert!(!json.to_string().contains("error"), "{json}");

@@ -13,6 +13,7 @@ mod replica;
 mod request;
 mod session;
 mod tlog;
+mod turns;
 mod watch;
 
 #[cfg(test)]
@@ -34,9 +35,6 @@ use session::Session;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
-
-/// Commits that one round writes together.
-const MUCH: usize = 1 << 12;
 
 /// The name of the database that describes the server.
 pub const SERVER_DB: &str = "_Server";
@@ -68,6 +66,9 @@ pub struct Server {
     active: BTreeSet<SessionId>,
     /// Sessions with requests that wait until their client has read.
     held: BTreeSet<SessionId>,
+    turns: turns::Turns,
+    /// What the request in work costs beyond its bytes and its reply's.
+    cost: usize,
     /// Bytes of requests that are not done.
     buffered: usize,
     /// Room to write messages in.
@@ -101,6 +102,8 @@ impl Server {
             next_session: 0,
             active: BTreeSet::new(),
             held: BTreeSet::new(),
+            turns: turns::Turns::default(),
+            cost: 0,
             buffered: 0,
             scratch: String::new(),
             ready: BTreeSet::new(),
@@ -200,6 +203,7 @@ impl Server {
             self.buffered -= session.framer.len();
         }
         self.rewatch(id);
+        self.unqueue(id);
         self.sessions.remove(&id);
         self.held.remove(&id);
         for hosted in self.databases.values_mut() {
@@ -229,67 +233,32 @@ impl Server {
         self.sessions.get_mut(&id).map(|session| &mut session.peer)
     }
 
-    /// Bytes from a client. What is wrong with them ends the session.
+    /// Bytes from a client, for [`Server::flush`] to work on.
     pub fn receive(&mut self, id: SessionId, bytes: &[u8], now: Now) {
         let Some(session) = self.sessions.get_mut(&id) else { return };
         session.active(now);
         self.buffered += bytes.len();
         session.framer.push(bytes);
-        self.active.insert(id);
-        self.work(id, now);
-        if self.buffered > session::REQUESTS_MAX
-            && let Some(session) = self.sessions.get_mut(&id).filter(|s| s.framer.len() > 1 << 20)
-        {
+        if self.buffered > session::REQUESTS_MAX && session.framer.len() > 1 << 20 {
             session.close("requests of all clients are too long");
         }
-    }
-
-    /// Does what a client asks for, until it has enough to read.
-    fn work(&mut self, id: SessionId, now: Now) {
-        loop {
-            let Some(session) = self.sessions.get_mut(&id).filter(|s| s.closing().is_none()) else { return };
-            if session.is_full() {
-                self.held.insert(id);
-                return;
-            }
-            let before = session.framer.len();
-            let next = session.framer.next_value();
-            self.buffered -= before - session.framer.len();
-            match next {
-                Ok(None) if session.framer.len() > session::REQUEST_MAX => {
-                    session.close("request is too long");
-                    return;
-                }
-                Ok(None) => return,
-                Ok(Some(message)) => self.message(id, message, now),
-                Err(error) => {
-                    log::warn!(target: "jsonrpc", "{}: error parsing stream: {error}", session.peer.name);
-                    session.close("Protocol error");
-                }
-            }
-        }
-    }
-
-    /// Goes on with requests that waited until their clients had read. To be called before [`Server::flush`].
-    pub fn resume(&mut self, now: Now) {
-        for id in std::mem::take(&mut self.held) {
-            self.active.insert(id);
-            self.work(id, now);
-        }
-    }
-
-    /// Whether there is something to resume.
-    pub fn can_resume(&self) -> bool {
-        self.held.iter().any(|id| self.sessions.get(id).is_some_and(|session| !session.is_full()))
+        self.active.insert(id);
+        self.queue(id);
     }
 
     /// Whether nothing is to be read from a client: what it asked for waits until it has read.
     pub fn is_held(&self, id: SessionId) -> bool {
-        self.held.contains(&id)
+        self.held.contains(&id) || self.sessions.get(&id).is_some_and(|session| session.waiting)
+    }
+
+    /// Works on what clients ask for, and finishes the round ([`Server::finish`]).
+    pub fn flush(&mut self, now: Now) {
+        self.work(now);
+        self.finish(now);
     }
 
     /// Finishes a round: transactions that waited, the disk, then updates. What [`Server::output`] has is then to be sent.
-    pub fn flush(&mut self, now: Now) {
+    pub fn finish(&mut self, now: Now) {
         // a transaction that waited may be what another one waits for
         for _ in 0..16 {
             if !self.run_triggers(now) {
@@ -335,11 +304,6 @@ impl Server {
         if let Err(error) = written {
             self.take_back(name, &error);
         }
-    }
-
-    /// Whether so much was committed that it should be written before more is read.
-    pub fn has_much_to_write(&self) -> bool {
-        self.databases.values().any(|hosted| hosted.unwritten() > MUCH)
     }
 
     /// The disk failed after commits were made: they are undone, and who waits for them is told.

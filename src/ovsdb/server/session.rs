@@ -52,6 +52,10 @@ pub(super) struct Session {
     /// Under which keys it is found by changes.
     pub(super) watched: Vec<(Arc<str>, Key)>,
     pub(super) change_aware: bool,
+    /// It is in line to be served; its clock, and its place in the line.
+    pub(super) waiting: bool,
+    pub(super) clock: u64,
+    pub(super) place: u64,
     /// To be sent when the round is over.
     queue: Vec<Out>,
     /// About how many bytes these are.
@@ -70,6 +74,9 @@ impl Session {
             monitors: Vec::new(),
             watched: Vec::new(),
             change_aware: false,
+            waiting: false,
+            clock: 0,
+            place: 0,
             queue: Vec::new(),
             queued: 0,
             output: Vec::new(),
@@ -96,6 +103,11 @@ impl Session {
         let (Out::Plain(json) | Out::Committed(_, _, json)) = &out;
         self.queued += json.weight();
         self.queue.push(out);
+    }
+
+    /// About how many bytes wait to be sent when the round is over.
+    pub(super) fn queued(&self) -> usize {
+        self.queued
     }
 
     /// Whether it has enough to read for now.

@@ -240,3 +240,44 @@ fn converted_online() {
     );
     assert!(b.call(a, "convert", r#"["db",{"name":"other","tables":{}}]"#)[0].contains("does not match database name"));
 }
+
+#[test]
+fn who_asks_for_little_does_not_wait() {
+    let mut b = Bench::new();
+    let first = b.connect();
+    let rows: Vec<String> = (0..1000)
+        .map(|n| format!(r#"{{"op":"insert","table":"t","row":{{"n":{n},"s":["set",[{n},-1,-2,-3]]}}}}"#))
+        .collect();
+    b.transact(first, &rows.join(","));
+    let greedy: Vec<SessionId> = (0..10).map(|_| b.connect()).collect();
+    let all = r#"{"id":1,"method":"transact","params":["db",{"op":"select","table":"t","where":[]}]}"#;
+    for &id in &greedy {
+        b.server.receive(id, all.repeat(6).as_bytes(), b.now);
+    }
+    // also one that came after them, and again when they have been served for a while
+    let little = b.connect();
+    let one = r#"{"id":2,"method":"transact","params":["db",{"op":"mutate","table":"t","where":[["_uuid","==",["uuid","550e8400-e29b-41d4-a716-446655440000"]]],"mutations":[["n","+=",1]]}]}"#;
+    let mut replies = vec![0; greedy.len()];
+    let mut rounds = 0;
+    while b.server.can_resume() {
+        for id in [little, first] {
+            b.send(id, one);
+            let mut got = b.read(id);
+            if got.is_empty() {
+                // somebody else's request was in work
+                b.server.flush(b.now);
+                got = b.read(id);
+            }
+            assert_eq!(got, [r#"{"error":null,"id":2,"result":[{"count":0}]}"#], "round {rounds}");
+        }
+        for (n, &id) in replies.iter_mut().zip(&greedy) {
+            *n += b.read(id).len();
+        }
+        // nobody is far ahead
+        let (least, most) = (replies.iter().min().unwrap(), replies.iter().max().unwrap());
+        assert!(most - least <= 2, "{replies:?}");
+        rounds += 1;
+    }
+    assert_eq!(replies, [6; 10]);
+    assert!(rounds > 3, "{rounds}");
+}

@@ -37,6 +37,8 @@ pub struct Context<'a> {
     /// Milliseconds since the request came.
     pub elapsed: u64,
     pub uuids: &'a mut Source,
+    /// Rows that were looked at are counted here.
+    pub rows_seen: usize,
 }
 
 /// What became of a transaction.
@@ -85,6 +87,7 @@ struct Txn<'a> {
     durable: bool,
     /// Cells that were read for the reply.
     cells_read: usize,
+    rows_seen: usize,
 }
 
 /// The most cells that a transaction's selects may come to: some hundred megabytes.
@@ -119,7 +122,7 @@ impl<'a> Txn<'a> {
     fn new(db: &'a Database, source: &mut Source) -> Txn<'a> {
         let drafts = db.tables.iter().map(|_| IndexMap::new()).collect();
         let names = RowNames { uuids: HashMap::new(), source: source.fork() };
-        Txn { db, drafts, names, comment: String::new(), durable: false, cells_read: 0 }
+        Txn { db, drafts, names, comment: String::new(), durable: false, cells_read: 0, rows_seen: 0 }
     }
 
     /// The row as the transaction sees it.
@@ -154,8 +157,10 @@ impl<'a> Txn<'a> {
     }
 
     /// Rows that meet a condition.
-    fn matching(&self, table: usize, condition: &Condition) -> Vec<Arc<Row>> {
-        match self.candidates(table, condition) {
+    fn matching(&mut self, table: usize, condition: &Condition) -> Vec<Arc<Row>> {
+        let candidates = self.candidates(table, condition);
+        self.rows_seen += candidates.as_ref().map_or_else(|| self.db.tables[table].len(), Vec::len);
+        match candidates {
             Some(uuids) => {
                 let rows = uuids.into_iter().filter_map(|uuid| self.get(table, uuid));
                 rows.filter(|row| condition.matches(row)).cloned().collect()
@@ -192,7 +197,9 @@ pub fn execute(db: &Database, operations: &[Json], context: &mut Context<'_>) ->
     let mut txn = Txn::new(db, context.uuids);
     let mut results = Vec::with_capacity(operations.len());
     for (at, operation) in operations.iter().enumerate() {
-        match txn.operate(operation, at + 1, operations.len(), context) {
+        let result = txn.operate(operation, at + 1, operations.len(), context);
+        context.rows_seen = txn.rows_seen;
+        match result {
             Ok(result) => results.push(result),
             Err(Stop::Wait(until)) => return Outcome::Wait(until),
             Err(Stop::Error(error)) => {

@@ -33,6 +33,7 @@ impl Bench {
             id: None,
             owns: &owns,
             elapsed: 0,
+            rows_seen: 0,
             uuids: &mut self.uuids,
         };
         match execute(&self.db, operations.as_array().unwrap(), &mut context) {

@@ -21,7 +21,7 @@ use std::process::{Child, Command};
 const SIGNALS: [Signal; 5] = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGALRM, Signal::SIGSEGV];
 
 /// How much is read from a socket in one round.
-const ROUND: usize = 1 << 20;
+const ROUND: usize = 1 << 18;
 
 /// How long nobody is let in after somebody could not be.
 const PAUSE: u64 = 100;
@@ -185,23 +185,19 @@ impl Program {
         let ready = waited.map_err(|e| format!("epoll: {e}"))?;
         let now = self.now();
         self.events.listen_again(now);
-        self.server.resume(now);
         for token in ready {
             self.input(token, now);
-            if self.server.has_much_to_write() {
-                self.server.flush(now);
-            }
         }
         self.server.flush(now);
         self.update_remotes(false)?;
         self.listen_late(now);
         self.connect_active(now);
         self.keep_links(now);
-        self.server.flush(now);
+        self.server.finish(now);
         self.report_status(now);
         self.run_commands(now);
         // what commands changed is told as well
-        self.server.flush(now);
+        self.server.finish(now);
         self.output();
         Ok(())
     }

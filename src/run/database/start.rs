@@ -127,6 +127,7 @@ fn create(path: &Path, bridges: &[Bridge], other_config: &Map, clock: &Clock) ->
         id: None,
         owns: &|_| false,
         elapsed: 0,
+        rows_seen: 0,
         uuids: &mut uuids,
     };
     match execute(&db, seed.operations(), &mut context) {

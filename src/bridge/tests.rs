@@ -171,7 +171,7 @@ fn what_cannot_be_is_named() {
     assert_eq!((vlan.tag, vlan.cvlans.as_slice(), vlan.mode.as_deref()), (Some(9), &[1, 2][..], Some("dot1q-tunnel")));
     assert_eq!(vlan.other_config.iter().collect::<Vec<_>>(), [(&"qinq-ethtype".to_owned(), &"802.1q".to_owned())]);
     assert_eq!(reading.warnings.len(), 6, "{:?}", reading.warnings);
-    let unsupported = unsupported::unsupported(&db.db, &|key| key == "max-idle");
+    let unsupported = unsupported::unsupported(&db.db, &|key| key == "max-idle", false);
     let wanted = ["Bridge br0: stp_enable", "Open_vSwitch: other_config:magic", "Port bond: bond_mode"];
     assert_eq!(unsupported.iter().collect::<Vec<_>>(), wanted);
 }

@@ -107,6 +107,9 @@ const KEYS: [(&str, &[&str]); 3] = [
     ("Interface", &["pmd-rxq-affinity"]),
 ];
 
+/// Options of ports in memory, of every type that they have.
+pub const DUMMY: [&str; 7] = ["pcap", "rxq_pcap", "tx_pcap", "stream", "pstream", "ifindex", "numa_id"];
+
 /// Keys of Interface:options that are done, by type; those of other types are said to be wrong by the type's column error.
 const OPTIONS: [(&str, &[&str]); 4] = [
     // links are looked at twice a second, whatever their interrupts
@@ -121,22 +124,34 @@ fn name_of(table: &Table, row: &Row) -> String {
     name.map_or_else(|| table.schema.name.to_string(), |name| format!("{} {name}", table.schema.name))
 }
 
-/// The lines. `settings` are the keys of Open_vSwitch:other_config that are done.
-pub fn unsupported(db: &Database, settings: &dyn Fn(&str) -> bool) -> BTreeSet<String> {
+/// The lines. `settings` are the keys of Open_vSwitch:other_config that are done. `in_memory` are ports of any type.
+pub fn unsupported(db: &Database, settings: &dyn Fn(&str) -> bool, in_memory: bool) -> BTreeSet<String> {
     let mut out = BTreeSet::new();
     for (name, done) in DONE {
         let Some(table) = db.table(name) else { continue };
         let keys = KEYS.iter().find(|(t, _)| *t == name).map(|(_, keys)| *keys);
+        // most columns need no look at their thousands of rows
+        let columns = || table.schema.columns.iter().enumerate();
+        let undone: Vec<_> = columns().filter(|(_, c)| !done.contains(&&*c.name)).collect();
+        let maps: Vec<_> = columns().filter(|(_, c)| matches!(&*c.name, "options" | "other_config")).collect();
         for row in table.rows() {
-            for (column, datum) in table.schema.columns.iter().zip(&row.columns) {
-                let set = !column.ty.is_default(datum);
-                if set && !done.contains(&&*column.name) {
+            for (n, column) in &undone {
+                if !column.ty.is_default(&row.columns[*n]) {
                     out.insert(format!("{}: {}", name_of(table, row), column.name));
                 }
+            }
+            for (n, column) in &maps {
+                let datum = &row.columns[*n];
                 if name == "Interface" && &*column.name == "options" {
                     let kind = table.schema.column("type").and_then(|n| row.columns[n].string()).unwrap_or_default();
                     let known = OPTIONS.iter().find(|(k, _)| *k == kind).map_or(&[][..], |(_, keys)| keys);
-                    for key in keys_of(datum).filter(|key| !known.contains(key)) {
+                    let in_memory = in_memory || matches!(kind, "dummy" | "dummy-internal" | "dummy-pmd");
+                    let is_known = |key: &&str| {
+                        known.contains(key)
+                            || in_memory && DUMMY.contains(key)
+                            || kind == "dummy-pmd" && *key == "n_rxq"
+                    };
+                    for key in keys_of(datum).filter(|key| !is_known(key)) {
                         out.insert(format!("{}: options:{key}", name_of(table, row)));
                     }
                 }

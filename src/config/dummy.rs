@@ -1,7 +1,6 @@
 //! What is asked for by `--enable-dummy` and its kin: a switch whose ports are in memory and whose time can be stopped.
 
-/// Options of ports in memory.
-pub const OPTIONS: [&str; 7] = ["pcap", "rxq_pcap", "tx_pcap", "stream", "pstream", "ifindex", "numa_id"];
+pub use bridge::unsupported::DUMMY as OPTIONS;
 
 /// Whose place dummies take.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

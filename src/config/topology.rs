@@ -74,6 +74,9 @@ pub struct Port {
     /// The type's name for display, where it is another than that of what is behind the port.
     #[serde(skip)]
     pub shown: Option<String>,
+    /// A tap device is left down, for others to bring up.
+    #[serde(skip)]
+    pub left_down: bool,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]

@@ -21,14 +21,16 @@ pub struct Port {
     pub status: Status,
 }
 
-/// Makes the tap device `name` in this network namespace and brings it up.
+/// Makes the tap device `name` in this network namespace, and brings it up where it is to be `up`.
 ///
 /// # Errors
 /// It is not permitted, or the name is in use by another kind of interface.
-pub fn create(name: &str) -> Result<Port, NetdevError> {
+pub fn create(name: &str, up: bool) -> Result<Port, NetdevError> {
     let fd = sys::tap(name).map_err(|e| NetdevError::new(name, "making a tap device", "CAP_NET_ADMIN", e))?;
     let fd = Arc::new(fd);
-    link::set_up(name, true)?;
+    if up {
+        link::set_up(name, true)?;
+    }
     let status = Status::default();
     let rx = Receiver { fd: fd.clone(), status: status.clone(), buffer: vec![0; SHORT_LEN + FRAME_MAX] };
     Ok(Port { rx, tx: Sender { fd, status: status.clone() }, status })

@@ -32,7 +32,7 @@ pub(super) enum Device {
 }
 
 impl Device {
-    /// What can be said of its state, for display.
+    /// What can be said of its state, for display; of a kernel interface its links say it.
     pub(super) fn state(&self) -> &'static str {
         match self {
             #[cfg(feature = "dpdk")]
@@ -41,11 +41,6 @@ impl Device {
             Device::Dpdk(port) if !port.link().up => "down",
             #[cfg(feature = "dpdk")]
             Device::Vhost(vhost) if !vhost.is_up() => "down",
-            Device::Kernel { status, .. } => match status.state() {
-                netdev::State::Up => "up",
-                netdev::State::Down => "down",
-                netdev::State::Gone => "gone",
-            },
             Device::Dummy(device) if !device.is_up() => "down",
             _ => "up",
         }
@@ -227,7 +222,7 @@ impl Opener {
                 Ok(self.kernel(&port.name, p.status, Box::new(p.rx), Box::new(p.tx)))
             }
             InterfaceType::Tap => {
-                let p = tap::create(&port.name).map_err(|e| e.to_string())?;
+                let p = tap::create(&port.name, !port.left_down).map_err(|e| e.to_string())?;
                 self.mtu(port)?;
                 Ok(self.kernel(&port.name, p.status, Box::new(p.rx), Box::new(p.tx)))
             }

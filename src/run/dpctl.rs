@@ -88,7 +88,7 @@ pub(super) fn dpif_show(switch: &Switch) -> String {
                     details(entry)
                 } else {
                     let mtu = switch.mtu_of(&entry.device).map(|m| format!(", mtu={m}")).unwrap_or_default();
-                    format!(": {}{mtu}", entry.device.state())
+                    format!(": {}{mtu}", switch.state_of(&entry.device))
                 };
                 let _ = writeln!(out, "    {} {number}/{dp}: ({}{more})", port.name, entry.shown);
             }

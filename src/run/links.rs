@@ -17,6 +17,8 @@ pub(super) struct Seen {
     pub(super) mac: Option<[u8; 6]>,
     pub(super) mtu: Option<u32>,
     pub(super) admin_up: bool,
+    /// It is up and has its carrier.
+    running: bool,
 }
 
 impl Seen {
@@ -26,6 +28,7 @@ impl Seen {
             mac: link::mac(name).ok(),
             mtu: link::mtu(name).ok(),
             admin_up: link::is_up(name).unwrap_or(false),
+            running: link::is_running(name).unwrap_or(false),
         }
     }
 }
@@ -86,6 +89,17 @@ impl Links {
 }
 
 impl Switch {
+    /// What can be said of a device's state, for display.
+    pub(super) fn state_of(&self, device: &Device) -> &'static str {
+        let Device::Kernel { name, status } = device else { return device.state() };
+        match self.links.of(name) {
+            Seen { index: None, .. } => "gone",
+            _ if status.state() == netdev::State::Gone => "gone",
+            Seen { running: true, .. } => "up",
+            _ => "down",
+        }
+    }
+
     /// A device's address, where it has one.
     pub(super) fn mac_of(&self, device: &Device) -> Option<[u8; 6]> {
         match device {

@@ -240,7 +240,7 @@ fn port_metrics(switch: &Switch, s: &mut Scrape) {
             s.counter("ironbridge_queue_rx_passed_over_total", help, &labels, c.passed_over.get());
         }
         entry.device.metrics(&entry.name, s);
-        let up = f64::from(u8::from(entry.device.state() == "up"));
+        let up = f64::from(u8::from(switch.state_of(&entry.device) == "up"));
         s.gauge("ironbridge_port_up", "Whether the port's link is up.", &labels, up);
         for (reason, n) in &f.fates.dropped {
             let labels = [labels[0], labels[1], ("reason", reason.name())];

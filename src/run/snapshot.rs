@@ -103,7 +103,7 @@ fn ports(switch: &Switch) -> Vec<view::Port> {
                 number: Some(if port.number == OfPort::LOCAL { 65534 } else { port.number.0 }),
                 datapath: port.device().map(|p| p.0),
                 kind: entry.kind.name().into(),
-                state: entry.device.state().into(),
+                state: switch.state_of(&entry.device).into(),
                 error: None,
                 mtu: switch.mtu_of(&entry.device),
                 tag: match port.vlan.mode {

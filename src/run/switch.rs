@@ -460,6 +460,7 @@ pub(super) fn own_port(bridge: &str) -> Port {
         n_rxq_desc: None,
         n_txq_desc: None,
         shown: None,
+        left_down: false,
     }
 }
 

@@ -142,6 +142,13 @@ class Configured(Followed):
         self.assertEqual(self.vsctl(f"br-to-vlan {fake}").stdout.strip(), "12")
         self.assertIn("tag 12", run(switch.binary, "show", "--run-dir", switch.run_dir).stdout)
         self.assertEqual(self.get("interface", tap, "mtu"), 1400)
+        # as the stock switch leaves it; what others do to it is heard of
+        self.assertEqual((self.get("interface", tap, "admin_state"), self.get("interface", tap, "link_state")), ("down", "down"))
+        run("ip", "link", "set", tap, "address", "02:00:00:00:55:66", "up")
+        until("the link", lambda: (self.get("interface", tap, "admin_state"), self.get("interface", tap, "link_state")) == ("up", "up"))
+        run("ip", "link", "set", tap, "down")
+        until("no link", lambda: self.get("interface", tap, "link_state") == "down")
+        self.assertEqual(self.get("interface", tap, "link_resets"), 2)
         self.vsctl(f"set interface {tap} mtu_request=1300 mac=\"02:00:00:00:11:22\"")
         until("the MTU", lambda: self.get("interface", tap, "mtu") == 1300)
         until("the address", lambda: self.get("interface", tap, "mac_in_use") == "02:00:00:00:11:22")

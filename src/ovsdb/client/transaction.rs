@@ -69,6 +69,11 @@ impl Transaction {
         self.changes == 0
     }
 
+    /// How many changes it has.
+    pub fn changes(&self) -> usize {
+        self.changes
+    }
+
     /// It is only made if these columns of the row are still as `row` has them.
     pub fn verify(&mut self, db: &Database, table: &str, row: &Row, columns: &[&str]) {
         let Some(schema) = db.table(table).map(|t| &t.schema) else { return };

@@ -61,6 +61,7 @@ fn port_config(port: &Port, dummy: Option<&Dummy>, in_memory: bool) -> Result<co
         name: port.name.clone(),
         interface_type,
         shown,
+        left_down: true,
         ofport_request: u16::try_from(port.number).ok().filter(|_| port.number != bridge::desired::LOCAL),
         ..own_port(&port.name)
     };

@@ -1,6 +1,7 @@
 //! What is told of ports and bridges: links, addresses, counters.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use base::clock::Instant;
 use bridge::{Bridge, Port, status};
@@ -74,12 +75,16 @@ impl Switch {
                 if let Some(e) = state.error.as_ref().filter(|_| state.adding.is_none()) {
                     (is.error, is.ofport) = (Some(e.clone()), Some(-1));
                 }
-                facts.interfaces.insert(port.uuid, is);
+                // those that are as they were are the same value, so that nobody compares them again
+                let before = database.sent.interfaces.get(&port.uuid).filter(|before| ***before == is);
+                facts.interfaces.insert(port.uuid, before.cloned().unwrap_or_else(|| Arc::new(is)));
             }
         }
         for (uuid, why) in &database.reading.refused {
             let (ofport, error) = (Some(-1), Some(why.clone()));
-            facts.interfaces.insert(*uuid, status::Interface { ofport, error, ..status::Interface::default() });
+            let is = status::Interface { ofport, error, ..status::Interface::default() };
+            let before = database.sent.interfaces.get(uuid).filter(|before| ***before == is);
+            facts.interfaces.insert(*uuid, before.cloned().unwrap_or_else(|| Arc::new(is)));
         }
         if facts != database.sent {
             database.sent = facts.clone();
@@ -94,10 +99,12 @@ impl Switch {
         let link = device.link();
         let mut is = status::Interface {
             ofport: Some(i64::from(number)),
-            mac_in_use: self.mac_of(device).or(Some(port.mac.unwrap_or_else(|| bridge::desired::mac_of(port.uuid)))),
+            mac_in_use: self
+                .mac_of(device)
+                .or_else(|| Some(port.mac.unwrap_or_else(|| bridge::desired::mac_of(port.uuid)))),
             ifindex: self.ifindex_of(device).map(i64::from),
             admin_up: Some(self.is_admin_up(device)),
-            link_up: Some(device.state() == "up"),
+            link_up: Some(self.state_of(device) == "up"),
             link_speed: link.and_then(|(speed, _)| speed),
             full_duplex: link.map(|(_, full)| full),
             mtu: self.mtu_of(device).map(i64::from),

@@ -1,10 +1,11 @@
 //! The thread that is the database's client: keeps a connection to one of the remotes, reads rows into what is desired, and
 //! writes what the switch says of itself into rows. The owner loop gets and gives values.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel};
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use bridge::{rows, status, unsupported};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use ovsdb::Uuid;
 use ovsdb::client::{Changes, Outcome, Replica, Transaction, Wanted};
-use ovsdb::table::{Change, Database};
+use ovsdb::table::{Change, Database, Row};
 use programs::stream::Stream;
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -38,7 +39,7 @@ pub(in crate::run) enum Said {
 /// What the switch says of itself.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Facts {
-    pub(super) interfaces: BTreeMap<Uuid, status::Interface>,
+    pub(super) interfaces: BTreeMap<Uuid, Arc<status::Interface>>,
     /// Datapath IDs.
     pub(super) bridges: BTreeMap<Uuid, u64>,
     pub(super) switch: status::Switch,
@@ -53,6 +54,8 @@ pub(super) struct Start {
     pub(super) leader_only: bool,
     /// A database without a row of Open_vSwitch gets one.
     pub(super) initialise: bool,
+    /// Ports of any type may be in memory.
+    pub(super) in_memory: bool,
     pub(super) orders: UnboundedSender<Said>,
     /// Told when the first order is there.
     pub(super) first: SyncSender<()>,
@@ -93,6 +96,7 @@ impl Link {
             last: Desired::default(),
             told: BTreeSet::new(),
             facts: None,
+            current: HashMap::new(),
             heard: 0,
             written: 0,
             busy: false,
@@ -137,6 +141,8 @@ struct Client {
     /// Warnings and what is unsupported, as far as the log has them.
     told: BTreeSet<String>,
     facts: Option<Facts>,
+    /// Rows that say what is told of their interfaces: with a thousand ports, most do.
+    current: HashMap<Uuid, (Arc<Row>, Arc<status::Interface>)>,
     /// Facts that were handed over, and of these the last that the rows have.
     heard: u64,
     written: u64,
@@ -345,7 +351,7 @@ impl Client {
             }
             return;
         }
-        let unsupported = unsupported::unsupported(db, &crate::config::knows);
+        let unsupported = unsupported::unsupported(db, &crate::config::knows, self.start.in_memory);
         let mut said = BTreeSet::new();
         for warning in &reading.warnings {
             if !self.told.contains(warning) {
@@ -373,8 +379,18 @@ impl Client {
             return;
         }
         let mut t = Transaction::new();
+        let interfaces = db.table("Interface");
+        self.current.retain(|uuid, _| facts.interfaces.contains_key(uuid));
         for (uuid, is) in &facts.interfaces {
+            let Some(row) = interfaces.and_then(|table| table.get(*uuid)) else { continue };
+            if self.current.get(uuid).is_some_and(|(r, i)| Arc::ptr_eq(r, row) && Arc::ptr_eq(i, is)) {
+                continue;
+            }
+            let before = t.changes();
             status::interface(&mut t, db, *uuid, is);
+            if t.changes() == before {
+                self.current.insert(*uuid, (row.clone(), is.clone()));
+            }
         }
         for (uuid, id) in &facts.bridges {
             status::bridge(&mut t, db, *uuid, *id);

@@ -235,7 +235,9 @@ impl Switch {
                 database.tell = true;
             }
         }
-        if database.tell || now >= database.look {
+        // while an order is carried out there is little to tell, and many ports to tell it of
+        let under_way = database.reading.root.is_some_and(|(_, cfg)| database.done != Some(cfg));
+        if database.tell && !under_way || now >= database.look {
             database.tell = false;
             database.look = now + LOOK;
             self.report(&mut database, now);

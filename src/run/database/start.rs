@@ -66,6 +66,7 @@ pub(in crate::run) fn start(config: &mut Config, clock: &Clock) -> Result<Option
         remotes: remotes.clone(),
         leader_only: !settings.any_member,
         initialise: server.is_some(),
+        in_memory: config.dummy.is_some(),
         orders,
         first,
     };

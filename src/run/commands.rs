@@ -442,6 +442,14 @@ pub(super) fn deletion(switch: &Switch, bridge: &str, rest: &[String]) -> Result
     parse_mod(switch, bridge, text, verb)
 }
 
+/// What a flow makes of those that match.
+///
+/// # Errors
+/// What cannot be read, or that there is no such bridge.
+pub(super) fn modification(switch: &Switch, bridge: &str, rest: &[String]) -> Result<FlowMod, String> {
+    parse_mod(switch, bridge, arg(rest, 0), Verb::Modify)
+}
+
 fn del_flows(switch: &mut Switch, arguments: &[String]) -> Answer {
     let (bridge, rest) = arguments.split_first().ok_or("no bridge named")?;
     let flow = deletion(switch, bridge, rest)?;

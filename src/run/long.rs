@@ -25,10 +25,11 @@ const SLICE: Duration = Duration::from_millis(2);
 /// Changes between two looks at the clock.
 const STEP: usize = 16;
 
-/// Flows that can all be removed in less time than a slice has.
+/// Flows that can all be removed or modified in less time than a slice has.
 const FEW: usize = 500;
-/// Removes all flows that match: a bundle of one change, as far as it is long.
+/// These are about all flows that match: bundles of one change, as far as they are long.
 const DELETION: &str = "ofctl/del-flows";
+const MODIFICATION: &str = "ofctl/mod-flows";
 
 /// What is under way, and who waits for it.
 #[derive(Default)]
@@ -81,12 +82,17 @@ pub(super) fn is_long(tables: &Snapshot, call: &Call) -> bool {
     let argument = |n: usize| call.arguments.get(n).map(String::as_str);
     match call.method.as_str() {
         "ofctl/add-flows" | "ofctl/bundle" => argument(1).is_some_and(|text| text.len() > SHORT),
-        DELETION => {
+        DELETION | MODIFICATION => {
             let bridge = argument(0).and_then(|name| tables.bridge_named(name));
             argument(1) != Some("--strict") && bridge.is_some_and(|b| b.flow_count() > FEW)
         }
         _ => false,
     }
+}
+
+/// Whether it is a bundle of one change, which has no number in errors.
+fn is_of_one(call: &Call) -> bool {
+    matches!(call.method.as_str(), DELETION | MODIFICATION)
 }
 
 fn changes_tables(method: &str) -> bool {
@@ -122,9 +128,12 @@ pub(super) fn parse_bundle(text: &str, names: &Names<'_>) -> Result<Vec<BundleIt
 pub(super) fn begin(switch: &mut Switch, mut call: Call) {
     let mut arguments = std::mem::take(&mut call.arguments).into_iter();
     let bridge = arguments.next().unwrap_or_default();
-    if call.method == DELETION {
+    if is_of_one(&call) {
         let rest: Vec<String> = arguments.collect();
-        let flow = commands::deletion(switch, &bridge, &rest);
+        let flow = match call.method == DELETION {
+            true => commands::deletion(switch, &bridge, &rest),
+            false => commands::modification(switch, &bridge, &rest),
+        };
         switch.longs.running = Some(Running { call, bridge, bundle: true, work: None });
         return read(switch, flow.map(|flow| Parsed::Bundle(vec![BundleItem::Flow(flow)])));
     }
@@ -178,7 +187,7 @@ pub(super) fn turn(switch: &mut Switch) {
             switch.longs.running = Some(running);
         }
         Err((e, rest)) => {
-            let e = if running.call.method == DELETION { e.trim_start_matches("change 1: ").to_owned() } else { e };
+            let e = if is_of_one(&running.call) { e.trim_start_matches("change 1: ").to_owned() } else { e };
             // as much may be freed as was made: not here
             switch.jobs.aside(move || drop(rest), |_, _| {});
             end(switch, running.call, Err(e));
@@ -208,7 +217,7 @@ fn step(switch: &mut Switch, mut work: Work, bridge: &str, until: base::clock::I
                 }
             }
             Work::Bundle(draft, left, done) => {
-                if manager.remove_from_draft(draft, STEP) {
+                if manager.continue_draft(draft, STEP) {
                     continue;
                 }
                 let mut failed = None;
@@ -218,11 +227,11 @@ fn step(switch: &mut Switch, mut work: Work, bridge: &str, until: base::clock::I
                         failed = Some(format!("change {done}: {e}"));
                         break;
                     }
-                    if manager.remove_from_draft(draft, STEP) {
+                    if manager.continue_draft(draft, STEP) {
                         break;
                     }
                 }
-                if failed.is_none() && (left.len() != 0 || manager.remove_from_draft(draft, STEP)) {
+                if failed.is_none() && (left.len() != 0 || manager.continue_draft(draft, STEP)) {
                     continue;
                 }
                 let Work::Bundle(draft, ..) = work else { return Ok(None) };

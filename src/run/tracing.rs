@@ -48,7 +48,8 @@ pub(super) fn trace(switch: &mut Switch, arguments: &[String]) -> Answer {
     };
     if let Some(bytes) = frame.as_ref().filter(|_| !generate) {
         let in_port = flow.get64(l::IN_PORT);
-        flow = extract_flow(bytes, in_port as u32, &Metadata::default()).map_err(|e| format!("packet: {e:?}"))?;
+        let metadata = Metadata { vlan_limit: switch.vlan_limit, ..Metadata::default() };
+        flow = extract_flow(bytes, in_port as u32, &metadata).map_err(|e| format!("packet: {e:?}"))?;
     }
     let now = switch.clock.now();
     let told = match &frame {

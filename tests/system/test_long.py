@@ -94,6 +94,22 @@ class Long(Case):
         self.switch.ctl("ofctl/del-flows", "br0", "--strict", lines(1, "").split(",actions")[0])
         self.assertEqual(self.count(), 999)
 
+    def test_many_flows_are_modified(self):
+        few = 1000
+        self.switch.ctl("ofctl/add-flows", "br0", lines(few, "output:2"))
+        self.switch.ctl("ofctl/add-flows", "br0", lines(MANY, "output:2", "nw_src=1.2.3.4,"))
+        answer, whole, took = self.while_asked("ofctl/mod-flows", "br0", "ip,nw_src=1.2.3.4,actions=output:3")
+        self.assertEqual(answer, "")
+        self.check_took(whole, took, 2)
+        actions = lambda match: self.switch.ctl("ofctl/dump-flows", "br0", match).count("actions=output:3\n")
+        self.assertEqual((actions("ip,nw_src=1.2.3.4"), actions("ip"), self.count()), (MANY, MANY, MANY + few))
+        # all or nothing, and in the words that a short one has
+        for wrong, words in (("^unknown keyword nonsense", "nonsense=1,actions=drop"),
+                             ("^an action sends to group 7, which does not exist", "ip,actions=group:7")):
+            with self.assertRaisesRegex(Refused, wrong):
+                self.switch.ctl("ofctl/mod-flows", "br0", words)
+        self.assertEqual(actions("ip"), MANY)
+
     def test_a_bundle_is_seen_whole(self):
         self.switch.ctl("ofctl/add-flows", "br0", lines(1000, "output:2"))
         bundle = "delete\n" + lines(20_000, "output:3")

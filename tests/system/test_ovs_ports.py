@@ -244,11 +244,10 @@ class Vlans(Cross, Followed):
             for vsctl, _, _, _ in ways.values():
                 vsctl("set", "open_vswitch", ".", f"other_config:vlan-limit={limit}")
             frames = list(FRAMES)
-            # customers' frames from a trunk. With both tags in sight Open vSwitch keeps them from access ports, and of three
-            # tags it keeps two
+            # customers' frames from a trunk. Of three tags, with both outer ones in sight, Open vSwitch keeps two
             double = [[(100, 4, 0x88a8), (6, 1, 0x8100)], [(100, 0, 0x88a8), (7, 1, 0x8100)]]
             for name in names:
-                for tags in frames + (double if limit == 1 or name in ("acc5", "fak") else []):
+                for tags in frames + (double if limit == 1 or name not in ("t1", "t2", "t3") else []):
                     mark = len(marks) + 1
                     marks[mark] = limit, name, tags
                     for _, _, receive, _ in ways.values():

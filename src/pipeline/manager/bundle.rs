@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use base::clock::Instant;
 use dpif::Change;
+use openflow::flow_mod::Command;
 use openflow::{FlowMod, GroupMod};
 
-use super::flows::{Outcome, Removed, RemovedReason};
+use super::flows::{Outcome, Removed, RemovedReason, Rewrite};
 use super::{Error, Manager};
 use crate::snapshot::table::Rule;
 use crate::snapshot::{Bridge, Snapshot};
@@ -26,8 +27,10 @@ pub struct Draft {
     changes: Vec<Change>,
     removed: Vec<Removed>,
     outcome: Outcome,
-    /// Flows that the last change removes.
-    removing: Vec<(u8, Arc<Rule>)>,
+    /// Flows that the last change is about, by table; what is done to them.
+    chosen: Vec<(u8, Arc<Rule>)>,
+    /// None: they are removed.
+    rewrite: Option<Rewrite>,
     /// The bridge as it was.
     before: Arc<Bridge>,
     _open: Arc<()>,
@@ -53,25 +56,20 @@ impl Manager {
             changes: Vec::new(),
             removed: Vec::new(),
             outcome: Outcome::default(),
-            removing: Vec::new(),
+            chosen: Vec::new(),
+            rewrite: None,
             before: found.clone(),
             _open: self.drafts.clone(),
         })
     }
 
-    /// One change of it. After an error the draft is of no use. Flows that are to be deleted are only chosen:
-    /// [`remove_from_draft`](Self::remove_from_draft) does it by and by, the next change or the commit at once.
+    /// One change of it. After an error the draft is of no use. Flows that are to be modified or deleted are only chosen:
+    /// [`continue_draft`](Self::continue_draft) does it by and by, the next change or the commit at once.
     pub fn change_draft(&mut self, draft: &mut Draft, item: &BundleItem, now: Instant) -> Result<(), Error> {
-        self.remove_from_draft(draft, usize::MAX);
+        self.continue_draft(draft, usize::MAX);
         self.swap(draft);
         let done = match item {
-            BundleItem::Flow(flow_mod) if flow_mod.deletes() => {
-                let chosen = self.chosen(draft.index, flow_mod);
-                chosen.map(|rules| {
-                    draft.removing = rules;
-                    Outcome::default()
-                })
-            }
+            BundleItem::Flow(flow_mod) if flow_mod.command != Command::Add => self.choose(draft, flow_mod, now),
             BundleItem::Flow(flow_mod) => self.flow_mod(&draft.name, flow_mod, now),
             BundleItem::Group(group_mod) => self.group_mod(&draft.name, group_mod, now),
         };
@@ -79,16 +77,35 @@ impl Manager {
         done.map(|outcome| draft.outcome += outcome)
     }
 
-    /// Removes so many of the flows that the last change removes; true when there may be more.
-    pub fn remove_from_draft(&mut self, draft: &mut Draft, most: usize) -> bool {
-        if draft.removing.is_empty() {
+    /// Chooses the flows that a modification or deletion is about; the tables are the draft's.
+    fn choose(&mut self, draft: &mut Draft, flow_mod: &FlowMod, now: Instant) -> Result<Outcome, Error> {
+        let rules = self.chosen(draft.index, flow_mod)?;
+        draft.rewrite = match flow_mod.deletes() {
+            true => None,
+            false => Some(self.rewrite(draft.index, flow_mod, &rules, now)?),
+        };
+        draft.chosen = rules;
+        Ok(Outcome::default())
+    }
+
+    /// Modifies or removes so many of the flows that the last change is about; true when there may be more.
+    pub fn continue_draft(&mut self, draft: &mut Draft, most: usize) -> bool {
+        if draft.chosen.is_empty() {
             return false;
         }
         self.swap(draft);
-        let from = draft.removing.len().saturating_sub(most);
-        for (table, rule) in draft.removing.split_off(from) {
-            self.remove_rule(draft.index, table, &rule, RemovedReason::Delete);
-            draft.outcome.removed += 1;
+        let from = draft.chosen.len().saturating_sub(most);
+        for (table, rule) in draft.chosen.split_off(from) {
+            match &draft.rewrite {
+                Some(rewrite) => {
+                    self.modify_rule(draft.index, table, &rule, rewrite);
+                    draft.outcome.modified += 1;
+                }
+                None => {
+                    self.remove_rule(draft.index, table, &rule, RemovedReason::Delete);
+                    draft.outcome.removed += 1;
+                }
+            }
         }
         self.swap(draft);
         true
@@ -105,7 +122,7 @@ impl Manager {
     /// # Errors
     /// The bridge is gone, or its flows or groups were changed otherwise since the draft was begun.
     pub fn commit(&mut self, mut draft: Draft) -> Result<Outcome, Error> {
-        self.remove_from_draft(&mut draft, usize::MAX);
+        self.continue_draft(&mut draft, usize::MAX);
         let gone = || Error::NoSuchBridge(draft.name.clone());
         let now = self.work.bridge(draft.index).ok_or_else(gone)?;
         let same = |(a, b): (&Option<Arc<_>>, &Option<Arc<_>>)| match (a, b) {

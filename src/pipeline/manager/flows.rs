@@ -54,6 +54,15 @@ pub(super) struct Timed {
     pub(super) priority: u16,
 }
 
+/// What a modification makes of rules.
+pub(super) struct Rewrite {
+    actions: Arc<[Action]>,
+    cookie: Option<Cookie>,
+    /// Counters begin anew.
+    reset: bool,
+    now: Instant,
+}
+
 impl Manager {
     /// Adds, modifies or deletes flows.
     pub fn flow_mod(&mut self, bridge: &str, request: &FlowMod, now: Instant) -> Result<Outcome, Error> {
@@ -178,34 +187,51 @@ impl Manager {
 
     fn modify_flows(&mut self, index: u32, request: &FlowMod, now: Instant) -> Result<Outcome, Error> {
         let rules = self.selected(index, request);
-        for (table, _) in &rules {
-            self.check_actions(index, &request.actions, TableId(*table))?;
-        }
-        let actions: Arc<[Action]> = request.actions.as_slice().into();
-        for (table, old) in &rules {
-            let stats = if request.flags.reset_counts { Self::fresh_stats() } else { old.stats.clone() };
-            let rule = Arc::new(Rule {
-                id: old.id,
-                matching: old.matching.clone(),
-                priority: old.priority,
-                cookie: request.new_cookie.unwrap_or(old.cookie),
-                idle_timeout: old.idle_timeout,
-                hard_timeout: old.hard_timeout,
-                importance: old.importance,
-                flags: old.flags,
-                actions: actions.clone(),
-                stats,
-                added: old.added,
-                created: old.created,
-                modified: now,
-            });
-            if old.actions != rule.actions || request.flags.reset_counts {
-                self.changes.push(Change::Gone { table: TableKey { bridge: index, table: *table }, rule: old.id });
-            }
-            self.arm(index, *table, &rule, now);
-            self.table_mut(index, *table).insert(rule);
+        let change = self.rewrite(index, request, &rules, now)?;
+        for (table, rule) in &rules {
+            self.modify_rule(index, *table, rule, &change);
         }
         Ok(Outcome { modified: rules.len(), ..Outcome::default() })
+    }
+
+    /// What a modification makes of `rules`, once it is known that it can be made of all of them.
+    pub(super) fn rewrite(
+        &self,
+        index: u32,
+        request: &FlowMod,
+        rules: &[(u8, Arc<Rule>)],
+        now: Instant,
+    ) -> Result<Rewrite, Error> {
+        let tables: std::collections::BTreeSet<u8> = rules.iter().map(|(table, _)| *table).collect();
+        for table in tables {
+            self.check_actions(index, &request.actions, TableId(table))?;
+        }
+        let FlowMod { new_cookie, flags, .. } = request;
+        let actions = request.actions.as_slice().into();
+        Ok(Rewrite { actions, cookie: *new_cookie, reset: flags.reset_counts, now })
+    }
+
+    pub(super) fn modify_rule(&mut self, index: u32, table: u8, old: &Arc<Rule>, to: &Rewrite) {
+        let rule = Arc::new(Rule {
+            id: old.id,
+            matching: old.matching.clone(),
+            priority: old.priority,
+            cookie: to.cookie.unwrap_or(old.cookie),
+            idle_timeout: old.idle_timeout,
+            hard_timeout: old.hard_timeout,
+            importance: old.importance,
+            flags: old.flags,
+            actions: to.actions.clone(),
+            stats: if to.reset { Self::fresh_stats() } else { old.stats.clone() },
+            added: old.added,
+            created: old.created,
+            modified: to.now,
+        });
+        if old.actions != rule.actions || to.reset {
+            self.changes.push(Change::Gone { table: TableKey { bridge: index, table }, rule: old.id });
+        }
+        self.arm(index, table, &rule, to.now);
+        self.table_mut(index, table).insert(rule);
     }
 
     fn delete_flows(&mut self, index: u32, request: &FlowMod) -> Outcome {

@@ -77,7 +77,7 @@ pub struct Manager {
 impl Manager {
     /// An empty manager, and what the datapath asks. Fails when out of file descriptors.
     pub fn new(config: &Config) -> io::Result<(Manager, Arc<dyn Translate>)> {
-        let work = Snapshot { version: 1, log: Log::since(1), ..Snapshot::default() };
+        let work = Snapshot { version: 1, log: Log::since(1), vlan_limit: 1, ..Snapshot::default() };
         let publisher = Publisher::new(Arc::new(work.clone()));
         let shared = Arc::new(Shared::new()?);
         let translator = Translator { versions: publisher.registry(), shared: shared.clone() };
@@ -98,6 +98,12 @@ impl Manager {
             evictions: 0,
         };
         Ok((manager, Arc::new(translator)))
+    }
+
+    /// Says how many VLAN tags the datapath's keys have from now on.
+    pub fn set_vlan_limit(&mut self, limit: u8) {
+        self.work.vlan_limit = limit;
+        self.changes.push(Change::Everything);
     }
 
     /// The working copy: what the next version will be.

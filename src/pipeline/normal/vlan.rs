@@ -146,9 +146,9 @@ impl VlanConfig {
     }
 
     /// Whether it takes the customer's VLAN to know if a packet leaves by this port.
-    pub fn asks_customer(&self, place: Place) -> bool {
+    pub fn asks_customer(&self) -> bool {
         match &self.mode {
-            VlanMode::Access(_) => place.below.is_some(),
+            VlanMode::Access(_) => true,
             VlanMode::Dot1qTunnel { customers, .. } => *customers != Trunks::ALL,
             _ => false,
         }
@@ -159,7 +159,7 @@ impl VlanConfig {
         self.carries(place.vlan)
             && match &self.mode {
                 // what is left when the tag is off has to be a frame without VLAN
-                VlanMode::Access(_) if place.below.is_some() => customer == 0,
+                VlanMode::Access(_) => customer == 0,
                 VlanMode::Dot1qTunnel { customers, .. } => customers.has(customer),
                 _ => true,
             }
@@ -294,7 +294,7 @@ mod tests {
         assert!(VlanConfig::access(9).lets_out(place, 0));
         // from a trunk, the outer tag is the VLAN's and comes off
         let trunk = VlanConfig::default().admit(TAG9).unwrap();
-        assert!(port.lets_out(trunk, 5) && !port.lets_out(trunk, 6) && port.asks_customer(trunk));
+        assert!(port.lets_out(trunk, 5) && !port.lets_out(trunk, 6) && port.asks_customer());
         assert_eq!(port.retag(trunk, TAG9), Retag::Pop);
         // a tunnel without a VLAN of its own never lets a customer's tag be taken for a VLAN
         let place = tunnel(0, &[], 0x88a8).admit(TAG5).unwrap();

@@ -31,6 +31,8 @@ pub struct Snapshot {
     /// By datapath port.
     pub ports: Arc<Vec<Option<PortRef>>>,
     pub log: Log,
+    /// How many VLAN tags keys have: 1 or 2, or 0 for as many as there is room for.
+    pub vlan_limit: u8,
 }
 
 /// Where a datapath port is.

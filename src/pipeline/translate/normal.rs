@@ -94,7 +94,7 @@ impl<S: Sink> Walk<'_, S> {
     fn customer(&mut self, place: Place, tci: u16) -> u16 {
         match place.below {
             Some(_) => tci & 0xfff,
-            None if tci == 0 => 0,
+            None if tci == 0 || self.snap.vlan_limit == 1 => 0,
             None => self.look_bits(l::VLAN1_TCI, 0xfff) as u16,
         }
     }
@@ -105,7 +105,7 @@ impl<S: Sink> Walk<'_, S> {
         self.reason(DropReason::InPortOutput);
         let to = bridge.local_first().filter(|p| p.number != in_port && p.floods() && p.vlan.carries(place.vlan));
         let mut ports: Vec<&Arc<Port>> = to.collect();
-        if ports.iter().any(|p| p.vlan.asks_customer(place)) {
+        if ports.iter().any(|p| p.vlan.asks_customer()) {
             let customer = self.customer(place, tci);
             ports.retain(|p| p.vlan.lets_out(place, customer));
         }
@@ -122,7 +122,7 @@ impl<S: Sink> Walk<'_, S> {
 
     /// Sends to `port`, if that carries the packet.
     fn output_vlan(&mut self, port: &Arc<Port>, place: Place, tci: u16) {
-        let customer = if port.vlan.asks_customer(place) { self.customer(place, tci) } else { 0 };
+        let customer = if port.vlan.asks_customer() { self.customer(place, tci) } else { 0 };
         if !port.vlan.lets_out(place, customer) {
             return self.stop(DropReason::Vlan, "VLAN is not carried by the output port");
         }

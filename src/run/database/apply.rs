@@ -108,6 +108,15 @@ fn set_vlan(port: &mut config::Port, vlan: &Vlan) {
 /// Settings of a bridge as far as they can be; the others are said to be wrong.
 fn settings(bridge: &Bridge) -> Settings {
     let mut map = bridge.other_config.clone();
+    // forced into a range, ovs-vswitchd.conf.db(5)
+    for (key, least, most) in [("mac-aging-time", 15, 3600), ("mac-table-size", 10, 1_000_000)] {
+        if let Some(value) = map.get_mut(key)
+            && let Ok(n) = value.parse::<u64>()
+            && n != 0
+        {
+            *value = n.clamp(least, most).to_string();
+        }
+    }
     map.retain(|key, value| match config::check_bridge_setting(key, value) {
         Ok(known) => known,
         Err(e) => {
@@ -333,6 +342,7 @@ impl Switch {
         if vlan_limit != self.vlan_limit {
             self.vlan_limit = vlan_limit;
             self.control.set_vlan_limit(vlan_limit);
+            self.manager.set_vlan_limit(vlan_limit);
         }
         if let Err(e) = self.set_other_config(datapath) {
             log::warn!(target: "bridge", "Open_vSwitch: other_config: {e}");

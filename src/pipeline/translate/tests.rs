@@ -172,8 +172,15 @@ fn normal_tunnels_tags() {
     assert_eq!(w.actions(&tagged(2, &[(0x8100, 0x1007)])), format!("{on_top},100,4"));
     // a priority's tag goes where no tag may be
     assert_eq!(w.actions(&tagged(2, &[(0x8100, 0x7000)])), format!("1,{on_top},100,4,pop_vlan,pop_vlan,3"));
-    assert_eq!(w.actions(&tagged(4, &[(0x88a8, 0x1064), (0x8100, 0x1005)])), "100,pop_vlan,1,2,3");
-    assert_eq!(w.actions(&tagged(4, &[(0x88a8, 0x1064), (0x8100, 0x1007)])), "100,pop_vlan,2,3");
+    // customers' tags below that of the VLAN are in sight or not
+    let both = |vid: u128| tagged(4, &[(0x88a8, 0x1064), (0x8100, 0x1000 | vid)]);
+    for vid in [0, 5, 7] {
+        assert_eq!(w.actions(&both(vid)), "100,pop_vlan,1,2,3");
+    }
+    w.m.set_vlan_limit(0);
+    for (vid, ports) in [(0, "1,2,3"), (5, "1,2"), (7, "2")] {
+        assert_eq!(w.actions(&both(vid)), format!("100,pop_vlan,{ports}"));
+    }
 }
 
 #[test]

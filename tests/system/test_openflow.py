@@ -122,8 +122,11 @@ class OpenFlow(Case):
         self.of("mod-port", "p2", "flood")
         self.assertNotIn("NO_FLOOD", self.of("dump-ports-desc").stdout)
         self.assertIn("Open vSwitch", self.of("dump-desc").stdout)
-        for version in ("OpenFlow10", "OpenFlow11", "OpenFlow12", "OpenFlow13", "OpenFlow14", "OpenFlow15"):
+        for version in ("OpenFlow10", "OpenFlow11", "OpenFlow12", "OpenFlow13", "OpenFlow14"):
             self.of("probe", version=version)
+            self.assertEqual(len(self.of("dump-flows", version=version).stdout.splitlines()), 1)
+        newer = self.of("probe", version="OpenFlow15", check=False)
+        self.assertIn("version negotiation failed", newer.stderr)
 
     def test_packets_both_ways(self):
         frame = udp4()

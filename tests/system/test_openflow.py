@@ -230,5 +230,12 @@ class OpenFlow(Case):
         file.write_text("".join(f"ip,nw_dst=10.{n >> 16}.{n >> 8 & 255}.{n & 255},actions=2\n" for n in range(count)))
         self.of("add-flows", str(file))
         self.assertEqual(self.of("dump-flows").stdout.count("actions=output:2"), count)
-        self.of("del-flows", "ip,nw_dst=10.0.0.0/16")
-        self.assertEqual(len(self.flows()), 0)
+        self.of("add-flow", "table=3,tcp,actions=write_actions(output:2),goto_table:4", version="OpenFlow13")
+        self.assertEqual(self.flows("table=3", version="OpenFlow13"),
+                         ["cookie=0x0, table=3, n_packets=0, n_bytes=0, tcp actions=write_actions(output:2),goto_table:4"])
+        # all at once, and everything that is not in the file goes
+        one = self.folder / "one"
+        one.write_text("in_port=1,actions=3\n")
+        run(OFCTL, "--timeout=60", "--bundle", "--protocols=OpenFlow14", "replace-flows", f"unix:{self.path}", one)
+        self.assertEqual(self.flows(version="OpenFlow14"),
+                         ["cookie=0x0, table=0, n_packets=0, n_bytes=0, in_port=1 actions=output:3"])

@@ -16,7 +16,7 @@ use super::port::{PortDesc, PortMod, PortStats, PortStatus};
 use super::stats::{Aggregate, Desc, FlowEntry, FlowRequest, TableStats};
 use super::switch::{Features, FlowFormat, RoleRequest, RoleStatus, SwitchConfig};
 use super::version::{Version, Versions, read_hello, write_hello};
-use super::{flow, group, packet, port, stats, switch};
+use super::{flow, group, packet, port, stats, switch, table};
 use crate::group_mod::GroupMod;
 use crate::types::OfPort;
 use ::flow::fields::tlv::TlvTable;
@@ -152,6 +152,8 @@ pub enum Message {
     },
     TableStatsRequest,
     TableStatsReply(Part<TableStats>),
+    /// Answered by [`super::table::features`].
+    TableFeaturesRequest,
     /// NONE is all ports.
     PortStatsRequest(OfPort),
     PortStatsReply(Part<PortStats>),
@@ -270,6 +272,10 @@ fn body(kind: Kind, more: bool, version: Version, b: &mut Bytes, on: Connection)
         Kind::AggregateReply => Message::AggregateReply { aggregate: stats::read_aggregate(b)?, nx: false },
         Kind::NxAggregateReply => Message::AggregateReply { aggregate: stats::read_aggregate(b)?, nx: true },
         Kind::TableStatsRequest => Message::TableStatsRequest,
+        Kind::TableFeaturesRequest => {
+            table::read_request(b)?;
+            Message::TableFeaturesRequest
+        }
         Kind::TableStatsReply => {
             let entries = stats::list(b, |b| stats::read_table(b, version))?;
             Message::TableStatsReply(Part { entries, more })
@@ -413,6 +419,7 @@ fn kind(message: &Message, version: Version) -> Kind {
         Message::AggregateReply { nx, .. } => pick(*nx, Kind::NxAggregateReply, Kind::AggregateReply),
         Message::TableStatsRequest => Kind::TableStatsRequest,
         Message::TableStatsReply(_) => Kind::TableStatsReply,
+        Message::TableFeaturesRequest => Kind::TableFeaturesRequest,
         Message::PortStatsRequest(_) => Kind::PortStatsRequest,
         Message::PortStatsReply(_) => Kind::PortStatsReply,
         Message::PortDescRequest(_) => Kind::PortDescRequest,
@@ -552,6 +559,7 @@ fn write_body(o: &mut Vec<u8>, message: &Message, version: Version, cx: Cx) -> R
         | Message::FlowAge
         | Message::DescRequest
         | Message::TableStatsRequest
+        | Message::TableFeaturesRequest
         | Message::PortDescRequest(_)
         // written in parts
         | Message::FlowStatsReply { .. }

@@ -3,7 +3,7 @@
 //! Bottom up: [`bytes`] is a cursor that cannot run past its end; [`codes`] and [`error`] are what a peer is told;
 //! [`version`] and [`header`] begin every message; [`oxm`], [`match10`], [`match11`] are matches, [`action`] and
 //! [`instruction`] what flows do; [`kind`] has a row for each message, and the families ([`flow`], [`group`], [`packet`],
-//! [`port`], [`switch`], [`stats`]) their bodies; [`message`] puts it together.
+//! [`port`], [`switch`], [`stats`], [`table`]) their bodies; [`message`] puts it together.
 //!
 //! Decoding is total: any bytes give a value, or an error with the code that the peer is to be told.
 
@@ -25,6 +25,7 @@ pub mod packet;
 pub mod port;
 pub mod stats;
 pub mod switch;
+pub mod table;
 pub mod text;
 pub mod version;
 

@@ -50,7 +50,7 @@ impl OxmHeader {
 }
 
 /// Writes the header of `field` with `len` bytes of value (and as many of mask); `version` of `None` is NXM.
-fn write_header(out: &mut Vec<u8>, field: &Field, version: Option<Version>, masked: bool, len: usize) {
+pub(super) fn write_header(out: &mut Vec<u8>, field: &Field, version: Option<Version>, masked: bool, len: usize) {
     let nxm = || field.oxm.iter().find(|o| o.since == 1);
     let point = match version {
         None => nxm().copied().or_else(|| field.oxm(Version::Of13.wire())),

@@ -142,6 +142,7 @@ fn execute(switch: &mut Switch, id: u64, xid: Xid, message: Message, bytes: &[u8
         }
         Message::FlowStatsRequest { request, nx } => return stats::flows(switch, id, xid, request, nx),
         Message::AggregateRequest { request, nx } => return stats::aggregate(switch, id, xid, request, nx),
+        Message::TableFeaturesRequest => return stats::table_features(switch, id, xid),
         Message::TableStatsRequest => return stats::tables(switch, id, xid),
         Message::PortStatsRequest(port) => return stats::ports(switch, id, xid, port),
         Message::PortDescRequest(port) => {

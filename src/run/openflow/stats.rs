@@ -9,6 +9,7 @@ use openflow::wire::message::Part;
 use openflow::wire::port::{PortDesc, PortReason, PortStats, PortStatus, config, state};
 use openflow::wire::stats::{Aggregate, Desc, FlowEntry, FlowRequest, TableStats};
 use openflow::wire::switch::{Features, capability};
+use openflow::wire::table::{Tables, features as features_of};
 use openflow::wire::{Error, Message, Version, Xid, encode_all};
 use openflow::{Action, GroupId, OfPort, TableId};
 use pipeline::{Bridge, FlowFilter, Port, Rule, Snapshot};
@@ -239,6 +240,15 @@ pub(super) fn tables(switch: &mut Switch, id: u64, xid: Xid) -> Done {
         let entries = (0..TABLES).map(|number| table(bridge, number, &features)).collect();
         encode_all(&Message::TableStatsReply(Part::all(entries)), version, xid, None)
     })
+}
+
+/// What all tables can do.
+pub(super) fn table_features(switch: &mut Switch, id: u64, xid: Xid) -> Done {
+    let Some(connection) = switch.openflow.connection(id) else { return Ok(()) };
+    let version = connection.session.version.unwrap_or(Version::Of10);
+    let tables = Tables { count: TABLES, max_entries: MAX_ENTRIES };
+    features_of(tables, version, xid)?.into_iter().for_each(|part| connection.peer.send(part));
+    Ok(())
 }
 
 fn table(bridge: &Bridge, number: u8, features: &[u8]) -> TableStats {

@@ -291,7 +291,13 @@ impl Ahead {
         self.left -= 1;
         let Some(view) = &mut self.view else { return };
         if ring.is_multiple_of(2) {
-            view.advance(at, |address| memory.host(address).into_iter().for_each(prefetch_write));
+            view.advance(at, |address| {
+                if let Some(header) = memory.host(address) {
+                    prefetch_write(header);
+                    // what follows the header is mostly in a line of its own: guests align frames, not headers
+                    prefetch_write(header.wrapping_add(HEADER as usize));
+                }
+            });
         } else {
             view.advance(at, |address| memory.host(address).into_iter().for_each(prefetch_read));
         }

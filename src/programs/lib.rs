@@ -14,6 +14,7 @@
 //! | [`tool`] | `ovsdb-tool` |
 //! | [`client`] | `ovsdb-client` |
 //! | [`ctl`] | `ovs-vsctl`, `vtep-ctl` |
+//! | [`ofctl`] | `ovs-ofctl`, as far as it needs no switch |
 //! | [`server`] | `ovsdb-server` |
 #![forbid(unsafe_code)]
 
@@ -21,6 +22,7 @@ pub mod client;
 pub mod ctl;
 pub mod daemon;
 pub mod manual;
+pub mod ofctl;
 pub mod options;
 mod replay;
 pub mod server;
@@ -37,12 +39,13 @@ use std::process::ExitCode;
 /// A program: its name and the arguments behind it.
 type Program = fn(&str, Vec<String>) -> ExitCode;
 
-const PROGRAMS: [(&str, Program); 5] = [
+const PROGRAMS: [(&str, Program); 6] = [
     ("ovsdb-tool", tool::main),
     ("ovsdb-client", client::main),
     ("ovsdb-server", server::main),
     ("ovs-vsctl", ctl::vswitch::main),
     ("vtep-ctl", ctl::vtep::main),
+    ("ovs-ofctl", ofctl::main),
 ];
 
 /// The names of all programs.

@@ -148,7 +148,7 @@ const fn part(slot: Slot, shift: usize, width: usize) -> Slot {
 
 #[rustfmt::skip]
 static METADATA_A: [Field; 20] = [
-    row!(DpHash "dp_hash": l::DP_HASH, 4/32, Bitwise, Hex, None, ro, Plain, [nx(35, "NXM_NX_DP_HASH")]),
+    row!(DpHash "dp_hash": l::DP_HASH, 4/32, Bitwise, Hex, None, ro, Plain, [nx(35, "NXM_NX_DP_HASH"), et(0, "NXOXM_ET_DP_HASH")]),
     row!(RecircId "recirc_id": l::RECIRC_ID, 4/32, Exact, Decimal, None, ro, Plain, [nx(36, "NXM_NX_RECIRC_ID")]),
     row!(PacketType "packet_type": l::PACKET_TYPE, 4/32, Exact, PacketType, None, ro, Plain, [point(0x8000, 44, 0, 0x06, "OXM_OF_PACKET_TYPE")]),
     row!(ConjId "conj_id": l::CONJ_ID, 4/32, Exact, Decimal, None, ro, Plain, [nx(37, "NXM_NX_CONJ_ID")]),

@@ -23,7 +23,7 @@ pub use encap::{Decap, Encap, EncapProperty};
 pub use learn::{Learn, LearnLimit, LearnSource, LearnSpec, LearnTarget};
 pub use output::{Controller, PacketInReason};
 pub(crate) use read::parse_bucket_actions;
-pub use read::{Printer, Reader, actions_text, actions_text_in, parse_actions};
+pub use read::{Printer, Reader, actions_text, actions_text_in, actions_text_raw, parse_actions};
 pub use select::{Bundle, BundleAlgorithm, HashFields, Multipath, MultipathAlgorithm};
 pub use set::{SetField, SetStyle};
 

@@ -221,3 +221,8 @@ pub fn actions_text(actions: &[Action], names: &dyn PortNames) -> String {
 pub fn actions_text_in(actions: &[Action], version: Version, matching: &Match, names: &dyn PortNames) -> String {
     Printer { names, version }.list(&seen(actions, version, matching))
 }
+
+/// The text of a list as it stands: nothing is translated, and `modern` has the names of OpenFlow 1.1 and later.
+pub fn actions_text_raw(actions: &[Action], modern: bool, names: &dyn PortNames) -> String {
+    Printer { names, version: if modern { Version::Of15 } else { Version::Meant } }.list(actions)
+}

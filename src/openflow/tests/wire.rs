@@ -122,7 +122,7 @@ fn long_answers_are_cut_into_messages() {
     use openflow::wire::message::Part;
     use openflow::wire::stats::FlowEntry;
     let entries: Vec<_> = (0..3000).map(|n| FlowEntry { priority: n, ..FlowEntry::default() }).collect();
-    for v in Version::ALL.into_iter().filter(|v| *v < Version::Of15) {
+    for v in Version::ALL {
         let reply = Message::FlowStatsReply { flows: Part::all(entries.clone()), nx: false };
         let all = encode_all(&reply, v, Xid(1), None).unwrap();
         assert!(all.len() > 1);
@@ -134,4 +134,32 @@ fn long_answers_are_cut_into_messages() {
         }
         assert!(got.into_iter().eq(0..3000));
     }
+}
+
+/// What ovs-ofctl 3.1.0 says of what it sent, under the command's own line.
+const TOLD: &str = include_str!("told.txt");
+
+#[test]
+fn messages_are_told_as_stock_tells_them() {
+    let told = openflow::text::message::Teller { names: &openflow::text::NoNames, verbosity: 0, on: ON };
+    let captures: std::collections::HashMap<_, _> = captures().into_iter().collect();
+    let mut seen = 0;
+    for block in TOLD.trim_start_matches("# ").split("\n# ") {
+        let (command, text) = block.split_once('\n').unwrap();
+        let sent = &captures[format!("# {command}").as_str()];
+        assert_eq!(told.tell(sent).text.trim_end(), text.trim_end(), "{command}");
+        seen += 1;
+    }
+    assert!(seen > 150);
+}
+
+#[test]
+fn what_is_no_message_is_told_too() {
+    let told = openflow::text::message::Teller { names: &openflow::text::NoNames, verbosity: 0, on: ON };
+    let text = |hex: &str| told.tell(&bytes(hex)).text;
+    assert_eq!(text(""), "OpenFlow message is empty\n");
+    assert!(text("aabb").starts_with("OpenFlow packet too short (only 2 bytes):\n00000000  aa bb "));
+    assert!(text("0110ccddeeff0011").starts_with("(***truncated to 8 bytes from 52445***)\n"));
+    assert!(text("01100009eeff00112233").starts_with("(***only uses 9 bytes out of 10***)\n"));
+    assert_eq!(text("0100000800000000"), "OFPT_HELLO (xid=0x0):\n version bitmap: 0x01\n");
 }

@@ -48,7 +48,7 @@ const FLAGS: [Flag; 5] = [
     ("no_byte_counts", |f| &mut f.no_byte_counts),
 ];
 
-fn flags_text(mut flags: FlowFlags) -> String {
+pub(super) fn flags_text(mut flags: FlowFlags) -> String {
     FLAGS.iter().filter(|(_, get)| *get(&mut flags)).map(|(n, _)| format!("{n} ")).collect()
 }
 
@@ -153,7 +153,7 @@ fn setting(flow: &mut FlowMod, key: &str, value: &str, names: &dyn PortNames) ->
 }
 
 /// `priority=…,` and the match; the default priority is not printed.
-fn rule_text(flow: &FlowMod, version: Version, names: &dyn PortNames) -> String {
+pub(super) fn rule_text(flow: &FlowMod, version: Version, names: &dyn PortNames) -> String {
     // "No tag" leaves out the priority bits since OpenFlow 1.2.
     let untagged = version == Version::Of15 && flow.matching.get(VLAN_TCI) == (0, 0xffff);
     let matching = if untagged { &flow.matching.with(VLAN_TCI, 0, 0x1fff) } else { &flow.matching };

@@ -1,13 +1,14 @@
 //! Text of flows, actions and groups as ovs-ofctl(8) reads and prints it.
 //!
 //! [`error`] is what a refusal looks like; [`names`] maps port and table names; [`number`], [`scan`], [`field`] and
-//! [`value`] are the pieces; the actions' own text is with them in [`crate::action`].
+//! [`value`] are the pieces; the actions' own text is with them in [`crate::action`]; [`message`] tells of whole messages.
 
 pub mod error;
 pub mod field;
 pub mod file;
 pub mod flow;
 pub mod group;
+pub mod message;
 pub mod names;
 pub mod number;
 pub mod scan;

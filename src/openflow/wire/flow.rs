@@ -8,7 +8,7 @@ use super::codes::*;
 use super::error::{Error, Result, refuse};
 use super::oxm::{self, Strictness};
 use super::version::Version;
-use super::{instruction, match10};
+use super::{instruction, match10, oxs};
 use crate::flow_mod::{Command, FlowFlags, FlowMod};
 use crate::types::{Cookie, GroupId, OfPort, TableId};
 use flow::Match;
@@ -21,6 +21,8 @@ pub struct FlowModRequest {
     pub flow: FlowMod,
     /// A packet that the switch holds and is to send through the flow.
     pub buffer: Option<u32>,
+    /// As it was said; of a deletion it is [`FlowMod::out_port`] too, and other commands do not heed it.
+    pub out_port: Option<OfPort>,
     /// Command byte and table were one number: whether the upper byte is a table, the connection's
     /// `NXT_FLOW_MOD_TABLE_ID` says. Of OpenFlow 1.0 and Nicira's flow-mods only.
     pub table_in_command: bool,
@@ -90,6 +92,7 @@ fn wanted_port(port: OfPort) -> Option<OfPort> {
 
 /// Reads OpenFlow 1.0's flow-mod, with the upper byte of its command as the table when `table_id` says so.
 fn read10(b: &mut Bytes, table_id: bool, cx: Cx) -> Result<FlowModRequest> {
+    let exact = match10::is_exact(*b);
     let matching = match10::read(b)?;
     let (cookie, word) = (Cookie(b.u64()?), b.u16()?);
     let (table, command) = command_word(word, table_id)?;
@@ -98,7 +101,7 @@ fn read10(b: &mut Bytes, table_id: bool, cx: Cx) -> Result<FlowModRequest> {
     let mut flow = FlowMod {
         command,
         table,
-        priority,
+        priority: if exact { u16::MAX } else { priority },
         new_cookie: Some(cookie),
         idle_timeout,
         hard_timeout,
@@ -109,7 +112,7 @@ fn read10(b: &mut Bytes, table_id: bool, cx: Cx) -> Result<FlowModRequest> {
     if flow.deletes() {
         (flow.out_port, flow.new_cookie) = (wanted_port(out_port), None);
     }
-    finish(flow, buffer, b, cx, table_id)
+    finish(flow, buffer, wanted_port(out_port), b, cx, table_id)
 }
 
 /// Table and command in 16 bits.
@@ -123,7 +126,14 @@ fn command_word(word: u16, table_id: bool) -> Result<(Option<TableId>, Command)>
 }
 
 /// What all forms end with: actions, and what follows from the rest.
-fn finish(mut flow: FlowMod, buffer: u32, b: &mut Bytes, cx: Cx, table_in_command: bool) -> Result<FlowModRequest> {
+fn finish(
+    mut flow: FlowMod,
+    buffer: u32,
+    out_port: Option<OfPort>,
+    b: &mut Bytes,
+    cx: Cx,
+    table_in_command: bool,
+) -> Result<FlowModRequest> {
     // an addition always resets counters before OpenFlow 1.2
     if cx.version < Version::Of12 && flow.command == Command::Add {
         flow.flags.reset_counts = true;
@@ -132,7 +142,7 @@ fn finish(mut flow: FlowMod, buffer: u32, b: &mut Bytes, cx: Cx, table_in_comman
     if !flow.deletes() {
         super::check::actions(&flow.actions, &flow.matching, flow.table, cx.version)?;
     }
-    Ok(FlowModRequest { flow, buffer: (buffer != NO_BUFFER).then_some(buffer), table_in_command })
+    Ok(FlowModRequest { flow, buffer: (buffer != NO_BUFFER).then_some(buffer), out_port, table_in_command })
 }
 
 /// Reads Nicira's flow-mod.
@@ -164,7 +174,7 @@ pub fn read_nx(b: &mut Bytes, table_id: bool, cx: Cx) -> Result<FlowModRequest> 
         (flow.out_port, flow.new_cookie) = (wanted_port(out_port), None);
     }
     let cx = Cx::new(Version::Of10, cx.tlv);
-    finish(flow, buffer, b, cx, table_id)
+    finish(flow, buffer, wanted_port(out_port), b, cx, table_id)
 }
 
 /// NXM fields of `len` bytes, padded to a multiple of 8.
@@ -207,11 +217,12 @@ pub fn read(b: &mut Bytes, table_id: bool, cx: Cx) -> Result<FlowModRequest> {
         }
         _ => (flow.cookie, flow.cookie_mask) = (Cookie(cookie), mask),
     }
+    let out_port = wanted_port(port32(&mut Bytes::new(&port.to_be_bytes()))?);
     if flow.deletes() {
-        flow.out_port = if port == OfPort::NONE.0 { None } else { Some(port32(&mut Bytes::new(&port.to_be_bytes()))?) };
+        flow.out_port = out_port;
         flow.out_group = (group != GroupId::ANY.0).then_some(GroupId(group));
     }
-    finish(flow, buffer, b, cx, false)
+    finish(flow, buffer, out_port, b, cx, false)
 }
 
 /// Must it be Nicira's form in OpenFlow 1.0?
@@ -228,7 +239,7 @@ fn write10_head(out: &mut Vec<u8>, r: &FlowModRequest) {
     out.u16(f.hard_timeout);
     out.u16(f.priority);
     out.u32(r.buffer.unwrap_or(NO_BUFFER));
-    out.u16(to_port16(f.out_port.unwrap_or(OfPort::NONE)));
+    out.u16(to_port16(r.out_port.or(f.out_port).unwrap_or(OfPort::NONE)));
     out.u16(flags(f.flags, Version::Of10));
 }
 
@@ -267,7 +278,7 @@ pub fn write(out: &mut Vec<u8>, r: &FlowModRequest, cx: Cx) {
     out.u16(f.hard_timeout);
     out.u16(f.priority);
     out.u32(r.buffer.unwrap_or(NO_BUFFER));
-    out.u32(f.out_port.unwrap_or(OfPort::NONE).0);
+    out.u32(r.out_port.or(f.out_port).unwrap_or(OfPort::NONE).0);
     out.u32(f.out_group.unwrap_or(GroupId::ANY).0);
     out.u16(flags(f.flags, cx.version));
     out.u16(if cx.version >= Version::Of14 { f.importance } else { 0 });
@@ -331,7 +342,43 @@ fn reason_number(r: RemovedReason) -> u8 {
     REASONS.iter().position(|x| *x == r).unwrap_or(0) as u8
 }
 
+/// Reads OpenFlow 1.5's form.
+fn read_removed15(b: &mut Bytes, cx: Cx) -> Result<FlowRemoved> {
+    let (table_byte, why, priority) = (b.u8()?, reason(b.u8()?)?, b.u16()?);
+    let (idle_timeout, hard_timeout, cookie) = (b.u16()?, b.u16()?, Cookie(b.u64()?));
+    let matching = oxm::read_match(b, Strictness::Strict, cx.tlv)?.matching;
+    let counters = oxs::read(b)?;
+    Ok(FlowRemoved {
+        matching,
+        cookie,
+        priority,
+        reason: why,
+        table: table(table_byte),
+        duration: counters.duration.unwrap_or_default(),
+        idle_timeout,
+        hard_timeout,
+        packets: counters.packets.unwrap_or(u64::MAX),
+        bytes: counters.bytes.unwrap_or(u64::MAX),
+    })
+}
+
+fn write_removed15(out: &mut Vec<u8>, r: &FlowRemoved, cx: Cx) {
+    out.u8(r.table.map_or(TableId::ALL, |t| t.0));
+    out.u8(reason_number(r.reason));
+    out.u16(r.priority);
+    out.u16(r.idle_timeout);
+    out.u16(r.hard_timeout);
+    out.u64(r.cookie.0);
+    oxm::write_match(out, &r.matching, cx.version, cx.tlv);
+    let known = |n: u64| (n != u64::MAX).then_some(n);
+    let (packets, bytes) = (known(r.packets), known(r.bytes));
+    oxs::write(out, &oxs::Counters { duration: Some(r.duration), packets, bytes, ..oxs::Counters::default() });
+}
+
 pub fn read_removed(b: &mut Bytes, nx: bool, cx: Cx) -> Result<FlowRemoved> {
+    if cx.version >= Version::Of15 && !nx {
+        return read_removed15(b, cx);
+    }
     let matching10 = if !nx && cx.version == Version::Of10 { Some(match10::read(b)?) } else { None };
     let (cookie, priority, why, table_byte) = (Cookie(b.u64()?), b.u16()?, reason(b.u8()?)?, b.u8()?);
     let (duration, idle_timeout, word) = (read_duration(b)?, b.u16()?, b.u16()?);
@@ -357,6 +404,9 @@ pub fn read_removed(b: &mut Bytes, nx: bool, cx: Cx) -> Result<FlowRemoved> {
 }
 
 pub fn write_removed(out: &mut Vec<u8>, r: &FlowRemoved, nx: bool, cx: Cx) {
+    if cx.version >= Version::Of15 && !nx {
+        return write_removed15(out, r, cx);
+    }
     let of10 = !nx && cx.version == Version::Of10;
     let mut fields = Vec::new();
     if of10 {

@@ -27,6 +27,8 @@ const BUCKET_ALL: u32 = 0xffff_ffff;
 
 /// Netronome's property that says how a select group chooses.
 const NTR: u32 = 0x0000_154d;
+/// The same by another number that switches take.
+const NTR_OTHER: u32 = 0x0000_1540;
 const NTR_SELECTION: u32 = 1;
 const METHOD: usize = 16;
 
@@ -167,7 +169,7 @@ pub fn read_properties(b: &mut Bytes, g: &mut GroupMod) -> Result<()> {
         if t != EXPERIMENTER {
             return refuse(OFPBPC_BAD_TYPE);
         }
-        if v.u32()? != NTR {
+        if !matches!(v.u32()?, NTR | NTR_OTHER) {
             return refuse(OFPBPC_BAD_EXPERIMENTER);
         }
         if v.u32()? != NTR_SELECTION {

@@ -64,6 +64,7 @@ kinds! {
     PacketIn "OFPT_PACKET_IN" [(1, 6, T(10))];
     NxPacketIn "NXT_PACKET_IN" [(1, 6, X(NX, 17))];
     NxPacketIn2 "NXT_PACKET_IN2" [(1, 6, X(NX, 30))];
+    Resume "NXT_RESUME" [(1, 6, X(NX, 28))];
     PacketOut "OFPT_PACKET_OUT" [(1, 6, T(13))];
     Hello "OFPT_HELLO" [(1, 6, T(0))];
     Error "OFPT_ERROR" [(1, 6, T(1))];
@@ -87,6 +88,7 @@ kinds! {
     NxRoleRequest "NXT_ROLE_REQUEST" [(1, 2, X(NX, 10))];
     NxRoleReply "NXT_ROLE_REPLY" [(1, 2, X(NX, 11))];
     RoleStatus "OFPT_ROLE_STATUS" [(5, 6, T(30))];
+    OnfRoleStatus "ONFT_ROLE_STATUS" [(4, 4, X(ONF, 1911))];
     SetFlowFormat "NXT_SET_FLOW_FORMAT" [(1, 6, X(NX, 12))];
     FlowModTableId "NXT_FLOW_MOD_TABLE_ID" [(1, 6, X(NX, 15))];
     SetPacketInFormat "NXT_SET_PACKET_IN_FORMAT" [(1, 6, X(NX, 16))];
@@ -97,11 +99,11 @@ kinds! {
     DescRequest "OFPST_DESC request" [(1, 6, Req(0))];
     DescReply "OFPST_DESC reply" [(1, 6, Rep(0))];
     FlowStatsRequest "OFPST_FLOW request" [(1, 6, Req(1))];
-    FlowStatsReply "OFPST_FLOW reply" [(1, 5, Rep(1))];
+    FlowStatsReply "OFPST_FLOW reply" [(1, 6, Rep(1))];
     NxFlowStatsRequest "NXST_FLOW request" [(1, 1, XReq(NX, 0))];
     NxFlowStatsReply "NXST_FLOW reply" [(1, 1, XRep(NX, 0))];
     AggregateRequest "OFPST_AGGREGATE request" [(1, 6, Req(2))];
-    AggregateReply "OFPST_AGGREGATE reply" [(1, 5, Rep(2))];
+    AggregateReply "OFPST_AGGREGATE reply" [(1, 6, Rep(2))];
     NxAggregateRequest "NXST_AGGREGATE request" [(1, 1, XReq(NX, 1))];
     NxAggregateReply "NXST_AGGREGATE reply" [(1, 1, XRep(NX, 1))];
     TableStatsRequest "OFPST_TABLE request" [(1, 6, Req(3))];

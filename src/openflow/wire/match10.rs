@@ -31,6 +31,11 @@ fn prefix(wildcards: u32, shift: u32) -> u32 {
     if n >= 32 { 0 } else { u32::MAX << n }
 }
 
+/// Does the match that `b` begins with name every field? Such flows precede all others, whatever priority they say.
+pub(super) fn is_exact(mut b: Bytes) -> bool {
+    b.u32().is_ok_and(|wild| wild & 0x3f_ffff == 0)
+}
+
 /// Reads a match. What means nothing beside the other fields is left out, as the specification's figure 4 has it.
 pub fn read(b: &mut Bytes) -> Result<Match> {
     let (mut flow, mut mask) = (Flow::default(), Mask::default());

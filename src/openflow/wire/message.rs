@@ -95,6 +95,8 @@ pub enum Message {
     GetConfigReply(SwitchConfig),
     SetConfig(SwitchConfig),
     PacketIn(PacketIn),
+    /// A packet-in that a controller gives back.
+    Resume(PacketIn),
     PacketOut(PacketOut),
     /// `nx`: in Nicira's form, which OpenFlow 1.0 needs for what its match cannot say.
     FlowMod {
@@ -126,10 +128,9 @@ pub enum Message {
         bundle: Bundle,
         command: BundleCommand,
     },
-    /// A message that waits for its bundle's commit.
+    /// A message that waits for its bundle's commit; it has the transaction of the message inside.
     BundleAdd {
         bundle: Bundle,
-        xid: Xid,
         message: Box<Message>,
     },
     DescRequest,
@@ -181,7 +182,7 @@ pub fn decode(bytes: &[u8], on: Connection) -> Result<(Version, Xid, Message)> {
     }
     let version = version.ok_or(Error::new(OFPBRC_BAD_VERSION))?;
     let (kind, more) = kind::read(header, version, &mut b)?;
-    let message = body(kind, more, version, &mut b, on)?;
+    let message = body(kind, more, (version, header.xid), &mut b, on)?;
     b.end()?;
     Ok((version, header.xid, message))
 }
@@ -205,7 +206,7 @@ fn open(bytes: &[u8]) -> Result<(Header, Option<Version>, Bytes<'_>)> {
     Ok((header, Version::from_wire(header.version), b))
 }
 
-fn body(kind: Kind, more: bool, version: Version, b: &mut Bytes, on: Connection) -> Result<Message> {
+fn body(kind: Kind, more: bool, (version, xid): (Version, Xid), b: &mut Bytes, on: Connection) -> Result<Message> {
     let cx = Cx::new(version, on.tlv);
     let nx10 = Cx::new(Version::Of10, on.tlv);
     Ok(match kind {
@@ -214,6 +215,7 @@ fn body(kind: Kind, more: bool, version: Version, b: &mut Bytes, on: Connection)
         Kind::PacketIn => Message::PacketIn(packet::read_in(b, cx)?),
         Kind::NxPacketIn => Message::PacketIn(packet::read_nxt(b, cx)?),
         Kind::NxPacketIn2 => Message::PacketIn(packet::read_nxt2(b, cx)?),
+        Kind::Resume => Message::Resume(packet::read_nxt2(b, cx)?),
         Kind::PacketOut => Message::PacketOut(packet::read_out(b, cx)?),
         Kind::Hello => Message::Hello(read_hello(version.wire(), b.all())?),
         Kind::Error => Message::Error(read_error(b, version)?),
@@ -236,7 +238,7 @@ fn body(kind: Kind, more: bool, version: Version, b: &mut Bytes, on: Connection)
         Kind::RoleReply => Message::RoleReply(switch::read_role(b)?),
         Kind::NxRoleRequest => Message::RoleRequest(switch::read_nx_role(b)?),
         Kind::NxRoleReply => Message::RoleReply(switch::read_nx_role(b)?),
-        Kind::RoleStatus => Message::RoleStatus(switch::read_role_status(b)?),
+        Kind::RoleStatus | Kind::OnfRoleStatus => Message::RoleStatus(switch::read_role_status(b)?),
         Kind::SetFlowFormat => Message::SetFlowFormat(switch::read_flow_format(b)?),
         Kind::FlowModTableId => {
             let on = b.u8()? != 0;
@@ -250,7 +252,7 @@ fn body(kind: Kind, more: bool, version: Version, b: &mut Bytes, on: Connection)
             Message::SetControllerId(b.u16()?)
         }
         Kind::BundleControl => read_bundle_control(b)?,
-        Kind::BundleAdd => read_bundle_add(b, version, on)?,
+        Kind::BundleAdd => read_bundle_add(b, version, xid, on)?,
         Kind::DescRequest => Message::DescRequest,
         Kind::DescReply => Message::DescReply(stats::read_desc(b)?),
         Kind::FlowStatsRequest => Message::FlowStatsRequest { request: stats::read_request(b, false, cx)?, nx: false },
@@ -269,8 +271,8 @@ fn body(kind: Kind, more: bool, version: Version, b: &mut Bytes, on: Connection)
         Kind::NxAggregateRequest => {
             Message::AggregateRequest { request: stats::read_request(b, true, nx10)?, nx: true }
         }
-        Kind::AggregateReply => Message::AggregateReply { aggregate: stats::read_aggregate(b)?, nx: false },
-        Kind::NxAggregateReply => Message::AggregateReply { aggregate: stats::read_aggregate(b)?, nx: true },
+        Kind::AggregateReply => Message::AggregateReply { aggregate: stats::read_aggregate(b, version)?, nx: false },
+        Kind::NxAggregateReply => Message::AggregateReply { aggregate: stats::read_aggregate(b, version)?, nx: true },
         Kind::TableStatsRequest => Message::TableStatsRequest,
         Kind::TableFeaturesRequest => {
             table::read_request(b)?;
@@ -348,7 +350,7 @@ fn read_bundle_control(b: &mut Bytes) -> Result<Message> {
     Ok(Message::BundleControl { bundle: Bundle { id, flags }, command })
 }
 
-fn read_bundle_add(b: &mut Bytes, version: Version, on: Connection) -> Result<Message> {
+fn read_bundle_add(b: &mut Bytes, version: Version, outer: Xid, on: Connection) -> Result<Message> {
     let id = b.u32()?;
     b.skip(2)?;
     let flags = b.u16()?;
@@ -357,12 +359,15 @@ fn read_bundle_add(b: &mut Bytes, version: Version, on: Connection) -> Result<Me
     if inner.version != version.wire() {
         return refuse(OFPBFC_BAD_VERSION);
     }
-    let (_, xid, message) = match usize::from(inner.len) {
+    if inner.xid != outer {
+        return refuse(OFPBFC_MSG_BAD_XID);
+    }
+    let (.., message) = match usize::from(inner.len) {
         len if len < HEADER || len > b.len() => return refuse(OFPBFC_MSG_BAD_LEN),
         len => decode_plain(b.take(len)?, on)?,
     };
     b.skip(b.len())?;
-    Ok(Message::BundleAdd { bundle: Bundle { id, flags }, xid, message: Box::new(message) })
+    Ok(Message::BundleAdd { bundle: Bundle { id, flags }, message: Box::new(message) })
 }
 
 /// What may stand in a bundle: changes, never another bundle.
@@ -371,7 +376,10 @@ fn decode_plain(bytes: &[u8], on: Connection) -> Result<(Version, Xid, Message)>
         Kind::FlowMod | Kind::NxFlowMod | Kind::GroupMod | Kind::NxGroupMod | Kind::PortMod | Kind::PacketOut => {
             decode(bytes, on)
         }
-        _ => refuse(OFPBFC_MSG_UNSUP),
+        other => {
+            let words = format!("{} message not allowed inside OFPT14_BUNDLE_ADD_MESSAGE", other.name());
+            super::error::refuse_because(OFPBFC_MSG_UNSUP, "ofp_bundle", words)
+        }
     }
 }
 
@@ -393,6 +401,7 @@ fn kind(message: &Message, version: Version) -> Kind {
             PacketInFormat::Nxt => Kind::NxPacketIn,
             PacketInFormat::Nxt2 => Kind::NxPacketIn2,
         },
+        Message::Resume(_) => Kind::Resume,
         Message::PacketOut(_) => Kind::PacketOut,
         Message::FlowMod { nx, .. } => pick(*nx, Kind::NxFlowMod, Kind::FlowMod),
         Message::FlowRemoved { nx, .. } => pick(*nx, Kind::NxFlowRemoved, Kind::FlowRemoved),
@@ -403,7 +412,7 @@ fn kind(message: &Message, version: Version) -> Kind {
         Message::BarrierReply => Kind::BarrierReply,
         Message::RoleRequest(_) => pick(version < Version::Of12, Kind::NxRoleRequest, Kind::RoleRequest),
         Message::RoleReply(_) => pick(version < Version::Of12, Kind::NxRoleReply, Kind::RoleReply),
-        Message::RoleStatus(_) => Kind::RoleStatus,
+        Message::RoleStatus(_) => pick(version < Version::Of14, Kind::OnfRoleStatus, Kind::RoleStatus),
         Message::SetFlowFormat(_) => Kind::SetFlowFormat,
         Message::FlowModTableId(_) => Kind::FlowModTableId,
         Message::SetPacketInFormat(_) => Kind::SetPacketInFormat,
@@ -451,7 +460,7 @@ pub fn encode_all(message: &Message, version: Version, xid: Xid, tlv: Option<&Tl
         Message::TableStatsReply(tables) => w.parts(tables, |o, t| stats::write_table(o, t, version))?,
         Message::PortStatsReply(ports) => w.parts(ports, |o, p| port::write_stats(o, p, version))?,
         Message::PortDescReply(ports) => w.parts(ports, |o, p| port::write_desc(o, p, version))?,
-        other => w.one(|o| write_body(o, other, version, cx))?,
+        other => w.one(|o| write_body(o, other, xid, cx))?,
     }
     Ok(w.done)
 }
@@ -506,7 +515,8 @@ impl Writer {
     }
 }
 
-fn write_body(o: &mut Vec<u8>, message: &Message, version: Version, cx: Cx) -> Result<()> {
+fn write_body(o: &mut Vec<u8>, message: &Message, xid: Xid, cx: Cx) -> Result<()> {
+    let version = cx.version;
     match message {
         Message::Hello(versions) => write_hello(o, version.wire(), *versions),
         Message::Error(e) => write_error(o, e, version),
@@ -514,6 +524,7 @@ fn write_body(o: &mut Vec<u8>, message: &Message, version: Version, cx: Cx) -> R
         Message::FeaturesReply(f) => switch::write_features(o, f, version),
         Message::GetConfigReply(c) | Message::SetConfig(c) => switch::write_config(o, *c, version),
         Message::PacketIn(p) => packet::write_in(o, p, cx),
+        Message::Resume(p) => packet::write_nxt2(o, p, cx),
         Message::PacketOut(p) => packet::write_out(o, p, cx),
         Message::FlowMod { request, nx: false } => flow::write(o, request, cx),
         Message::FlowMod { request, nx: true } => flow::write_nx(o, request, cx),
@@ -539,17 +550,17 @@ fn write_body(o: &mut Vec<u8>, message: &Message, version: Version, cx: Cx) -> R
             o.u16(BUNDLE_COMMANDS.iter().position(|c| c == command).unwrap_or(0) as u16);
             o.u16(bundle.flags);
         }
-        Message::BundleAdd { bundle, xid, message } => {
+        Message::BundleAdd { bundle, message } => {
             o.u32(bundle.id);
             o.u16(0);
             o.u16(bundle.flags);
-            o.bytes(&encode_with(message, version, *xid, cx.tlv)?);
+            o.bytes(&encode_with(message, version, xid, cx.tlv)?);
         }
         Message::DescReply(d) => stats::write_desc(o, d),
         Message::FlowStatsRequest { request, nx } | Message::AggregateRequest { request, nx } => {
             stats::write_request(o, request, *nx, cx);
         }
-        Message::AggregateReply { aggregate, .. } => stats::write_aggregate(o, *aggregate),
+        Message::AggregateReply { aggregate, .. } => stats::write_aggregate(o, *aggregate, version),
         Message::PortStatsRequest(p) => port::write_wanted(o, *p, version),
         Message::PortDescRequest(p) if version >= Version::Of15 => port::write_wanted(o, *p, version),
         Message::FeaturesRequest

@@ -21,6 +21,7 @@ pub mod match10;
 mod match11;
 pub mod message;
 pub mod oxm;
+mod oxs;
 pub mod packet;
 pub mod port;
 pub mod stats;

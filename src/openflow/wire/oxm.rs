@@ -139,8 +139,11 @@ pub fn read_fields(mut b: Bytes, strict: Strictness, tlv: Option<&TlvTable>) -> 
     let (mut flow, mut mask) = (Flow::default(), Mask::default());
     let mut cookie = None;
     while !b.is_empty() {
-        let entry = Bytes::or(b.rest(), OFPBMC_BAD_LEN);
-        let (mut entry, before) = (entry, b.len());
+        // padding that was counted
+        if b.len() < 8 && b.rest().iter().all(|n| *n == 0) {
+            break;
+        }
+        let (mut entry, before) = (Bytes::or(b.rest(), OFPBMC_BAD_LEN), b.len());
         let header = OxmHeader::read(&mut entry)?;
         let body = Bytes::or(entry.take(header.len)?, OFPBMC_BAD_LEN);
         b.skip(before - entry.len())?;

@@ -313,7 +313,7 @@ pub fn read_stats(b: &mut Bytes, version: Version) -> Result<PortStats> {
         let mut all = b.sub(len)?;
         all.skip(4)?;
         s.port = port32(&mut all)?;
-        s.duration = Some(super::flow::read_duration(&mut all)?);
+        s.duration = known_duration(&mut all)?;
         for n in s.traffic() {
             *n = all.u64()?;
         }
@@ -345,18 +345,29 @@ pub fn read_stats(b: &mut Bytes, version: Version) -> Result<PortStats> {
         *n = b.u64()?;
     }
     if version >= Version::Of13 {
-        s.duration = Some(super::flow::read_duration(b)?);
+        s.duration = known_duration(b)?;
     }
     Ok(s)
 }
 
+/// All ones is "not known".
+fn known_duration(b: &mut Bytes) -> Result<Option<Duration>> {
+    let mut seconds = *b;
+    let d = super::flow::read_duration(b)?;
+    Ok((seconds.u32()? != u32::MAX).then_some(d))
+}
+
 pub fn write_stats(out: &mut Vec<u8>, s: &PortStats, version: Version) {
     let (start, mut s) = (out.len(), *s);
-    let duration = s.duration.unwrap_or_default();
+    let known = s.duration;
+    let duration = |out: &mut Vec<u8>| match known {
+        Some(d) => super::flow::write_duration(out, d),
+        None => out.u64(u64::MAX),
+    };
     if version >= Version::Of14 {
         out.zeros(4);
         out.u32(s.port.0);
-        super::flow::write_duration(out, duration);
+        duration(out);
         s.traffic().iter().for_each(|n| out.u64(**n));
         out.u16(ETHERNET);
         out.u16(40);
@@ -374,7 +385,7 @@ pub fn write_stats(out: &mut Vec<u8>, s: &PortStats, version: Version) {
     s.traffic().iter().for_each(|n| out.u64(**n));
     s.ethernet().iter().for_each(|n| out.u64(**n));
     if version >= Version::Of13 {
-        super::flow::write_duration(out, duration);
+        duration(out);
     }
 }
 

@@ -8,7 +8,7 @@ use super::error::{Result, refuse};
 use super::flow::{flags, read_duration, read_flags, read_nx_match, table, write_duration};
 use super::oxm::{self, Strictness};
 use super::version::Version;
-use super::{instruction, match10};
+use super::{instruction, match10, oxs};
 use crate::action::Action;
 use crate::flow_mod::FlowFlags;
 use crate::types::{Cookie, GroupId, OfPort, TableId};
@@ -145,20 +145,69 @@ pub struct FlowEntry {
     pub actions: Vec<Action>,
 }
 
+/// Reads one flow of OpenFlow 1.5.
+fn read_entry15(mut b: Bytes, cx: Cx) -> Result<FlowEntry> {
+    b.skip(4)?;
+    let mut e = FlowEntry { table: TableId(b.u8()?), ..FlowEntry::default() };
+    b.skip(1)?;
+    (e.priority, e.idle_timeout, e.hard_timeout) = (b.u16()?, b.u16()?, b.u16()?);
+    (e.flags, e.importance) = (read_flags(b.u16()?, cx.version)?, b.u16()?);
+    e.cookie = Cookie(b.u64()?);
+    e.matching = oxm::read_match(&mut b, Strictness::Strict, cx.tlv)?.matching;
+    let counters = oxs::read(&mut b)?;
+    e.duration = counters.duration.unwrap_or_default();
+    e.idle_age = counters.idle.map(|d| u16::try_from(d.as_secs()).unwrap_or(u16::MAX));
+    (e.packets, e.bytes) = (counters.packets.unwrap_or(u64::MAX), counters.bytes.unwrap_or(u64::MAX));
+    e.actions = instruction::read(b.all(), cx)?;
+    Ok(e)
+}
+
+fn write_entry15(out: &mut Vec<u8>, e: &FlowEntry, cx: Cx) {
+    let start = out.len();
+    out.u32(0);
+    out.u8(e.table.0);
+    out.u8(0);
+    out.u16(e.priority);
+    out.u16(e.idle_timeout);
+    out.u16(e.hard_timeout);
+    out.u16(flags(e.flags, cx.version));
+    out.u16(e.importance);
+    out.u64(e.cookie.0);
+    oxm::write_match(out, &e.matching, cx.version, cx.tlv);
+    let known = |n: u64| (n != u64::MAX).then_some(n);
+    let counters = oxs::Counters {
+        duration: Some(e.duration),
+        idle: e.idle_age.map(|s| Duration::from_secs(s.into())),
+        flows: None,
+        packets: known(e.packets),
+        bytes: known(e.bytes),
+    };
+    oxs::write(out, &counters);
+    instruction::write(out, &e.actions, &e.matching, cx);
+    set_len(out, start, start);
+}
+
 /// Reads one flow.
 pub fn read_entry(b: &mut Bytes, nx: bool, cx: Cx) -> Result<FlowEntry> {
     let mut head = *b;
     let mut b = b.sub(usize::from(head.u16()?))?;
+    if cx.version >= Version::Of15 {
+        return read_entry15(b, cx);
+    }
     b.skip(2)?;
     let mut e = FlowEntry { table: TableId(b.u8()?), ..FlowEntry::default() };
     b.skip(1)?;
     let of10 = cx.version == Version::Of10;
+    let exact = of10 && !nx && match10::is_exact(b);
     if of10 && !nx {
         e.matching = match10::read(&mut b)?;
     }
     e.duration = read_duration(&mut b)?;
     (e.priority, e.idle_timeout, e.hard_timeout) = (b.u16()?, b.u16()?, b.u16()?);
     // lengths and ages in Nicira's form, flags and importance in later versions
+    if exact {
+        e.priority = u16::MAX;
+    }
     let (first, second, third) = (b.u16()?, b.u16()?, b.u16()?);
     if nx {
         // one more than the age, 0 being "not known"
@@ -179,6 +228,9 @@ pub fn read_entry(b: &mut Bytes, nx: bool, cx: Cx) -> Result<FlowEntry> {
 
 /// Writes one flow.
 pub fn write_entry(out: &mut Vec<u8>, e: &FlowEntry, nx: bool, cx: Cx) {
+    if cx.version >= Version::Of15 {
+        return write_entry15(out, e, cx);
+    }
     let (start, of10) = (out.len(), cx.version == Version::Of10);
     out.u16(0);
     out.u8(e.table.0);
@@ -222,12 +274,24 @@ pub struct Aggregate {
     pub flows: u32,
 }
 
-pub fn read_aggregate(b: &mut Bytes) -> Result<Aggregate> {
+pub fn read_aggregate(b: &mut Bytes, version: Version) -> Result<Aggregate> {
+    if version >= Version::Of15 {
+        let c = oxs::read(b)?;
+        return Ok(Aggregate {
+            packets: c.packets.unwrap_or_default(),
+            bytes: c.bytes.unwrap_or_default(),
+            flows: c.flows.unwrap_or_default(),
+        });
+    }
     let a = Aggregate { packets: b.u64()?, bytes: b.u64()?, flows: b.u32()? };
     b.skip(4).map(|()| a)
 }
 
-pub fn write_aggregate(out: &mut Vec<u8>, a: Aggregate) {
+pub fn write_aggregate(out: &mut Vec<u8>, a: Aggregate, version: Version) {
+    if version >= Version::Of15 {
+        let (flows, packets, bytes) = (Some(a.flows), Some(a.packets), Some(a.bytes));
+        return oxs::write(out, &oxs::Counters { flows, packets, bytes, ..oxs::Counters::default() });
+    }
     out.u64(a.packets);
     out.u64(a.bytes);
     out.u32(a.flows);

@@ -134,3 +134,15 @@ pub fn write_hello(out: &mut Vec<u8>, version: u8, versions: Versions) {
         out.u32(versions.0);
     }
 }
+
+/// Is all of a hello's body known elements that say something?
+pub fn hello_is_clean(body: &[u8]) -> bool {
+    let mut b = Bytes::new(body);
+    while !b.is_empty() {
+        let Ok((VERSION_BITMAP, mut element)) = b.tlv(8) else { return false };
+        if !element.u32().is_ok_and(|bits| bits & !1 != 0) {
+            return false;
+        }
+    }
+    true
+}

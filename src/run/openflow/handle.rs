@@ -131,12 +131,7 @@ fn execute(switch: &mut Switch, id: u64, xid: Xid, message: Message, bytes: &[u8
         Message::PortMod(port) => return port_mod(switch, &bridge, &port),
         Message::PacketOut(packet) => return packets::send(switch, &bridge, packet),
         Message::BundleControl { bundle, command } => return bundle_control(switch, id, xid, bundle, command),
-        Message::BundleAdd { bundle, xid: inner, message } => {
-            if inner != xid {
-                return refuse(OFPBFC_MSG_BAD_XID);
-            }
-            return bundle_add(switch, id, bundle, *message, bytes);
-        }
+        Message::BundleAdd { bundle, message } => return bundle_add(switch, id, bundle, *message, bytes),
         Message::DescRequest => {
             return reply(switch, id, xid, Message::DescReply(stats::description()));
         }

@@ -70,6 +70,7 @@ const DECODERS: &[(&str, &str, &str)] = &[
     ("src/openflow/text/", "flow_text", ""),
     ("src/openflow/action/", "action_text", ""),
     ("src/openflow/wire/", "openflow", ""),
+    ("src/programs/ofctl/", "openflow", ""),
     ("src/base/log/", "log_spec", ""),
     ("src/control/", "control", ""),
     ("src/config/", "config", ""),

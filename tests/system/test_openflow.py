@@ -122,11 +122,27 @@ class OpenFlow(Case):
         self.of("mod-port", "p2", "flood")
         self.assertNotIn("NO_FLOOD", self.of("dump-ports-desc").stdout)
         self.assertIn("Open vSwitch", self.of("dump-desc").stdout)
-        for version in ("OpenFlow10", "OpenFlow11", "OpenFlow12", "OpenFlow13", "OpenFlow14"):
+        for version in ("OpenFlow10", "OpenFlow11", "OpenFlow12", "OpenFlow13", "OpenFlow14", "OpenFlow15"):
             self.of("probe", version=version)
             self.assertEqual(len(self.of("dump-flows", version=version).stdout.splitlines()), 1)
-        newer = self.of("probe", version="OpenFlow15", check=False)
-        self.assertIn("version negotiation failed", newer.stderr)
+
+    def test_statistics_of_openflow_15(self):
+        v = "OpenFlow15"
+        self.of("add-flow", "priority=7,in_port=1,idle_timeout=60,actions=2", version=v)
+        self.of("add-flow", "ip,nw_dst=10.0.0.0/8,importance=3,actions=3", version=v)
+        frame = udp4()
+        self.switch.ctl("netdev-dummy/receive", "p1", *[frame.hex()] * 5)
+        want = [f"cookie=0x0, table=0, n_packets=0, n_bytes=0, importance=3, ip,nw_dst=10.0.0.0/8 actions=output:3",
+                f"cookie=0x0, table=0, n_packets=5, n_bytes={5 * len(frame)}, idle_timeout=60, "
+                "priority=7,in_port=1 actions=output:2"]
+        until("the counters", lambda: sorted(self.flows(version=v)) == want)
+        self.assertEqual(self.of("dump-aggregate", version=v).stdout.split("): ")[1].strip(),
+                         f"packet_count=5 byte_count={5 * len(frame)} flow_count=2")
+        path = self.folder / "bundled"
+        path.write_text("delete ip\nadd table=1,tcp,actions=drop\nadd table=2,udp,actions=1\n")
+        run(OFCTL, "--timeout=30", "--bundle", f"--protocols={v}", "add-flows", f"unix:{self.path}", str(path))
+        self.assertEqual(len(self.flows("table=1", version=v)), 1)
+        self.assertEqual(len(self.flows(version=v)), 3)
 
     def test_packets_both_ways(self):
         frame = udp4()

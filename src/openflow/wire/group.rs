@@ -33,7 +33,7 @@ const NTR_SELECTION: u32 = 1;
 const METHOD: usize = 16;
 
 /// Has it OpenFlow 1.5's form?
-fn modern(nx: bool, version: Version) -> bool {
+pub(super) fn modern(nx: bool, version: Version) -> bool {
     nx || version >= Version::Of15
 }
 
@@ -85,7 +85,7 @@ pub fn read(b: &mut Bytes, nx: bool, cx: Cx) -> Result<GroupMod> {
 }
 
 /// What OpenFlow asks of a group in any version.
-fn checked(g: GroupMod) -> Result<GroupMod> {
+pub(super) fn checked(g: GroupMod) -> Result<GroupMod> {
     let defines = matches!(g.command, GroupCommand::Add | GroupCommand::Modify | GroupCommand::AddOrModify);
     if g.kind == GroupKind::Indirect && defines && g.buckets.len() != 1 {
         return refuse(OFPGMFC_INVALID_GROUP);

@@ -108,7 +108,7 @@ kinds! {
     NxAggregateReply "NXST_AGGREGATE reply" [(1, 1, XRep(NX, 1))];
     TableStatsRequest "OFPST_TABLE request" [(1, 6, Req(3))];
     TableStatsReply "OFPST_TABLE reply" [(1, 6, Rep(3))];
-    TableFeaturesRequest "OFPST_TABLE_FEATURES request" [(4, 5, Req(12))];
+    TableFeaturesRequest "OFPST_TABLE_FEATURES request" [(4, 6, Req(12))];
     PortStatsRequest "OFPST_PORT request" [(1, 6, Req(4))];
     PortStatsReply "OFPST_PORT reply" [(1, 6, Rep(4))];
     PortDescRequest "OFPST_PORT_DESC request" [(1, 6, Req(13))];

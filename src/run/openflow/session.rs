@@ -55,9 +55,9 @@ impl Session {
         }
     }
 
-    /// The versions that are spoken: those whose statistics of flows there are.
+    /// The versions that are spoken.
     pub(super) fn versions() -> Versions {
-        Versions::of(Version::ALL.into_iter().filter(|v| *v <= Version::Of14))
+        Versions::ALL
     }
 
     /// Whether it wants what it did not ask for.

@@ -202,6 +202,7 @@ impl Teller<'_> {
             | Message::BarrierReply
             | Message::FlowAge
             | Message::DescRequest
+            | Message::TableFeaturesRequest
             | Message::TableStatsRequest => {}
         }
     }

@@ -1,5 +1,6 @@
 //! What rows ask for: bridges, their ports and settings, whole. What cannot be is named, with the reason, and left out.
 
+use crate::control::{Controller, Tls};
 use crate::rows::{self, Map};
 use ovsdb::Uuid;
 use ovsdb::table::Database;
@@ -56,6 +57,10 @@ pub struct Bridge {
     pub hwaddr: Option<[u8; 6]>,
     /// VLANs without learning.
     pub flood_vlans: Vec<u16>,
+    /// By target.
+    pub controllers: BTreeMap<String, Controller>,
+    /// Versions of OpenFlow by name; empty for all that there are.
+    pub protocols: Vec<String>,
     /// The rest of other_config.
     pub other_config: Map,
     /// By interface name.
@@ -86,6 +91,8 @@ impl Bridge {
 pub struct Desired {
     /// Open_vSwitch:other_config.
     pub other_config: Map,
+    /// Table SSL, where there is a row.
+    pub tls: Option<Tls>,
     pub bridges: BTreeMap<String, Bridge>,
 }
 
@@ -137,6 +144,7 @@ pub fn read(db: &Database, now: &Desired) -> Reading {
     let Some(root) = rows::OpenVSwitch::all(db).next() else { return out };
     out.root = Some((root.uuid, root.next_cfg));
     out.desired.other_config = root.other_config;
+    out.desired.tls = root.ssl.and_then(|uuid| rows::Ssl::get(db, uuid)).map(Tls::from);
     let mut rows: Vec<rows::Bridge> = root.bridges.iter().filter_map(|uuid| rows::Bridge::get(db, *uuid)).collect();
     rows.sort_by(|a, b| a.name.cmp(&b.name));
     // an interface's name is a device's: the first bridge that has it keeps it
@@ -150,6 +158,7 @@ pub fn read(db: &Database, now: &Desired) -> Reading {
 
 impl Reading {
     fn bridge(&mut self, db: &Database, row: rows::Bridge, now: &Desired, names: &mut BTreeSet<String>) -> Bridge {
+        let controllers = self.controllers(db, &row);
         let mut other_config = row.other_config;
         let mut warn = |text: String| self.warnings.push(format!("bridge {}: {text}", row.name));
         if !matches!(row.datapath_type.as_str(), "" | "netdev" | "system" | "dummy") {
@@ -172,6 +181,8 @@ impl Reading {
         });
         let mut bridge = Bridge {
             uuid: row.uuid,
+            controllers,
+            protocols: row.protocols,
             datapath_type: row.datapath_type,
             secure: row.fail_mode.as_deref() == Some("secure"),
             datapath_id: id,

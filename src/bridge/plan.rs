@@ -1,6 +1,7 @@
 //! From what is to what is to be: steps. A pure difference of two [`Desired`] values; once its steps are applied there is
 //! none any more.
 
+use crate::control::Tls;
 use crate::desired::{Bridge, Desired, Port, Vlan};
 use crate::rows::Map;
 
@@ -43,6 +44,8 @@ pub enum Step {
     },
     /// Open_vSwitch:other_config.
     Settings(Map),
+    /// Table SSL.
+    Tls(Option<Tls>),
 }
 
 /// Whether a port must go and come again to be another: the rest can be changed while it is there.
@@ -84,6 +87,9 @@ pub fn plan(now: &Desired, wanted: &Desired) -> Vec<Step> {
     steps.extend(gone.map(|bridge| Step::DelBridge { name: bridge.name.clone() }));
     if now.other_config != wanted.other_config {
         steps.push(Step::Settings(wanted.other_config.clone()));
+    }
+    if now.tls != wanted.tls {
+        steps.push(Step::Tls(wanted.tls.clone()));
     }
     for bridge in wanted.bridges.values() {
         match stays(bridge, now) {
@@ -149,6 +155,7 @@ impl Desired {
                 }
             }
             Step::Settings(map) => self.other_config = map.clone(),
+            Step::Tls(tls) => self.tls.clone_from(tls),
         }
     }
 

@@ -83,6 +83,36 @@ impl Field for Option<i64> {
     }
 }
 
+impl Field for Option<bool> {
+    fn read(datum: &Datum) -> Option<bool> {
+        datum.single().map(|atom| *atom == Atom::Boolean(true))
+    }
+
+    fn fits(ty: &Type) -> bool {
+        is(ty, AtomKind::Boolean, 0, false)
+    }
+}
+
+impl Field for Option<Uuid> {
+    fn read(datum: &Datum) -> Option<Uuid> {
+        datum.single().and_then(Atom::uuid)
+    }
+
+    fn fits(ty: &Type) -> bool {
+        is(ty, AtomKind::Uuid, 0, false)
+    }
+}
+
+impl Field for Vec<String> {
+    fn read(datum: &Datum) -> Vec<String> {
+        datum.atoms().filter_map(text).collect()
+    }
+
+    fn fits(ty: &Type) -> bool {
+        is(ty, AtomKind::String, 0, true)
+    }
+}
+
 impl Field for Vec<i64> {
     fn read(datum: &Datum) -> Vec<i64> {
         datum.atoms().filter_map(integer).collect()
@@ -170,6 +200,7 @@ table!(
         external_ids: Map = "external_ids",
         next_cfg: i64 = "next_cfg",
         cur_cfg: i64 = "cur_cfg",
+        ssl: Option<Uuid> = "ssl",
     }
 );
 
@@ -181,6 +212,8 @@ table!(
         fail_mode: Option<String> = "fail_mode",
         ports: Vec<Uuid> = "ports",
         flood_vlans: Vec<i64> = "flood_vlans",
+        controllers: Vec<Uuid> = "controller",
+        protocols: Vec<String> = "protocols",
         other_config: Map = "other_config",
     }
 );
@@ -212,6 +245,32 @@ table!(
     }
 );
 
+table!(
+    /// A row of table Controller.
+    Controller, "Controller" {
+        target: String = "target",
+        kind: Option<String> = "type",
+        connection_mode: Option<String> = "connection_mode",
+        max_backoff: Option<i64> = "max_backoff",
+        inactivity_probe: Option<i64> = "inactivity_probe",
+        enable_async_messages: Option<bool> = "enable_async_messages",
+        queue_size: Option<i64> = "controller_queue_size",
+        rate_limit: Option<i64> = "controller_rate_limit",
+        burst_limit: Option<i64> = "controller_burst_limit",
+        other_config: Map = "other_config",
+    }
+);
+
+table!(
+    /// A row of table SSL.
+    Ssl, "SSL" {
+        private_key: String = "private_key",
+        certificate: String = "certificate",
+        ca_cert: String = "ca_cert",
+        bootstrap_ca_cert: bool = "bootstrap_ca_cert",
+    }
+);
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -220,7 +279,8 @@ mod tests {
     #[test]
     fn fields_fit_their_columns() {
         let db = Database::new(Arc::new(crate::schema::schema().unwrap()));
-        let wrong = [OpenVSwitch::fits(&db), Bridge::fits(&db), Port::fits(&db), Interface::fits(&db)].concat();
+        let mut wrong = [OpenVSwitch::fits(&db), Bridge::fits(&db), Port::fits(&db), Interface::fits(&db)].concat();
+        wrong.extend([Controller::fits(&db), Ssl::fits(&db)].concat());
         assert_eq!(wrong, Vec::<String>::new());
     }
 

@@ -28,6 +28,14 @@ pub struct Interface {
     pub statistics: Option<BTreeMap<&'static str, i64>>,
 }
 
+/// Of a controller.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Controller {
+    pub connected: bool,
+    pub role: Option<&'static str>,
+    pub status: BTreeMap<String, String>,
+}
+
 /// Of the switch.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Switch {
@@ -62,6 +70,11 @@ fn strings<'a>(all: impl IntoIterator<Item = &'a str>) -> Datum {
     Datum::set(all.into_iter().map(|s| Atom::String(Arc::from(s))).collect())
 }
 
+fn texts(map: &BTreeMap<String, String>) -> Datum {
+    let atom = |text: &str| Atom::String(Arc::from(text));
+    Datum::map(map.iter().map(|(key, value)| (atom(key), atom(value))).collect())
+}
+
 fn up_or_down(up: Option<bool>) -> Datum {
     optional(up.map(|up| if up { "up" } else { "down" }))
 }
@@ -73,7 +86,6 @@ fn row<'d>(db: &'d Database, table: &str, uuid: Uuid) -> Option<&'d Row> {
 /// Says how an interface is.
 pub fn interface(t: &mut Transaction, db: &Database, uuid: Uuid, is: &Interface) {
     let Some(row) = row(db, "Interface", uuid) else { return };
-    let pair = |(k, v): (&String, &String)| (Atom::String(Arc::from(k.as_str())), Atom::String(Arc::from(v.as_str())));
     let mut cells = vec![
         ("mac_in_use", optional(is.mac_in_use.map(mac_text).as_deref())),
         ("ifindex", integer(is.ifindex)),
@@ -84,7 +96,7 @@ pub fn interface(t: &mut Transaction, db: &Database, uuid: Uuid, is: &Interface)
         ("duplex", optional(is.full_duplex.map(|full| if full { "full" } else { "half" }))),
         ("mtu", integer(is.mtu)),
         ("error", optional(is.error.as_deref())),
-        ("status", Datum::map(is.status.iter().map(pair).collect())),
+        ("status", texts(&is.status)),
     ];
     // while it is on its way it keeps the number that it had
     if is.ofport.is_some() {
@@ -102,6 +114,17 @@ pub fn bridge(t: &mut Transaction, db: &Database, uuid: Uuid, datapath_id: u64) 
     let Some(row) = row(db, "Bridge", uuid) else { return };
     let cells = [("datapath_id", string(&format!("{datapath_id:016x}"))), ("datapath_version", string("<built-in>"))];
     t.set(db, "Bridge", row, &cells);
+}
+
+/// Says how the connection to a controller is.
+pub fn controller(t: &mut Transaction, db: &Database, uuid: Uuid, is: &Controller) {
+    let Some(row) = row(db, "Controller", uuid) else { return };
+    let cells = [
+        ("is_connected", Datum::One(Atom::Boolean(is.connected))),
+        ("role", optional(is.role)),
+        ("status", texts(&is.status)),
+    ];
+    t.set(db, "Controller", row, &cells);
 }
 
 /// Says what the switch is and, where everything up to a `next_cfg` is done, that.

@@ -92,6 +92,7 @@ fn follow(db: &Db, now: &mut Desired) -> Vec<String> {
         Step::SetPort { port, .. } => format!("{} set", port.name),
         Step::AddPort { bridge, port } => format!("+{bridge}/{} {}", port.name, port.number),
         Step::Settings(map) => format!("settings {}", map.len()),
+        Step::Tls(tls) => format!("tls {}", tls.as_ref().map_or("", |t| &t.certificate)),
     };
     steps.iter().map(words).collect()
 }
@@ -174,6 +175,55 @@ fn what_cannot_be_is_named() {
     let unsupported = unsupported::unsupported(&db.db, &|key| key == "max-idle", false);
     let wanted = ["Bridge br0: stp_enable", "Open_vSwitch: other_config:magic", "Port bond: bond_mode"];
     assert_eq!(unsupported.iter().collect::<Vec<_>>(), wanted);
+}
+
+#[test]
+fn controllers_have_the_documented_defaults() {
+    let mut db = Db::new();
+    db.bridge("br0", r#","protocols":["set",["OpenFlow10","OpenFlow13"]]"#, &[]);
+    let targets = [
+        ("tcp:10.0.0.1:6653", r#","max_backoff":1000,"inactivity_probe":0,"controller_rate_limit":1000"#),
+        ("ptcp:6653", r#","other_config":["map",[["dscp","0"]]],"controller_queue_size":7"#),
+        ("ssl:10.0.0.2", r#","type":"service","connection_mode":"out-of-band","enable_async_messages":false"#),
+        ("udp:10.0.0.2", ""),
+        ("tcp:10.0.0.3", r#","other_config":["map",[["dscp","64"]]]"#),
+    ];
+    for (n, (target, more)) in targets.iter().enumerate() {
+        db.operations(&format!(
+            r#"{{"op":"insert","table":"Controller","uuid-name":"c{n}","row":{{"target":"{target}"{more}}}}},
+            {{"op":"mutate","table":"Bridge","where":[],"mutations":[["controller","insert",["named-uuid","c{n}"]]]}}"#
+        ));
+    }
+    db.operations(
+        r#"{"op":"insert","table":"SSL","uuid-name":"s","row":{"private_key":"k","certificate":"c","ca_cert":"a"}},
+        {"op":"update","table":"Open_vSwitch","where":[],"row":{"ssl":["named-uuid","s"]}}"#,
+    );
+    let mut now = Desired::default();
+    assert_eq!(follow(&db, &mut now)[0], "tls c");
+    let reading = read(&db.db, &now);
+    assert_eq!(reading.warnings.len(), 2, "{:?}", reading.warnings);
+    let bridge = &now.bridges["br0"];
+    assert_eq!(bridge.protocols, ["OpenFlow10", "OpenFlow13"]);
+    let controllers = &bridge.controllers;
+    assert_eq!(controllers.len(), 4);
+    let millis = |name: &str| {
+        let c = &controllers[name];
+        (c.max_backoff.as_millis(), c.probe.map(|p| p.as_millis()))
+    };
+    assert_eq!(millis("tcp:10.0.0.1:6653"), (1000, None));
+    assert_eq!(millis("ptcp:6653"), (8000, Some(60_000)));
+    assert_eq!(millis("tcp:10.0.0.3"), (8000, Some(5000)));
+    let of = |name: &str| {
+        let c = &controllers[name];
+        (c.service, c.in_band, c.async_messages, c.queue, c.dscp)
+    };
+    assert_eq!(of("tcp:10.0.0.1:6653"), (false, true, true, 100, 48));
+    assert_eq!(of("ptcp:6653"), (true, false, true, 7, 0));
+    assert_eq!(of("ssl:10.0.0.2"), (true, false, false, 100, 48));
+    assert_eq!(of("tcp:10.0.0.3"), (false, true, true, 100, 48));
+    let rates: Vec<_> = controllers.values().filter_map(|c| c.rate).collect();
+    assert_eq!(rates, [(1000, 250)]);
+    assert!(unsupported::unsupported(&db.db, &|_| true, false).is_empty());
 }
 
 #[test]

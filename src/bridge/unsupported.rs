@@ -5,7 +5,7 @@ use ovsdb::table::{Database, Row, Table};
 use std::collections::BTreeSet;
 
 /// Columns that are done, or that are for others: what people note, what the switch writes.
-const DONE: [(&str, &[&str]); 4] = [
+const DONE: [(&str, &[&str]); 5] = [
     (
         "Open_vSwitch",
         &[
@@ -31,6 +31,7 @@ const DONE: [(&str, &[&str]); 4] = [
     (
         "Bridge",
         &[
+            "controller",
             "datapath_id",
             "datapath_type",
             "datapath_version",
@@ -40,10 +41,28 @@ const DONE: [(&str, &[&str]); 4] = [
             "name",
             "other_config",
             "ports",
-            // the names of versions that controllers may speak: there are no controllers yet
             "protocols",
             "rstp_status",
             "status",
+        ],
+    ),
+    (
+        "Controller",
+        &[
+            "connection_mode",
+            "controller_burst_limit",
+            "controller_queue_size",
+            "controller_rate_limit",
+            "enable_async_messages",
+            "external_ids",
+            "inactivity_probe",
+            "is_connected",
+            "max_backoff",
+            "other_config",
+            "role",
+            "status",
+            "target",
+            "type",
         ],
     ),
     (
@@ -101,8 +120,22 @@ const DONE: [(&str, &[&str]); 4] = [
 ];
 
 /// Keys of other_config that are done or change nothing that could be seen; those of Open_vSwitch the caller knows.
-const KEYS: [(&str, &[&str]); 3] = [
-    ("Bridge", &["datapath-id", "forward-bpdu", "hwaddr", "mac-aging-time", "mac-table-size"]),
+const KEYS: [(&str, &[&str]); 4] = [
+    (
+        "Bridge",
+        &[
+            "controller-queue-size",
+            "datapath-id",
+            "disable-in-band",
+            "dp-desc",
+            "dp-sn",
+            "forward-bpdu",
+            "hwaddr",
+            "mac-aging-time",
+            "mac-table-size",
+        ],
+    ),
+    ("Controller", &["dscp"]),
     ("Port", &crate::desired::VLAN_KEYS),
     ("Interface", &["pmd-rxq-affinity"]),
 ];
@@ -120,7 +153,8 @@ const OPTIONS: [(&str, &[&str]); 4] = [
 ];
 
 fn name_of(table: &Table, row: &Row) -> String {
-    let name = table.schema.column("name").and_then(|n| row.columns[n].string());
+    let column = table.schema.column("name").or_else(|| table.schema.column("target"));
+    let name = column.and_then(|n| row.columns[n].string());
     name.map_or_else(|| table.schema.name.to_string(), |name| format!("{} {name}", table.schema.name))
 }
 

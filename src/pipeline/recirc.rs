@@ -33,6 +33,8 @@ pub struct Frozen {
     pub registers: Box<[u64]>,
     pub stack: Vec<(u128, u16)>,
     pub action_set: Vec<Action>,
+    /// The actions are a controller's, of a packet that it sent.
+    pub packet_out: bool,
     /// Innermost first.
     pub frames: Vec<Frame>,
 }
@@ -44,6 +46,10 @@ pub struct PacketIn {
     pub table: u8,
     pub in_port: OfPort,
     pub reason: PacketInReason,
+    /// Of the flow that sends it; all ones where there is none.
+    pub cookie: u64,
+    /// That flow is its table's for packets that match no other.
+    pub table_miss: bool,
     pub controller: u16,
     /// Bytes of the packet.
     pub max_len: u16,
@@ -229,6 +235,7 @@ mod tests {
             registers: Box::default(),
             stack: vec![],
             action_set: vec![],
+            packet_out: false,
             frames: vec![],
         };
         let at = Instant::from_millis;

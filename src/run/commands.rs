@@ -380,11 +380,15 @@ fn vhost_show(switch: &mut Switch, arguments: &[String]) -> Answer {
     Ok(all.map(|(name, text)| format!("{name}:\n{text}")).collect())
 }
 
-/// `bridge/reconnect [BRIDGE]`: its connections to controllers, of which there are none yet.
+/// `bridge/reconnect [BRIDGE]`: its connections to controllers.
 fn reconnect(switch: &mut Switch, arguments: &[String]) -> Answer {
     match arguments.first() {
         Some(name) if switch.manager.snapshot().bridge_named(name).is_none() => Err("Unknown bridge".into()),
-        _ => Ok(String::new()),
+        bridge => {
+            let now = switch.clock.now();
+            switch.openflow.reconnect(bridge.map(String::as_str), now);
+            Ok(String::new())
+        }
     }
 }
 
@@ -528,7 +532,7 @@ fn barrier(switch: &mut Switch, call: Call) {
 /// Statistics first: workers fold what their megaflows counted, then the text is made.
 fn dump_flows(switch: &mut Switch, call: Call) {
     let bridge = arg(&call.arguments, 0).to_owned();
-    let mut filter = FlowFilter::default();
+    let mut filter = FlowFilter { hidden: call.method == "bridge/dump-flows", ..FlowFilter::default() };
     if let Some(text) = call.arguments.get(1).cloned() {
         let (table, rest) = match text.strip_prefix("table=") {
             Some(t) => {

@@ -91,6 +91,7 @@ fn counts(switch: &Switch) -> Vec<(String, u64)> {
         ("packet_received", totals.received),
         ("packet_recirculated", workers(|c| c.recirculated.get())),
         ("packet_sent", workers(|c| c.sent.get())),
+        ("rconn_overflow", switch.openflow.dropped()),
         ("table_version", switch.manager.snapshot().version),
         ("translation", workers(|c| c.translations.get())),
         ("translation_uncached", workers(|c| c.uncached.get())),

@@ -4,12 +4,15 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use base::clock::Instant;
+use flow::text::format::format_match;
 use openflow::FlowMod;
+use openflow::action::actions_text_in;
+use openflow::flow_mod::DEFAULT_PRIORITY;
 use openflow::text::{FlowStats, flow_text};
 use openflow::view::Version;
 use pipeline::{FlowFilter, Rule, Snapshot};
 
-use super::names::Names;
+use super::names::{FlowNames, Names};
 use super::switch::Switch;
 use crate::http::metrics::Scrape;
 
@@ -108,6 +111,9 @@ fn as_flow(rule: &Rule, table: openflow::TableId) -> FlowMod {
 
 /// Flows of a bridge, a line each as `ovs-ofctl dump-flows` prints them.
 pub(super) fn flows(tables: &Snapshot, bridge: &str, filter: &FlowFilter, now: Instant) -> String {
+    if filter.hidden {
+        return all_flows(tables, bridge, filter, now);
+    }
     let names = Names { snapshot: tables, bridge };
     let mut out = String::new();
     for (table, rule) in tables.bridge_named(bridge).map(|b| b.flows(filter)).unwrap_or_default() {
@@ -121,6 +127,27 @@ pub(super) fn flows(tables: &Snapshot, bridge: &str, filter: &FlowFilter, now: I
             hard_age: None,
         };
         let _ = writeln!(out, " {}", flow_text(&as_flow(&rule, table), Some(&stats), Version::Of10, &names));
+    }
+    out
+}
+
+/// All flows of a bridge, the switch's own too, as `bridge/dump-flows` prints them.
+fn all_flows(tables: &Snapshot, bridge: &str, filter: &FlowFilter, now: Instant) -> String {
+    let names = Names { snapshot: tables, bridge };
+    let mut out = String::new();
+    for (table, rule) in tables.bridge_named(bridge).map(|b| b.flows(filter)).unwrap_or_default() {
+        let (packets, bytes, _) = rule.stats.get();
+        if table.0 != 0 {
+            let _ = write!(out, "table_id={}, ", table.0);
+        }
+        let _ = write!(out, "duration={}s, n_packets={packets}, n_bytes={bytes}, ", now.since(rule.created).as_secs());
+        if rule.rank() != i32::from(DEFAULT_PRIORITY) {
+            let _ = write!(out, "priority={},", rule.rank());
+        }
+        if !rule.matching.is_any() {
+            let _ = write!(out, "{},", format_match(&rule.matching, &FlowNames(&names)));
+        }
+        let _ = writeln!(out, "actions={}", actions_text_in(&rule.actions, Version::Of10, &rule.matching, &names));
     }
     out
 }

@@ -412,6 +412,7 @@ impl Switch {
         });
         let next = if looks { next.min(now + CABLES) } else { next };
         let next = next.min(self.scheduler.deadline()).min(self.coverage.deadline(now));
+        let next = self.openflow.deadline().map_or(next, |d| d.max(now + Duration::from_millis(1)).min(next));
         let next = self.database.as_ref().map_or(next, |d| d.deadline(now).min(next));
         self.manager.deadline().map_or(next, |d| d.max(now + Duration::from_millis(1)).min(next))
     }

@@ -47,6 +47,15 @@ pub struct Removed {
     pub reason: RemovedReason,
 }
 
+/// A flow of the switch's own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hidden {
+    pub matching: Match,
+    /// Above 65535.
+    pub rank: i32,
+    pub actions: Vec<Action>,
+}
+
 /// Where a rule with a timeout is.
 #[derive(Clone, Debug)]
 pub(super) struct Timed {
@@ -84,9 +93,7 @@ impl Manager {
         let old = self.work.bridge(index).and_then(|b| b.table(number.0));
         if request.flags.check_overlap
             && old.is_some_and(|t| {
-                t.rules
-                    .overlapping(&request.matching)
-                    .any(|r| r.priority == request.priority && *r.matching != request.matching)
+                t.rules.overlapping(&request.matching).any(|r| r.rank() == priority && *r.matching != request.matching)
             })
         {
             return Err(Error::Overlap);
@@ -97,6 +104,7 @@ impl Manager {
             id: self.new_id(),
             matching: Arc::new(request.matching.clone()),
             priority: request.priority,
+            hidden: None,
             cookie: request.new_cookie.unwrap_or(Cookie(0)),
             idle_timeout: Duration::from_secs(request.idle_timeout.into()),
             hard_timeout: Duration::from_secs(request.hard_timeout.into()),
@@ -160,7 +168,8 @@ impl Manager {
         let strict = matches!(request.command, Command::ModifyStrict | Command::DeleteStrict);
         let deletes = request.deletes();
         let wanted = |r: &Rule| {
-            r.cookie.0 & request.cookie_mask == request.cookie.0 & request.cookie_mask
+            r.hidden.is_none()
+                && r.cookie.0 & request.cookie_mask == request.cookie.0 & request.cookie_mask
                 && !(deletes && request.out_port.is_some_and(|p| !outputs_to(&r.actions, |a| matches!(a, Action::Output { port, .. } | Action::Enqueue { port, .. } | Action::OutputTrunc { port, .. } if *port == p))))
                 && !(deletes && request.out_group.is_some_and(|g| !outputs_to(&r.actions, |a| *a == Action::Group(g))))
         };
@@ -216,6 +225,7 @@ impl Manager {
             id: old.id,
             matching: old.matching.clone(),
             priority: old.priority,
+            hidden: old.hidden,
             cookie: to.cookie.unwrap_or(old.cookie),
             idle_timeout: old.idle_timeout,
             hard_timeout: old.hard_timeout,
@@ -243,13 +253,54 @@ impl Manager {
     }
 
     pub(super) fn remove_rule(&mut self, index: u32, table: u8, rule: &Arc<Rule>, reason: RemovedReason) {
-        if self.table_mut(index, table).remove(&rule.matching, rule.priority.into()).is_none() {
+        if self.table_mut(index, table).remove(&rule.matching, rule.rank()).is_none() {
             return;
         }
         self.changes.push(Change::Gone { table: TableKey { bridge: index, table }, rule: rule.id });
         if rule.flags.send_flow_rem {
             self.removed.push(Removed { bridge: index, table: TableId(table), rule: rule.clone(), reason });
         }
+    }
+
+    /// Gives a bridge flows of the switch's own, in table 0, in place of those that it had: matches, ranks above all
+    /// priorities, and actions.
+    ///
+    /// # Errors
+    /// No such bridge.
+    pub fn set_hidden(&mut self, bridge: &str, wanted: &[Hidden], now: Instant) -> Result<(), Error> {
+        let index = self.index_of(bridge)?;
+        let had = self.hidden.remove(&index).unwrap_or_default();
+        for old in had.iter().filter(|old| !wanted.contains(old)) {
+            let table = self.work.bridge(index).and_then(|b| b.table(0));
+            if let Some(rule) = table.and_then(|t| t.rules.find_exact(&old.matching, old.rank)).cloned() {
+                self.remove_rule(index, 0, &rule, RemovedReason::Delete);
+            }
+        }
+        for new in wanted.iter().filter(|new| !had.contains(new)) {
+            let rule = Arc::new(Rule {
+                id: self.new_id(),
+                matching: Arc::new(new.matching.clone()),
+                priority: 0,
+                hidden: Some(new.rank),
+                cookie: Cookie(0),
+                idle_timeout: Duration::ZERO,
+                hard_timeout: Duration::ZERO,
+                importance: 0,
+                flags: Default::default(),
+                actions: new.actions.as_slice().into(),
+                stats: Self::fresh_stats(),
+                added: self.publisher.version() + 1,
+                created: now,
+                modified: now,
+            });
+            let table = TableKey { bridge: index, table: 0 };
+            self.changes.push(Change::Added { table, priority: new.rank, matching: rule.matching.clone() });
+            self.table_mut(index, 0).insert(rule);
+        }
+        if !wanted.is_empty() {
+            self.hidden.insert(index, wanted.to_vec());
+        }
+        Ok(())
     }
 
     /// Flows that went since the last call and had asked that this be told.

@@ -13,6 +13,16 @@ use super::{Error, Manager, check};
 use crate::snapshot::group::{Group, hash_table};
 
 impl Manager {
+    /// Deletes all groups of a bridge, and the flows that use them.
+    ///
+    /// # Errors
+    /// No such bridge.
+    pub fn delete_all_groups(&mut self, bridge: &str) -> Result<Outcome, Error> {
+        let index = self.index_of(bridge)?;
+        let groups = self.work.bridge(index).map(|b| b.groups.clone()).unwrap_or_default();
+        Ok(self.delete_groups(index, GroupId::ALL, &groups))
+    }
+
     /// Adds, modifies or deletes a group or its buckets.
     pub fn group_mod(&mut self, bridge: &str, request: &GroupMod, _now: Instant) -> Result<Outcome, Error> {
         let index = self.index_of(bridge)?;

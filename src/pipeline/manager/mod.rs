@@ -25,7 +25,7 @@ use dpif::{Change, FlowStats, RuleId, Translate};
 
 pub use bundle::{BundleItem, Draft};
 pub use error::Error;
-pub use flows::{Outcome, Removed, RemovedReason};
+pub use flows::{Hidden, Outcome, Removed, RemovedReason};
 pub use show::{FlowFilter, TableStats};
 
 use crate::normal::fdb::{Events, Learner};
@@ -70,6 +70,8 @@ pub struct Manager {
     /// Shared with each draft of a bundle.
     drafts: Arc<()>,
     removed: Vec<Removed>,
+    /// Flows of the switch's own, by bridge.
+    hidden: std::collections::BTreeMap<u32, Vec<Hidden>>,
     /// Learned addresses that were refused or evicted others.
     pub evictions: u64,
 }
@@ -95,6 +97,7 @@ impl Manager {
             swept: Instant::ZERO,
             drafts: Arc::default(),
             removed: Vec::new(),
+            hidden: Default::default(),
             evictions: 0,
         };
         Ok((manager, Arc::new(translator)))

@@ -3,7 +3,7 @@
 use std::sync::PoisonError;
 
 use base::clock::Instant;
-use dpif::RecircId;
+use dpif::{Change, RecircId, Thing};
 use flow::Flow;
 use flow::layout::{ACTSET_OUTPUT, KEY_WORDS, WORDS};
 use openflow::{Action, OfPort, TableId};
@@ -18,6 +18,18 @@ impl Manager {
         if *known != bridges {
             drop(known);
             *self.shared.listening.write().unwrap_or_else(PoisonError::into_inner) = bridges.to_vec();
+        }
+    }
+
+    /// The bridges (by index) whose packets that match nothing go to controllers.
+    pub fn tell_misses(&mut self, bridges: &[u32]) {
+        let differs = |b: &&std::sync::Arc<crate::snapshot::Bridge>| b.misses_told != bridges.contains(&b.index);
+        let changed: Vec<u32> = self.work.bridges.iter().flatten().filter(differs).map(|b| b.index).collect();
+        for index in changed {
+            if let Some(bridge) = self.edit(index) {
+                bridge.misses_told = !bridge.misses_told;
+                self.changes.push(Change::Thing(Thing::Bridge(index)));
+            }
         }
     }
 
@@ -47,6 +59,7 @@ impl Manager {
             registers: flow.w.get(KEY_WORDS..WORDS).unwrap_or_default().into(),
             stack: Vec::new(),
             action_set: Vec::new(),
+            packet_out: true,
             frames: vec![Frame { table: 0, actions: actions.into() }],
         };
         self.shared.freeze(frozen, now).map(|(id, _)| id).ok_or(Error::States)

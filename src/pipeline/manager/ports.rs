@@ -31,6 +31,7 @@ impl Manager {
             groups: Arc::default(),
             fdb: Fdb::default(),
             settings: config.settings.clone(),
+            misses_told: false,
         })));
         self.learners.push(Learner::default());
         self.changes.push(Change::Thing(Thing::Bridge(index)));
@@ -51,6 +52,7 @@ impl Manager {
         if let Some(bridge) = self.work.bridges.get_mut(index as usize) {
             *bridge = None;
         }
+        self.hidden.remove(&index);
         if let Some(learner) = self.learners.get_mut(index as usize) {
             self.gone = self.gone.plus(learner.events());
             *learner = Learner::default();

@@ -21,6 +21,8 @@ pub struct FlowFilter {
     pub matching: Match,
     /// (value, mask)
     pub cookie: (u64, u64),
+    /// The switch's own too.
+    pub hidden: bool,
 }
 
 /// Counters of a table.
@@ -46,9 +48,10 @@ impl Bridge {
                 continue;
             }
             let from = out.len();
-            let rules = table.rules.within(&filter.matching).filter(|r| r.cookie.0 & mask == value & mask);
+            let wanted = |r: &&Arc<Rule>| r.cookie.0 & mask == value & mask && (filter.hidden || r.hidden.is_none());
+            let rules = table.rules.within(&filter.matching).filter(wanted);
             out.extend(rules.map(|r| (TableId(number), r.clone())));
-            out[from..].sort_by_key(|(_, r)| (std::cmp::Reverse(r.priority), r.id));
+            out[from..].sort_by_key(|(_, r)| (std::cmp::Reverse(r.rank()), r.id));
         }
         out
     }

@@ -54,6 +54,8 @@ pub struct Bridge {
     pub groups: Arc<BTreeMap<GroupId, Arc<Group>>>,
     pub fdb: Fdb,
     pub settings: Settings,
+    /// Packets that match nothing go to controllers: one that listens speaks OpenFlow 1.2 or older.
+    pub misses_told: bool,
 }
 
 /// Settings of a bridge (ovs-vswitchd.conf.db(5), table Bridge).

@@ -24,6 +24,8 @@ pub struct Rule {
     pub id: RuleId,
     pub matching: Arc<Match>,
     pub priority: u16,
+    /// Of flows of the switch's own, which controllers neither see nor change: a rank above all priorities in place of one.
+    pub hidden: Option<i32>,
     pub cookie: Cookie,
     pub idle_timeout: Duration,
     pub hard_timeout: Duration,
@@ -44,7 +46,14 @@ impl classifier::Rule for Rule {
     }
 
     fn priority(&self) -> i32 {
-        i32::from(self.priority)
+        self.rank()
+    }
+}
+
+impl Rule {
+    /// What decides between rules that match.
+    pub fn rank(&self) -> i32 {
+        self.hidden.unwrap_or(self.priority.into())
     }
 }
 

@@ -2,8 +2,10 @@
 //!
 //! Read first: ovs-actions(7), "Action Sets", for the order and for which of several actions of a kind counts.
 
+use openflow::action::PacketInReason;
 use openflow::{Action, OfPort};
 
+use super::state::By;
 use super::{Kind, Sink, Walk};
 use flow::layout as l;
 
@@ -67,6 +69,7 @@ impl<S: Sink> Walk<'_, S> {
         let set = std::mem::take(&mut self.st.action_set);
         self.tell(Kind::Table, || "--. Executing action set:".into());
         self.sink.down();
+        self.st.by = By { reason: PacketInReason::ActionSet, ..By::default() };
         self.as_action_set(&set);
         self.sink.up(1);
     }

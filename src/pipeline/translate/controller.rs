@@ -10,7 +10,9 @@ use crate::recirc::PacketIn;
 
 impl<S: Sink> Walk<'_, S> {
     pub(crate) fn controller(&mut self, c: &Controller) {
-        self.packet_in(c.controller_id, c.max_len, c.reason, &c.userdata);
+        // who says no reason has that of where it is
+        let reason = if c.reason == PacketInReason::Action { self.st.by.reason } else { c.reason };
+        self.packet_in(c.controller_id, c.max_len, reason, &c.userdata);
     }
 
     pub(crate) fn packet_in(&mut self, controller: u16, max_len: u16, reason: PacketInReason, userdata: &[u8]) {
@@ -20,6 +22,8 @@ impl<S: Sink> Walk<'_, S> {
             table: self.st.table,
             in_port: self.st.in_port(),
             reason,
+            cookie: self.st.by.cookie,
+            table_miss: self.st.by.table_miss && reason == PacketInReason::Action,
             controller,
             max_len,
             userdata: userdata.to_vec(),

@@ -3,6 +3,7 @@
 use dpif::action::HashAlgorithm;
 use dpif::{Action as DpAction, DropReason};
 use flow::layout::KEY_WORDS;
+use openflow::action::PacketInReason;
 
 use super::walk::Next;
 use super::{Kind, Sink, Walk};
@@ -39,6 +40,7 @@ impl<S: Sink> Walk<'_, S> {
             registers: self.st.now.flow.w[KEY_WORDS..].into(),
             stack: self.st.stack.clone(),
             action_set: self.st.action_set.clone(),
+            packet_out: false,
             frames,
         };
         let Some((id, stats)) = self.shared.freeze(frozen, self.input.now) else {
@@ -74,6 +76,9 @@ impl<S: Sink> Walk<'_, S> {
         self.st.stack.clone_from(&frozen.stack);
         self.st.stack_bytes = self.st.stack.iter().map(|(_, bits)| usize::from(*bits).div_ceil(8)).sum();
         self.st.action_set.clone_from(&frozen.action_set);
+        if frozen.packet_out {
+            self.st.by.reason = PacketInReason::PacketOut;
+        }
         for (i, frame) in frozen.frames.iter().enumerate() {
             if self.st.exit {
                 if let Some(frames) = &mut self.st.freezing {

@@ -4,6 +4,7 @@ use dpif::action::HashAlgorithm;
 use dpif::{DropReason, Thing};
 use flow::layout as l;
 use openflow::GroupId;
+use openflow::action::PacketInReason;
 use openflow::group_mod::{Bucket, GroupKind, SelectionMethod};
 
 use super::{Kind, MAX_LOOKUPS, MAX_NEST, Sink, Walk};
@@ -69,7 +70,10 @@ impl<S: Sink> Walk<'_, S> {
         self.out.stats.push(stats.clone());
         self.st.depth += 1;
         self.sink.down();
-        self.isolated(|w| w.as_action_set(&bucket.actions));
+        self.isolated(|w| {
+            w.st.by.reason = PacketInReason::Group;
+            w.as_action_set(&bucket.actions);
+        });
         self.sink.up(1);
         self.st.depth = self.st.depth.saturating_sub(1);
     }

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use dpif::{Action as DpAction, DropReason, Thing};
-use openflow::action::PacketInReason;
 use openflow::{OfPort, Subfield};
 
 use super::state::from16;
@@ -21,7 +20,7 @@ impl<S: Sink> Walk<'_, S> {
             OfPort::NORMAL => self.normal(),
             OfPort::FLOOD => self.flood(false),
             OfPort::ALL => self.flood(true),
-            OfPort::CONTROLLER => self.packet_in(0, max_len, PacketInReason::Action, &[]),
+            OfPort::CONTROLLER => self.packet_in(0, max_len, self.st.by.reason, &[]),
             OfPort::TABLE => self.table(0, false),
             OfPort::NONE | OfPort::UNSET => {}
             port => self.output_numbered(port),

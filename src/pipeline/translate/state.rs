@@ -2,10 +2,26 @@
 
 use flow::layout::{self as l, KEY_WORDS, Slot, WORDS};
 use flow::{Flow, Mask};
+use openflow::action::PacketInReason;
 use openflow::{Action, OfPort};
 
 use super::vlan::Tags;
 use crate::recirc::Frame;
+
+/// Whose actions are carried out, as controllers are told.
+#[derive(Clone, Copy)]
+pub(crate) struct By {
+    pub(crate) reason: PacketInReason,
+    pub(crate) cookie: u64,
+    /// It is a table's flow for packets that match no other.
+    pub(crate) table_miss: bool,
+}
+
+impl Default for By {
+    fn default() -> By {
+        By { reason: PacketInReason::Action, cookie: u64::MAX, table_miss: false }
+    }
+}
 
 /// The packet on its way through the tables.
 #[derive(Clone, Default)]
@@ -17,6 +33,7 @@ pub(crate) struct State {
     /// Counts what was done to the packet that cannot be undone by another rewrite (MPLS, conntrack).
     pub(crate) epoch: u32,
     pub(crate) table: u8,
+    pub(crate) by: By,
     /// What `push` put there: value and width in bits.
     pub(crate) stack: Vec<(u128, u16)>,
     pub(crate) stack_bytes: usize,
@@ -62,6 +79,7 @@ impl State {
         self.base.start(key);
         self.epoch = 0;
         self.table = 0;
+        self.by = By::default();
         self.stack.clear();
         self.stack_bytes = 0;
         self.action_set.clear();

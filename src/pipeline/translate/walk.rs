@@ -6,11 +6,11 @@ use dpif::{Action as DpAction, DropReason, Input, PortNo, TableDep, TableKey, Th
 use flow::fields::Prereq;
 use flow::layout::{self as l, KEY_WORDS, Slot};
 use flow::{Mask, matching};
-use openflow::action::Resubmit;
+use openflow::action::{PacketInReason, Resubmit};
 use openflow::{Action, OfPort, TableId};
 use smallvec::SmallVec;
 
-use super::state::View;
+use super::state::{By, View};
 use super::{Kind, MAX_DEPTH, MAX_LOOKUPS, MAX_NEST, Sink, State};
 use crate::recirc::{Frame, Shared};
 use crate::snapshot::table::Rule;
@@ -231,7 +231,7 @@ impl<'a, S: Sink> Walk<'a, S> {
     /// (ovs-actions(7), "resubmit"). Returns how many levels down the story is then.
     fn tables(&mut self, table: u8, resubmitted: bool, mut from: Option<OfPort>) -> usize {
         let mut levels = 0;
-        let saved = self.st.table;
+        let saved = (self.st.table, self.st.by);
         let mut next = Next::Table(table);
         let mut quiet = resubmitted;
         while let Next::Table(table) = next {
@@ -251,18 +251,30 @@ impl<'a, S: Sink> Walk<'a, S> {
             next = match found {
                 Some(rule) => self.rule(rule),
                 None => {
-                    // A miss after a resubmit does nothing; one in the pipeline proper drops.
-                    self.tell(Kind::Action, || "drop".into());
-                    if !quiet {
-                        self.reason(DropReason::TableMiss);
+                    // A miss after a resubmit does nothing; one in the pipeline proper is told of, or drops.
+                    match quiet {
+                        true => self.tell(Kind::Action, || "drop".into()),
+                        false => self.missed(),
                     }
                     Next::Done
                 }
             };
             quiet = false;
         }
-        self.st.table = saved;
+        (self.st.table, self.st.by) = saved;
         levels
+    }
+
+    fn missed(&mut self) {
+        let bridge = self.bridge;
+        self.out.deps.things.push(Thing::Bridge(bridge.index));
+        let port = bridge.ports.get(&self.st.in_port());
+        if bridge.misses_told && !port.is_some_and(|p| p.flags.no_packet_in) {
+            self.tell(Kind::Action, || "CONTROLLER:65535".into());
+            return self.packet_in(0, u16::MAX, PacketInReason::NoMatch, &[]);
+        }
+        self.tell(Kind::Action, || "drop".into());
+        self.reason(DropReason::TableMiss);
     }
 
     fn rule(&mut self, rule: &'a Arc<Rule>) -> Next {
@@ -271,6 +283,11 @@ impl<'a, S: Sink> Walk<'a, S> {
             self.tell(Kind::Action, || "drop".into());
             self.reason(DropReason::Rule);
         }
+        self.st.by = By {
+            reason: PacketInReason::Action,
+            cookie: rule.cookie.0,
+            table_miss: rule.rank() == 0 && rule.matching.is_any(),
+        };
         self.st.nest += 1;
         let next = self.actions(actions);
         self.st.nest -= 1;
@@ -297,7 +314,7 @@ impl<'a, S: Sink> Walk<'a, S> {
         self.out.deps.tables.push(TableDep {
             table: TableKey { bridge: bridge.index, table: number },
             rule: rule.map(|r| r.id),
-            priority: rule.map_or(-1, |r| i32::from(r.priority)),
+            priority: rule.map_or(-1, |r| r.rank()),
             rewritten: self.rewritten(),
         });
         match (rule, table) {
@@ -446,6 +463,7 @@ impl<'a, S: Sink> Walk<'a, S> {
         let (stack, stack_bytes) = (self.st.stack.clone(), self.st.stack_bytes);
         let action_set = self.st.action_set.clone();
         let (was_mpls, table, epoch, bridge) = (self.st.was_mpls, self.st.table, self.st.epoch, self.bridge);
+        let by = self.st.by;
         let (emitted, base) = (self.out.actions.len(), self.st.base.clone());
         self.st.nest += 1;
         inside(self);
@@ -460,7 +478,7 @@ impl<'a, S: Sink> Walk<'a, S> {
         self.st.exit = false;
         self.st.now = now;
         (self.st.stack, self.st.stack_bytes, self.st.action_set) = (stack, stack_bytes, action_set);
-        (self.st.was_mpls, self.st.table) = (was_mpls, table);
+        (self.st.was_mpls, self.st.table, self.st.by) = (was_mpls, table, by);
         if self.st.epoch != epoch {
             // No rewrite brings the packet back, so all of it happens to a copy.
             let steps = self.out.actions.split_off(emitted);

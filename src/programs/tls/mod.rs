@@ -7,7 +7,7 @@
 mod stream;
 mod verify;
 
-pub use stream::Tls;
+pub use stream::{Tls, bootstrap};
 
 use crate::options::{Known, Parsed, Takes, option};
 use rustls::crypto::{CryptoProvider, ring};
@@ -139,6 +139,22 @@ fn with<T>(take: impl FnOnce(&Made) -> T) -> io::Result<T> {
         }
     }
     made.as_ref().map(take).ok_or_else(|| bad("no TLS configuration"))
+}
+
+/// For who connects, and where the CA's certificate goes that the first peer is to show: see [`bootstrap`].
+///
+/// # Errors
+/// TLS cannot be used as it is configured.
+pub fn client_config() -> io::Result<(Arc<ClientConfig>, Option<PathBuf>)> {
+    with(|made| (made.client.clone(), made.bootstraps.clone()))
+}
+
+/// The same for who is connected to.
+///
+/// # Errors
+/// TLS cannot be used as it is configured.
+pub fn server_config() -> io::Result<(Arc<ServerConfig>, Option<PathBuf>)> {
+    with(|made| (made.server.clone(), made.bootstraps.clone()))
 }
 
 /// `TLSv1.2`, `TLSv1.3`; what is older is refused.

@@ -1,7 +1,7 @@
 //! A connection by TLS on a TCP socket, that blocks or not as the socket does.
 
 use super::verify::{common_name, is_self_signed};
-use super::with;
+use super::{client_config, server_config};
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConnection, Connection, ServerConnection};
 use std::io::{self, ErrorKind, Read, Write};
@@ -45,7 +45,7 @@ impl Tls {
     /// # Errors
     /// TLS cannot be used as it is configured.
     pub fn client(socket: TcpStream, host: &str) -> io::Result<Tls> {
-        let (config, bootstraps) = with(|made| (made.client.clone(), made.bootstraps.clone()))?;
+        let (config, bootstraps) = client_config()?;
         let name = ServerName::try_from(host.to_owned())
             .map_err(|_| io::Error::new(ErrorKind::InvalidInput, format!("{host}: bad host name")))?;
         let connection = ClientConnection::new(config, name).map_err(|e| protocol(e.to_string()))?;
@@ -57,7 +57,7 @@ impl Tls {
     /// # Errors
     /// TLS cannot be used as it is configured.
     pub fn server(socket: TcpStream) -> io::Result<Tls> {
-        let (config, bootstraps) = with(|made| (made.server.clone(), made.bootstraps.clone()))?;
+        let (config, bootstraps) = server_config()?;
         let connection = ServerConnection::new(config).map_err(|e| protocol(e.to_string()))?;
         Ok(Tls { socket, connection: connection.into(), bootstraps, failed: None })
     }
@@ -113,17 +113,7 @@ impl Tls {
     fn bootstrap(&mut self) -> io::Result<()> {
         let Some(file) = self.bootstraps.take() else { return Ok(()) };
         let _ = self.flush_records();
-        let chain = self.connection.peer_certificates().unwrap_or_default();
-        let found = chain.iter().rev().find(|der| is_self_signed(der));
-        let text = match found.map(|der| save(&file, der)) {
-            None => "could not bootstrap CA cert: the peer sends no self-signed certificate".to_owned(),
-            Some(Err(e)) => format!("could not bootstrap CA cert: {}: {e}", file.display()),
-            Some(Ok(())) => {
-                let text = "successfully bootstrapped CA cert";
-                log::info!(target: "stream_ssl", "{text} to {}", file.display());
-                text.to_owned()
-            }
-        };
+        let text = bootstrap(&file, self.connection.peer_certificates().unwrap_or_default());
         self.failed = Some(text);
         Err(io::Error::from_raw_os_error(nix::libc::EPROTO))
     }
@@ -140,6 +130,20 @@ impl Tls {
 
     fn check(&self) -> io::Result<()> {
         self.failed.as_ref().map_or(Ok(()), |text| Err(protocol(text.clone())))
+    }
+}
+
+/// Keeps the CA's certificate of a chain that a peer has shown; what came of it. Nobody has verified that peer.
+pub fn bootstrap(file: &Path, chain: &[CertificateDer<'_>]) -> String {
+    let found = chain.iter().rev().find(|der| is_self_signed(der));
+    match found.map(|der| save(file, der)) {
+        None => "could not bootstrap CA cert: the peer sends no self-signed certificate".to_owned(),
+        Some(Err(e)) => format!("could not bootstrap CA cert: {}: {e}", file.display()),
+        Some(Ok(())) => {
+            let text = "successfully bootstrapped CA cert";
+            log::info!(target: "stream_ssl", "{text} to {}", file.display());
+            text.to_owned()
+        }
     }
 }
 

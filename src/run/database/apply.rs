@@ -13,6 +13,7 @@ use crate::config::{self, Dummy, FailMode, InterfaceType, VlanMode};
 use crate::control::Call;
 use crate::run::devices::Device;
 use crate::run::dummy;
+use crate::run::openflow::OpenFlow;
 use crate::run::queues::pins;
 use crate::run::switch::{PortEntry, Switch, bridge_settings, own_port, vlan};
 
@@ -164,6 +165,7 @@ impl Switch {
             Step::DelBridge { name } => {
                 self.dummy_bridges.remove(name);
                 database.ids.remove(name);
+                self.openflow.forget(name);
                 self.fdb_cleared.remove(name);
                 if let Err(e) = self.manager.del_bridge(name) {
                     log::warn!(target: "bridge", "bridge {name}: {e}");
@@ -174,8 +176,16 @@ impl Switch {
                 if let Err(e) = self.manager.set_settings(&to.name, settings(to)) {
                     log::warn!(target: "bridge", "bridge {}: {e}", to.name);
                 }
-                if from.secure != to.secure {
-                    self.set_fail_mode(&to.name, to.secure);
+                self.openflow.configure(to, self.clock.now());
+                // controllers take over from the bridge's own flows, and give back
+                let (before, after) = (OpenFlow::has_primary(from), OpenFlow::has_primary(to));
+                if from.secure != to.secure && !after {
+                    self.empty(&to.name);
+                } else if before != after {
+                    self.flush_flows(&to.name);
+                }
+                if !to.secure && !after && (from.secure || before) {
+                    self.learn_by_itself(&to.name);
                 }
             }
             Step::SetVlan { bridge, name, vlan: wanted } => {
@@ -202,6 +212,18 @@ impl Switch {
                 // kept while it is tried again, so that the same error is not said again
                 let error = state.error.or(before.filter(|_| state.adding.is_some()));
                 database.ports.insert(port.name.clone(), PortState { error, ..state });
+            }
+            Step::Tls(wanted) => {
+                // without a row, what the configuration says of the database stays
+                if let Some(wanted) = wanted.clone() {
+                    programs::tls::configure(programs::tls::Settings {
+                        private_key: wanted.private_key,
+                        certificate: wanted.certificate,
+                        ca_cert: wanted.ca_cert,
+                        bootstrap: wanted.bootstrap,
+                        ..programs::tls::Settings::default()
+                    });
+                }
             }
             Step::Settings(map) => {
                 let running = self.config.running(map);
@@ -247,7 +269,11 @@ impl Switch {
         let file = database.files.iter().find(|b| b.name == bridge.name);
         let config = config::Bridge {
             name: bridge.name.clone(),
-            fail_mode: if bridge.secure { FailMode::Secure } else { FailMode::Standalone },
+            fail_mode: if bridge.secure || OpenFlow::has_primary(bridge) {
+                FailMode::Secure
+            } else {
+                FailMode::Standalone
+            },
             other_config: Default::default(),
             local: false,
             flows: file.and_then(|f| f.flows.clone()),
@@ -260,24 +286,36 @@ impl Switch {
             set.map_err(|e| e.to_string())
         });
         match made {
-            Ok(()) => self.announce(),
+            Ok(()) => {
+                self.openflow.configure(bridge, self.clock.now());
+                self.announce();
+            }
             Err(e) => log::warn!(target: "bridge", "bridge {}: {e}", bridge.name),
         }
     }
 
-    /// As the stock switch does without a controller: the tables are emptied, and a standalone bridge learns.
-    fn set_fail_mode(&mut self, bridge: &str, secure: bool) {
-        let now = self.clock.now();
-        let all = FlowMod { command: Command::Delete, ..FlowMod::default() };
-        let normal = vec![Action::Output { port: OfPort::NORMAL, max_len: 0 }];
-        let mut changes = vec![all];
-        if !secure {
-            changes.push(FlowMod { priority: 0, actions: normal, ..FlowMod::default() });
+    /// Takes a bridge's flows and groups away.
+    fn empty(&mut self, bridge: &str) {
+        self.flush_flows(bridge);
+        if let Err(e) = self.manager.delete_all_groups(bridge) {
+            log::warn!(target: "bridge", "bridge {bridge}: {e}");
         }
-        for change in changes {
-            if let Err(e) = self.manager.flow_mod(bridge, &change, now) {
-                log::warn!(target: "bridge", "bridge {bridge}: {e}");
-            }
+    }
+
+    /// Takes a bridge's flows away.
+    pub(in crate::run) fn flush_flows(&mut self, bridge: &str) {
+        self.change_flows(bridge, &FlowMod { command: Command::Delete, ..FlowMod::default() });
+    }
+
+    /// Has a bridge without controllers learn, in a flow that anybody may change.
+    fn learn_by_itself(&mut self, bridge: &str) {
+        let normal = vec![Action::Output { port: OfPort::NORMAL, max_len: 0 }];
+        self.change_flows(bridge, &FlowMod { priority: 0, actions: normal, ..FlowMod::default() });
+    }
+
+    fn change_flows(&mut self, bridge: &str, change: &FlowMod) {
+        if let Err(e) = self.manager.flow_mod(bridge, change, self.clock.now()) {
+            log::warn!(target: "bridge", "bridge {bridge}: {e}");
         }
     }
 

@@ -86,6 +86,7 @@ impl Switch {
             let before = database.sent.interfaces.get(uuid).filter(|before| ***before == is);
             facts.interfaces.insert(*uuid, before.cloned().unwrap_or_else(|| Arc::new(is)));
         }
+        facts.controllers = self.openflow.controllers(now, with_statistics).into_iter().collect();
         if facts != database.sent {
             database.sent = facts.clone();
             database.link.say(facts);

@@ -31,7 +31,7 @@ pub(in crate::run) struct Order {
 /// What the thread says.
 #[derive(Debug)]
 pub(in crate::run) enum Said {
-    Order(Order),
+    Order(Box<Order>),
     /// The rows have so many of the facts that were handed over, as far as they can have them.
     Written(u64),
 }
@@ -42,6 +42,7 @@ pub(super) struct Facts {
     pub(super) interfaces: BTreeMap<Uuid, Arc<status::Interface>>,
     /// Datapath IDs.
     pub(super) bridges: BTreeMap<Uuid, u64>,
+    pub(super) controllers: BTreeMap<Uuid, status::Controller>,
     pub(super) switch: status::Switch,
     /// The next_cfg up to which everything is done.
     pub(super) done: Option<i64>,
@@ -81,7 +82,7 @@ impl Link {
         let (facts, inbox) = channel();
         let wanted = Wanted {
             database: bridge::schema::DATABASE.to_owned(),
-            tables: ["Open_vSwitch", "Bridge", "Port", "Interface"].map(str::to_owned).to_vec(),
+            tables: ["Open_vSwitch", "Bridge", "Port", "Interface", "Controller", "SSL"].map(str::to_owned).to_vec(),
             leader_only: start.leader_only,
             // what the stock switch takes, so that there is one of them for a database
             lock: Some("ovs_vswitchd".to_owned()),
@@ -367,7 +368,7 @@ impl Client {
         }
         self.told = said;
         self.last = reading.desired.clone();
-        if self.start.orders.send(Said::Order(Order { reading, unsupported })).is_ok() {
+        if self.start.orders.send(Said::Order(Box::new(Order { reading, unsupported }))).is_ok() {
             let _ = self.start.first.try_send(());
         }
     }
@@ -394,6 +395,9 @@ impl Client {
         }
         for (uuid, id) in &facts.bridges {
             status::bridge(&mut t, db, *uuid, *id);
+        }
+        for (uuid, is) in &facts.controllers {
+            status::controller(&mut t, db, *uuid, is);
         }
         if let Some(root) = rows::OpenVSwitch::all(db).next() {
             status::switch(&mut t, db, root.uuid, &facts.switch, facts.done);

@@ -46,7 +46,7 @@ impl Orders {
 
     fn take(&mut self, said: Said) -> Option<Order> {
         match said {
-            Said::Order(order) => Some(order),
+            Said::Order(order) => Some(*order),
             Said::Written(n) => {
                 self.written = n;
                 None

@@ -6,12 +6,13 @@ use openflow::flow_mod::FlowMod;
 use openflow::wire::codes::*;
 use openflow::wire::message::{Bundle as Which, BundleCommand};
 use openflow::wire::port::{PortMod, config};
-use openflow::wire::switch::{Role, RoleRequest, SwitchConfig};
+use openflow::wire::switch::{Role, RoleReason, RoleRequest, RoleStatus, SwitchConfig};
 use openflow::wire::{Error, ErrorCode, Header, Message, Version, Xid, bytes::Bytes, decode, error_reply};
 use pipeline::{BundleItem, Port};
 
-use super::session::{BUNDLED, BUNDLES, Bundle};
-use super::{Wait, packets, stats};
+use super::connection::Wait;
+use super::session::{BUNDLED, BUNDLES, Bundle, Kind};
+use super::{packets, stats};
 use crate::run::switch::Switch;
 
 type Done = Result<(), Error>;
@@ -23,13 +24,16 @@ fn refuse(code: ErrorCode) -> Done {
 /// A message of connection `id`, whole as it came.
 pub(super) fn handle(switch: &mut Switch, id: u64, bytes: Vec<u8>) {
     let Some(connection) = switch.openflow.connection(id) else { return };
+    if connection.session.kind == Kind::Snoop {
+        return;
+    }
     let agreed = connection.session.version;
     let reading = connection.session.reading();
     let done = match (agreed, decode(&bytes, reading)) {
         (None, Ok((_, _, Message::Hello(theirs)))) => return hello(switch, id, theirs),
         (None, _) => {
             log::warn!(target: "vconn", "{}: the first message is no hello", connection.peer.name);
-            connection.over = true;
+            (connection.over, connection.why) = (true, "Protocol error".into());
             return;
         }
         // one more does no harm
@@ -53,18 +57,18 @@ fn refused(switch: &mut Switch, id: u64, e: &Error, bytes: &[u8]) {
     let Some(connection) = switch.openflow.connection(id) else { return };
     log::debug!(target: "ofproto", "{}: {e}", connection.peer.name);
     let version = connection.session.version.unwrap_or(Version::Of10);
-    connection.peer.send(error_reply(e.code, version, bytes));
+    connection.put(error_reply(e.code, version, bytes));
 }
 
 fn hello(switch: &mut Switch, id: u64, theirs: openflow::wire::Versions) {
     let Some(connection) = switch.openflow.connection(id) else { return };
-    let ours = super::session::Session::versions();
+    let ours = connection.session.versions;
     match ours.common(theirs) {
         Some(version) => connection.session.version = Some(version),
         None => {
             log::warn!(target: "vconn", "{}: no version of OpenFlow in common", connection.peer.name);
-            connection.peer.send(error_reply(OFPHFC_INCOMPATIBLE, Version::Of10, &[]));
-            connection.over = true;
+            connection.put(error_reply(OFPHFC_INCOMPATIBLE, Version::Of10, &[]));
+            (connection.over, connection.why) = (true, "Protocol error".into());
         }
     }
 }
@@ -95,7 +99,7 @@ fn execute(switch: &mut Switch, id: u64, xid: Xid, message: Message, bytes: &[u8
         Message::GetConfigRequest => {
             let config = SwitchConfig {
                 fragments: session.fragments,
-                invalid_ttl_to_controller: Some(session.invalid_ttl),
+                invalid_ttl_to_controller: Some(session.invalid_ttl()),
                 miss_send_len: session.miss_send_len,
             };
             connection.send(&Message::GetConfigReply(config), xid);
@@ -103,7 +107,7 @@ fn execute(switch: &mut Switch, id: u64, xid: Xid, message: Message, bytes: &[u8
         Message::SetConfig(config) => {
             session.fragments = config.fragments;
             session.miss_send_len = config.miss_send_len;
-            session.invalid_ttl = config.invalid_ttl_to_controller.unwrap_or(session.invalid_ttl);
+            config.invalid_ttl_to_controller.into_iter().for_each(|on| session.set_invalid_ttl(on));
         }
         Message::RoleRequest(request) => return role(switch, id, xid, request),
         // statistics and packets are in Nicira's form where the match needs it, whatever was asked for
@@ -133,7 +137,8 @@ fn execute(switch: &mut Switch, id: u64, xid: Xid, message: Message, bytes: &[u8
         Message::BundleControl { bundle, command } => return bundle_control(switch, id, xid, bundle, command),
         Message::BundleAdd { bundle, message } => return bundle_add(switch, id, bundle, *message, bytes),
         Message::DescRequest => {
-            return reply(switch, id, xid, Message::DescReply(stats::description()));
+            let description = stats::description(switch, &bridge);
+            return reply(switch, id, xid, Message::DescReply(description));
         }
         Message::FlowStatsRequest { request, nx } => return stats::flows(switch, id, xid, request, nx),
         Message::AggregateRequest { request, nx } => return stats::aggregate(switch, id, xid, request, nx),
@@ -200,9 +205,17 @@ fn role(switch: &mut Switch, id: u64, xid: Xid, request: RoleRequest) -> Done {
     }
     if request.role == Role::Primary {
         let others = switch.openflow.connections.iter_mut().filter(|(n, c)| **n != id && c.bridge == bridge);
+        let generation = request.generation;
         for (_, other) in others.filter(|(_, c)| c.session.role == Role::Primary) {
             other.session.role = Role::Secondary;
+            let reason = RoleReason::PrimaryRequest;
+            if other.session.wants_role(reason) {
+                other.tell(&Message::RoleStatus(RoleStatus { role: Role::Secondary, reason, generation }));
+            }
         }
+    }
+    if let Some(database) = switch.database.as_mut().filter(|_| request.role != Role::NoChange) {
+        database.tell_now();
     }
     let generation = switch.openflow.generations.get(&bridge).copied();
     let Some(connection) = switch.openflow.connection(id) else { return Ok(()) };

@@ -1,20 +1,27 @@
 //! OpenFlow: who is connected to which bridge, what they ask, what they are told.
 //!
-//! [`transport`] has the sockets and cuts messages out of streams, [`session`] what a connection agreed on, [`handle`] does
-//! what is asked, [`stats`] answers questions about flows, tables and ports, [`packets`] brings packets to controllers and
-//! theirs into the datapath. A bridge listens at `BRIDGE.mgmt` in the run folder, as `ovs-ofctl` expects.
+//! [`sockets`] has the ways to connect, [`transport`] cuts messages out of streams, [`remotes`] keeps connections that rows
+//! ask for, [`session`] has what a connection agreed on, [`handle`] does what is asked, [`stats`] answers questions about
+//! flows, tables and ports, [`packets`] brings packets to controllers, as fast as [`pace`] lets it, and theirs into the
+//! datapath. A bridge listens at `BRIDGE.mgmt` in the run folder, as `ovs-ofctl` expects, and at `BRIDGE.snoop` for who looks
+//! on; what is on its way to its controllers has flows of its own ([`in_band`]).
 //!
 //! Requests of a connection are answered in their order: while one waits for something (workers that are to pass a barrier,
 //! statistics), the connection's next ones wait too. Connections take turns, a few messages each, for a bounded time in each
 //! turn of the owner loop. One whose peer does not read what it is sent is not served until it does.
 
+mod connection;
 mod handle;
+mod in_band;
+mod pace;
 mod packets;
+mod remotes;
 mod session;
+mod sockets;
 mod stats;
 mod transport;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,12 +29,16 @@ use std::time::Duration;
 use base::clock::Instant;
 use openflow::OfPort;
 use openflow::wire::port::PortReason;
-use openflow::wire::{ErrorCode, Message, Version, Xid, encode, encode_all, error_reply};
+use openflow::wire::{Message, Version};
 use pipeline::{Bridge, Port};
 
 use super::switch::Switch;
-use session::Session;
-use transport::{Bell, Listener, Peer};
+use connection::{Connection, Onlookers, Wait};
+use in_band::InBand;
+use remotes::Wishes;
+use session::{Kind, Session};
+use sockets::Listener;
+use transport::Bell;
 
 /// What a turn of the owner loop gives.
 const SLICE: Duration = Duration::from_millis(2);
@@ -39,57 +50,16 @@ const SOON: Duration = Duration::from_micros(300);
 /// Octets that a peer may leave unread before it is served no more.
 const UNREAD: usize = 1 << 20;
 
-/// What a connection's next messages wait for.
-enum Wait {
-    /// Workers are to pass a version; then a barrier is answered.
-    Barrier { version: u64, xid: Xid, since: Instant },
-    /// An answer is being made.
-    Answer,
-}
-
-/// A connection.
-struct Connection {
-    peer: Peer,
-    bridge: String,
-    session: Session,
-    /// Messages that came and were not looked at.
-    queue: VecDeque<Vec<u8>>,
-    wait: Option<Wait>,
-    /// The peer has gone, or is to go.
-    over: bool,
-}
-
-impl Connection {
-    /// Sends a message in the connection's version.
-    fn send(&self, message: &Message, xid: Xid) {
-        let version = self.session.version.unwrap_or(Version::Of10);
-        match encode_all(message, version, xid, None) {
-            Ok(parts) => parts.into_iter().for_each(|part| self.peer.send(part)),
-            Err(e) => log::debug!(target: "vconn", "{}: not sent: {e}", self.peer.name),
-        }
-    }
-
-    /// Tells that a request got no answer.
-    fn fail(&self, code: ErrorCode, xid: Xid) {
-        let version = self.session.version.unwrap_or(Version::Of10);
-        let mut request = [version.wire(), 0, 0, 8, 0, 0, 0, 0];
-        request[4..].copy_from_slice(&xid.0.to_be_bytes());
-        self.peer.send(error_reply(code, version, &request));
-    }
-
-    fn is_ready(&self) -> bool {
-        self.wait.is_none() && !self.over && self.peer.queued() < UNREAD
-    }
-}
-
 /// All of OpenFlow's connections.
 pub(super) struct OpenFlow {
     bell: Bell,
     folder: PathBuf,
     /// By bridge.
-    listeners: BTreeMap<String, Listener>,
+    doors: BTreeMap<String, Doors>,
     /// Bridges whose socket cannot be made, which was said.
     refused: Vec<String>,
+    /// What rows ask for, by bridge.
+    wishes: BTreeMap<String, Wishes>,
     connections: BTreeMap<u64, Connection>,
     numbers: u64,
     /// Who has the next turn.
@@ -102,6 +72,16 @@ pub(super) struct OpenFlow {
     ports: BTreeMap<String, Arc<BTreeMap<OfPort, Arc<Port>>>>,
     /// The newest generation of roles, by bridge (OpenFlow 1.3.5 section 6.3.6).
     generations: BTreeMap<String, u64>,
+    /// Packets that a controller was not sent, since it had too many to read.
+    dropped: u64,
+    in_band: InBand,
+}
+
+/// Sockets of a bridge.
+struct Doors {
+    service: Listener,
+    snoop: Option<Listener>,
+    onlookers: Onlookers,
 }
 
 impl OpenFlow {
@@ -110,8 +90,9 @@ impl OpenFlow {
         OpenFlow {
             bell: Bell::default(),
             folder,
-            listeners: BTreeMap::new(),
+            doors: BTreeMap::new(),
             refused: Vec::new(),
+            wishes: BTreeMap::new(),
             connections: BTreeMap::new(),
             numbers: 0,
             next: 0,
@@ -119,12 +100,19 @@ impl OpenFlow {
             bridges: Vec::new(),
             ports: BTreeMap::new(),
             generations: BTreeMap::new(),
+            dropped: 0,
+            in_band: InBand::default(),
         }
     }
 
     /// Waits until a connection has something.
     pub(super) async fn rung(&self) {
         self.bell.rung().await;
+    }
+
+    /// Packets that a controller was not sent, since it had too many to read.
+    pub(super) fn dropped(&self) -> u64 {
+        self.dropped
     }
 
     /// Whether there is something to do at once.
@@ -143,35 +131,36 @@ impl OpenFlow {
     }
 
     /// Takes in who came and what was sent.
-    fn receive(&mut self) {
-        for (bridge, listener) in &mut self.listeners {
-            while let Some(peer) = listener.arrived() {
+    fn receive(&mut self, now: Instant) {
+        for (bridge, doors) in &mut self.doors {
+            let protocols = self.wishes.get(bridge).and_then(|w| w.protocols);
+            while let Some(peer) = doors.service.arrived() {
                 self.numbers += 1;
-                let connection = Connection {
-                    peer,
-                    bridge: bridge.clone(),
-                    session: Session::service(),
-                    queue: VecDeque::new(),
-                    wait: None,
-                    over: false,
-                };
-                let versions = Session::versions();
-                let hello = encode(&Message::Hello(versions), versions.latest().unwrap_or(Version::Of10), Xid(0));
-                hello.into_iter().for_each(|hello| connection.peer.send(hello));
+                let connection = Connection::new(peer, bridge, Session::new(Kind::Service, protocols), now);
+                connection.greet();
+                self.connections.insert(self.numbers, connection);
+            }
+            while let Some(peer) = doors.snoop.as_mut().and_then(Listener::arrived) {
+                self.numbers += 1;
+                doors.onlookers.borrow_mut().insert(self.numbers, peer.sink.clone());
+                let connection = Connection::new(peer, bridge, Session::new(Kind::Snoop, None), now);
+                connection.greet();
                 self.connections.insert(self.numbers, connection);
             }
         }
         for connection in self.connections.values_mut() {
-            if !connection.queue.is_empty() || !connection.is_ready() {
-                continue;
-            }
-            match connection.peer.take() {
-                Ok(Some(batch)) => connection.queue.extend(batch),
-                Ok(None) => {}
-                Err(()) => connection.over = true,
+            if connection.queue.is_empty() && connection.is_ready() {
+                connection.receive(now);
             }
         }
-        self.connections.retain(|_, c| !c.over || matches!(c.wait, Some(Wait::Answer)));
+        remotes::follow(self, now);
+        let gone = |c: &Connection| c.over && !matches!(c.wait, Some(Wait::Answer));
+        for (id, connection) in self.connections.iter().filter(|(_, c)| gone(c)) {
+            if let Some(doors) = self.doors.get(&connection.bridge) {
+                doors.onlookers.borrow_mut().remove(id);
+            }
+        }
+        self.connections.retain(|_, c| !gone(c));
     }
 
     /// The connection whose turn it is.
@@ -186,35 +175,52 @@ impl OpenFlow {
 
 /// Serves connections for a while.
 pub(super) fn turn(switch: &mut Switch) {
+    let now = switch.clock.now();
     listen(switch);
+    remotes::turn(switch, now);
     tell_of_ports(switch);
     packets::flows_removed(switch);
-    packets::bring(switch);
+    packets::bring(switch, now);
     barriers(switch);
-    let until = switch.clock.now() + SLICE;
-    switch.openflow.receive();
+    let until = now + SLICE;
+    let openflow = &mut switch.openflow;
+    openflow.receive(now);
+    openflow.dropped += openflow.connections.values_mut().map(|c| c.turn(now)).sum::<u64>();
     while let Some(id) = switch.openflow.due() {
         for _ in 0..AT_ONCE {
             let Some(connection) = switch.openflow.connection(id).filter(|c| c.is_ready()) else { break };
-            let Some(message) = connection.queue.pop_front() else { break };
+            let Some(message) = connection.next() else { break };
             handle::handle(switch, id, message);
         }
-        if switch.clock.now() >= until {
+        let now = switch.clock.now();
+        if now >= until {
             break;
         }
-        switch.openflow.receive();
+        switch.openflow.receive(now);
     }
+    // who has agreed on a version by now counts as connected
+    remotes::follow(&mut switch.openflow, now);
+    remotes::fail_modes(switch, now);
+    in_band::turn(switch, now);
     let connections = &switch.openflow.connections;
     let now = switch.clock.now();
     let soon = |c: &Connection| matches!(c.wait, Some(Wait::Barrier { since, .. }) if now < since + SOON);
     let left = connections.values().any(|c| c.is_ready() && !c.queue.is_empty() || soon(c));
-    let of = |bridge: &&Arc<Bridge>| connections.values().any(|c| c.session.listens() && *c.bridge == *bridge.name);
-    let listening: Vec<u32> = switch.manager.snapshot().bridges.iter().flatten().filter(of).map(|b| b.index).collect();
+    let with = |test: &dyn Fn(&Session) -> bool| -> Vec<u32> {
+        let of = |bridge: &&Arc<Bridge>| {
+            connections.values().any(|c| c.session.listens() && *c.bridge == *bridge.name && test(&c.session))
+        };
+        switch.manager.snapshot().bridges.iter().flatten().filter(of).map(|b| b.index).collect()
+    };
+    // from OpenFlow 1.3 on a flow says what becomes of packets that match no other
+    let older = |s: &Session| s.version.is_some_and(|v| v < Version::Of13) && s.controller_id == 0;
+    let (listening, told) = (with(&|_| true), with(&older));
     switch.openflow.left = left;
     switch.manager.set_listening(&listening);
+    switch.manager.tell_misses(&told);
 }
 
-/// Has a socket for each bridge, and none for bridges that are gone.
+/// Has sockets for each bridge, and none for bridges that are gone.
 fn listen(switch: &mut Switch) {
     let bridges = || switch.manager.snapshot().bridges.iter().flatten();
     let openflow = &mut switch.openflow;
@@ -225,26 +231,33 @@ fn listen(switch: &mut Switch) {
     }
     openflow.bridges = bridges().map(|b| b.name.clone()).collect();
     let there = |name: &str| bridges().any(|b| &*b.name == name);
-    openflow.listeners.retain(|name, _| there(name));
+    openflow.doors.retain(|name, _| there(name));
     openflow.refused.retain(|name| there(name));
     openflow.ports.retain(|name, _| there(name));
     openflow.generations.retain(|name, _| there(name));
     openflow.connections.retain(|_, c| there(&c.bridge));
     for bridge in bridges() {
         let name = &*bridge.name;
-        if openflow.listeners.contains_key(name) || openflow.refused.iter().any(|r| r == name) {
+        if openflow.doors.contains_key(name) || openflow.refused.iter().any(|r| r == name) {
             continue;
         }
-        let path = openflow.folder.join(format!("{name}.mgmt"));
         // a name leads to no other folder
-        let made = match name.contains('/') {
+        let path = |kind: &str| match name.contains('/') {
             true => Err(std::io::ErrorKind::InvalidFilename.into()),
-            false => Listener::unix(&path, &openflow.bell),
+            false => Ok(openflow.folder.join(format!("{name}.{kind}"))),
         };
-        match made {
-            Ok(listener) => drop(openflow.listeners.insert(name.to_owned(), listener)),
+        let open = |kind: &str| path(kind).and_then(|path| Listener::unix(&path, &openflow.bell));
+        let refused = |kind: &str, e: std::io::Error| {
+            log::warn!(target: "connmgr", "{name}: no socket {name}.{kind} in {}: {e}", openflow.folder.display());
+        };
+        match open("mgmt") {
+            Ok(service) => {
+                let snoop = open("snoop").map_err(|e| refused("snoop", e)).ok();
+                let doors = Doors { service, snoop, onlookers: Onlookers::default() };
+                openflow.doors.insert(name.to_owned(), doors);
+            }
             Err(e) => {
-                log::warn!(target: "connmgr", "{name}: no socket {} for ovs-ofctl: {e}", path.display());
+                refused("mgmt", e);
                 openflow.refused.push(name.to_owned());
             }
         }
@@ -277,7 +290,7 @@ fn tell_of_ports(switch: &mut Switch) {
         for (reason, port) in told {
             let message = Message::PortStatus(stats::port_status(switch, reason, &port));
             let of_bridge = switch.openflow.connections.values().filter(|c| *c.bridge == *bridge.name);
-            of_bridge.filter(|c| c.session.listens()).for_each(|c| c.send(&message, Xid(0)));
+            of_bridge.filter(|c| c.session.wants_port(reason)).for_each(|c| c.tell(&message));
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Packets that go to controllers and come from them, and flows that are gone.
 
+use base::clock::Instant;
 use flow::fields::FieldId;
 use flow::fields::value::port_from_11;
 use flow::layout::{IN_PORT, KEY_WORDS};
@@ -8,14 +9,13 @@ use openflow::action::PacketInReason;
 use openflow::wire::codes::*;
 use openflow::wire::flow::{FlowRemoved, RemovedReason};
 use openflow::wire::packet::{PacketIn, PacketInFormat, PacketOut};
-use openflow::wire::switch::Role;
-use openflow::wire::{Error, Message, Xid};
+use openflow::wire::{Error, Message, Version};
 use openflow::{Cookie, OfPort, TableId};
 use packet::Frame;
 use pipeline::recirc::Told;
 
+use super::Connection;
 use super::handle::{seconds, told};
-use super::{Connection, UNREAD};
 use crate::run::switch::Switch;
 
 /// Packets for controllers that are brought in a turn.
@@ -24,19 +24,19 @@ const PACKETS: usize = 256;
 const SHORTEST: usize = 14;
 
 /// Brings packets to the connections of their bridges that want them.
-pub(super) fn bring(switch: &mut Switch) {
+pub(super) fn bring(switch: &mut Switch, now: Instant) {
     for _ in 0..PACKETS {
         let Some(packet) = switch.manager.take_packet() else { break };
         let Some(bridge) = switch.manager.snapshot().bridge(packet.about.bridge) else { continue };
         let about = &packet.about;
-        for connection in switch.openflow.connections.values().filter(|c| *c.bridge == *bridge.name) {
+        let openflow = &mut switch.openflow;
+        for connection in openflow.connections.values_mut().filter(|c| *c.bridge == *bridge.name) {
             let session = &connection.session;
-            // what a peer does not read is not kept for it without end
-            if session.wants_packet(about.reason)
-                && session.controller_id == about.controller
-                && connection.peer.queued() < UNREAD
-            {
-                connection.send(&Message::PacketIn(packet_in(connection, &packet)), Xid(0));
+            if session.wants_packet(about.reason) && session.controller_id == about.controller {
+                let message = Message::PacketIn(packet_in(connection, &packet));
+                // what a peer does not read is not kept for it without end
+                let port = OfPort(about.in_port.0);
+                openflow.dropped += u64::from(!connection.bring(&message, port, about.reason, now));
             }
         }
     }
@@ -54,9 +54,13 @@ fn packet_in(connection: &Connection, packet: &Told) -> PacketIn {
         packet: packet.bytes.get(..most.min(length)).unwrap_or_default().to_vec(),
         total_len: length as u32,
         buffer: None,
-        reason: about.reason,
+        // from OpenFlow 1.3 on, a flow of a table's for what matches no other tells of just that
+        reason: match connection.session.version {
+            Some(version) if about.table_miss && version >= Version::Of13 => PacketInReason::NoMatch,
+            _ => about.reason,
+        },
         table: Some(TableId(about.table)),
-        cookie: Some(Cookie(u64::MAX)),
+        cookie: Some(Cookie(about.cookie)),
         metadata: metadata(packet),
         userdata: about.userdata.clone(),
         continuation: None,
@@ -130,9 +134,9 @@ pub(super) fn flows_removed(switch: &mut Switch) {
         };
         for connection in switch.openflow.connections.values().filter(|c| *c.bridge == *bridge.name) {
             let session = &connection.session;
-            if session.listens() && session.role != Role::Secondary && connection.peer.queued() < UNREAD {
+            if session.wants_removed(removed.reason) {
                 let nx = session.packet_in_format != PacketInFormat::Standard;
-                connection.send(&Message::FlowRemoved { removed: removed.clone(), nx }, Xid(0));
+                connection.tell(&Message::FlowRemoved { removed: removed.clone(), nx });
             }
         }
     }

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 
 use openflow::action::PacketInReason;
+use openflow::wire::flow::RemovedReason;
 use openflow::wire::packet::PacketInFormat;
-use openflow::wire::switch::{Fragments, Role};
+use openflow::wire::port::PortReason;
+use openflow::wire::switch::{Fragments, Role, RoleReason};
 use openflow::wire::{Connection, Version, Versions};
 use pipeline::BundleItem;
 
@@ -12,6 +14,9 @@ use pipeline::BundleItem;
 pub(super) const BUNDLES: usize = 64;
 /// Changes that a connection's open bundles may have together.
 pub(super) const BUNDLED: usize = 1 << 20;
+
+/// Octets of a packet that no flow matched, of which a controller gets so many unless it asks for more (OFP_DEFAULT_MISS_SEND_LEN).
+const MISS_SEND_LEN: u16 = 128;
 
 /// A bundle that is being put together.
 #[derive(Debug, Default)]
@@ -22,8 +27,46 @@ pub(super) struct Bundle {
     pub(super) items: Vec<(Vec<u8>, BundleItem)>,
 }
 
+/// What a connection is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A controller that the bridge's rows name, and that is told what happens from the start.
+    Primary,
+    /// A tool's, or a controller's that came by itself: it is told what it did not ask for when it has said how much of it.
+    Service,
+    /// Who looks on: it gets copies of what primary controllers say and are told.
+    Snoop,
+}
+
+/// What a connection is told without asking: bits of reasons, by its role being another than "secondary", and being that
+/// (OpenFlow 1.3.5 section 6.3.6).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Asks {
+    pub(super) packet_in: [u32; 2],
+    pub(super) port_status: [u32; 2],
+    pub(super) flow_removed: [u32; 2],
+    pub(super) role_status: [u32; 2],
+}
+
+const ALL: u32 = u32::MAX;
+const INVALID_TTL: u32 = 1 << PacketInReason::InvalidTtl as u32;
+
+impl Asks {
+    /// What a connection starts with.
+    const FIRST: Asks = Asks {
+        packet_in: [ALL & !INVALID_TTL, 0],
+        port_status: [ALL, ALL],
+        flow_removed: [ALL, 0],
+        role_status: [ALL, ALL],
+    };
+}
+
 /// One connection's state.
 pub(super) struct Session {
+    pub(super) kind: Kind,
+    /// Versions that may be agreed on.
+    pub(super) versions: Versions,
+    pub(super) asks: Asks,
     /// None until both have said hello.
     pub(super) version: Option<Version>,
     pub(super) role: Role,
@@ -32,25 +75,26 @@ pub(super) struct Session {
     /// OpenFlow 1.0's flow-mods name a table in their command (`NXT_FLOW_MOD_TABLE_ID`).
     pub(super) table_id: bool,
     pub(super) fragments: Fragments,
-    /// Packets whose hop count ran out go to it.
-    pub(super) invalid_ttl: bool,
     /// Bytes of a packet that no flow asked for; a tool's connection with 0 is told nothing that it did not ask for.
     pub(super) miss_send_len: u16,
     pub(super) bundles: BTreeMap<u32, Bundle>,
 }
 
 impl Session {
-    /// Of a tool or controller that connected by itself.
-    pub(super) fn service() -> Session {
+    /// At the beginning; `versions` are those that the bridge's row allows.
+    pub(super) fn new(kind: Kind, versions: Option<Versions>) -> Session {
+        let (spoken, allowed) = (Session::versions(), versions.unwrap_or(Versions::ALL));
         Session {
+            kind,
+            versions: Versions(spoken.0 & allowed.0),
+            asks: Asks::FIRST,
             version: None,
             role: Role::Equal,
             controller_id: 0,
             packet_in_format: PacketInFormat::Standard,
             table_id: false,
             fragments: Fragments::Normal,
-            invalid_ttl: false,
-            miss_send_len: 0,
+            miss_send_len: if kind == Kind::Primary { MISS_SEND_LEN } else { 0 },
             bundles: BTreeMap::new(),
         }
     }
@@ -60,19 +104,51 @@ impl Session {
         Versions::ALL
     }
 
-    /// Whether it wants what it did not ask for.
+    /// Whether it is told anything that it did not ask for.
     pub(super) fn listens(&self) -> bool {
-        self.version.is_some() && self.miss_send_len != 0
+        let kind = match self.kind {
+            Kind::Primary => true,
+            Kind::Service => self.miss_send_len != 0,
+            Kind::Snoop => false,
+        };
+        self.version.is_some() && kind
     }
 
-    /// Whether packets that come for this reason go to it (OpenFlow 1.3.5 section 7.3.10: what a connection starts with).
+    fn wants(&self, asked: [u32; 2], reason: u32) -> bool {
+        let [own, secondary] = asked;
+        let mask = if self.role == Role::Secondary { secondary } else { own };
+        self.listens() && mask >> reason & 1 != 0
+    }
+
+    /// Whether packets that come for this reason go to it.
     pub(super) fn wants_packet(&self, reason: PacketInReason) -> bool {
-        self.listens()
-            && self.role != Role::Secondary
-            && match reason {
-                PacketInReason::InvalidTtl => self.invalid_ttl,
-                _ => true,
-            }
+        self.wants(self.asks.packet_in, reason as u32)
+    }
+
+    /// Whether it is told of ports.
+    pub(super) fn wants_port(&self, reason: PortReason) -> bool {
+        self.wants(self.asks.port_status, reason as u32)
+    }
+
+    /// Whether it is told of flows that went.
+    pub(super) fn wants_removed(&self, reason: RemovedReason) -> bool {
+        self.wants(self.asks.flow_removed, reason as u32)
+    }
+
+    /// Whether it is told of its role.
+    pub(super) fn wants_role(&self, reason: RoleReason) -> bool {
+        self.version.is_some_and(|v| v >= Version::Of14) && self.wants(self.asks.role_status, reason as u32)
+    }
+
+    /// Packets whose hop count ran out go to it.
+    pub(super) fn set_invalid_ttl(&mut self, on: bool) {
+        let [own, _] = &mut self.asks.packet_in;
+        *own = if on { *own | INVALID_TTL } else { *own & !INVALID_TTL };
+    }
+
+    /// See [`Session::set_invalid_ttl`].
+    pub(super) fn invalid_ttl(&self) -> bool {
+        self.asks.packet_in[0] & INVALID_TTL != 0
     }
 
     /// What decoding its messages needs to know.

@@ -14,8 +14,9 @@ use openflow::wire::{Error, Message, Version, Xid, encode_all};
 use openflow::{Action, GroupId, OfPort, TableId};
 use pipeline::{Bridge, FlowFilter, Port, Rule, Snapshot};
 
-use super::Wait;
+use super::connection::Wait;
 use super::handle::{reply, seconds};
+use super::remotes::Wishes;
 use crate::run::switch::{Later, Switch};
 
 type Done = Result<(), Error>;
@@ -55,13 +56,15 @@ pub(super) fn features(switch: &Switch, bridge: &str) -> Features {
 }
 
 /// Who made it, in the words that controllers choose their drivers by.
-pub(super) fn description() -> Desc {
+pub(super) fn description(switch: &Switch, bridge: &str) -> Desc {
+    let wishes = switch.openflow.wishes.get(bridge);
+    let text = |of: fn(&Wishes) -> &Option<String>| wishes.and_then(|w| of(w).clone()).unwrap_or_else(|| "None".into());
     Desc {
         manufacturer: "Nicira, Inc.".into(),
         hardware: "Open vSwitch".into(),
         software: programs::setup::OVS_VERSION.into(),
-        serial: "None".into(),
-        datapath: "None".into(),
+        serial: text(|w| &w.serial),
+        datapath: text(|w| &w.description),
     }
 }
 
@@ -160,6 +163,7 @@ fn wanted(bridge: &Bridge, request: &FlowRequest) -> Vec<(TableId, Arc<Rule>)> {
         table: request.table,
         matching: request.matching.clone(),
         cookie: (request.cookie.0, request.cookie_mask),
+        hidden: false,
     };
     let mut flows = bridge.flows(&filter);
     if let Some(port) = request.out_port {
@@ -247,7 +251,7 @@ pub(super) fn table_features(switch: &mut Switch, id: u64, xid: Xid) -> Done {
     let Some(connection) = switch.openflow.connection(id) else { return Ok(()) };
     let version = connection.session.version.unwrap_or(Version::Of10);
     let tables = Tables { count: TABLES, max_entries: MAX_ENTRIES };
-    features_of(tables, version, xid)?.into_iter().for_each(|part| connection.peer.send(part));
+    features_of(tables, version, xid)?.into_iter().for_each(|part| connection.put(part));
     Ok(())
 }
 
@@ -294,7 +298,7 @@ fn answered(switch: &mut Switch, id: u64, xid: Xid, made: Result<Result<Vec<Vec<
     let Some(connection) = switch.openflow.connection(id) else { return };
     connection.wait = None;
     match made {
-        Ok(Ok(parts)) => parts.into_iter().for_each(|part| connection.peer.send(part)),
+        Ok(Ok(parts)) => parts.into_iter().for_each(|part| connection.put(part)),
         Ok(Err(e)) => connection.fail(e.code, xid),
         Err(e) => {
             log::error!(target: "ofproto", "{}: no answer to {:#x}: {e}", connection.peer.name, xid.0);

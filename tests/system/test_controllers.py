@@ -326,7 +326,7 @@ class Controllers(Followed):
         until("the flood", lambda: there.hex() in self.switch.ctl("netdev-dummy/sent", "p2").split())
         self.receive("p2", back)
         until("the answer", lambda: back.hex() in self.switch.ctl("netdev-dummy/sent", "p1").split())
-        until("a flow", lambda: "dl_dst=02:00:00:00:00:01" in self.ofctl("dump-flows").stdout)
+        until("a flow", lambda: "dl_dst=02:00:00:00:00:01" in self.ofctl("dump-flows", version="OpenFlow13").stdout)
 
     def test_who_shows_no_certificate_gets_nowhere(self):
         self.begin()

@@ -2,7 +2,7 @@
 #![deny(clippy::indexing_slicing)]
 
 use super::bytes::{Bytes, Put};
-use super::codes::{NX, OFPBRC_BAD_STAT, OFPBRC_BAD_SUBTYPE, OFPBRC_BAD_TYPE, OFPBRC_BAD_VENDOR, ONF};
+use super::codes::{ErrorCode, NX, OFPBRC_BAD_STAT, OFPBRC_BAD_SUBTYPE, OFPBRC_BAD_TYPE, OFPBRC_BAD_VENDOR, ONF};
 use super::error::{Result, refuse};
 use super::header::Header;
 use super::version::Version;
@@ -113,6 +113,64 @@ kinds! {
     PortStatsReply "OFPST_PORT reply" [(1, 6, Rep(4))];
     PortDescRequest "OFPST_PORT_DESC request" [(1, 6, Req(13))];
     PortDescReply "OFPST_PORT_DESC reply" [(1, 6, Rep(13))];
+    MeterMod "OFPT_METER_MOD" [(4, 6, T(29))];
+    MeterStatsRequest "OFPST_METER request" [(4, 6, Req(9))];
+    MeterStatsReply "OFPST_METER reply" [(4, 6, Rep(9))];
+    MeterConfigRequest "OFPST_METER_CONFIG request" [(4, 6, Req(10))];
+    MeterConfigReply "OFPST_METER_CONFIG reply" [(4, 6, Rep(10))];
+    MeterFeaturesRequest "OFPST_METER_FEATURES request" [(4, 6, Req(11))];
+    MeterFeaturesReply "OFPST_METER_FEATURES reply" [(4, 6, Rep(11))];
+    QueueStatsRequest "OFPST_QUEUE request" [(1, 6, Req(5))];
+    QueueStatsReply "OFPST_QUEUE reply" [(1, 6, Rep(5))];
+    QueueConfigRequest "OFPT_QUEUE_GET_CONFIG_REQUEST" [(1, 1, T(20)), (2, 4, T(22))];
+    QueueConfigReply "OFPT_QUEUE_GET_CONFIG_REPLY" [(1, 1, T(21)), (2, 4, T(23))];
+    QueueDescRequest "OFPST_QUEUE_DESC request" [(5, 6, Req(15))];
+    QueueDescReply "OFPST_QUEUE_DESC reply" [(5, 6, Rep(15))];
+    GroupStatsRequest "OFPST_GROUP request" [(2, 6, Req(6))];
+    GroupStatsReply "OFPST_GROUP reply" [(2, 6, Rep(6))];
+    NxGroupStatsRequest "NXST_GROUP request" [(1, 1, XReq(NX, 7))];
+    NxGroupStatsReply "NXST_GROUP reply" [(1, 1, XRep(NX, 7))];
+    GroupDescRequest "OFPST_GROUP_DESC request" [(2, 6, Req(7))];
+    GroupDescReply "OFPST_GROUP_DESC reply" [(2, 6, Rep(7))];
+    NxGroupDescRequest "NXST_GROUP_DESC request" [(1, 1, XReq(NX, 8))];
+    NxGroupDescReply "NXST_GROUP_DESC reply" [(1, 1, XRep(NX, 8))];
+    GroupFeaturesRequest "OFPST_GROUP_FEATURES request" [(3, 6, Req(8))];
+    GroupFeaturesReply "OFPST_GROUP_FEATURES reply" [(3, 6, Rep(8))];
+    NxGroupFeaturesRequest "NXST_GROUP_FEATURES request" [(1, 1, XReq(NX, 9))];
+    NxGroupFeaturesReply "NXST_GROUP_FEATURES reply" [(1, 1, XRep(NX, 9))];
+    TableMod "OFPT_TABLE_MOD" [(2, 6, T(17))];
+    TableDescRequest "OFPST_TABLE_DESC request" [(5, 6, Req(14))];
+    TableDescReply "OFPST_TABLE_DESC reply" [(5, 6, Rep(14))];
+    TableStatus "OFPT_TABLE_STATUS" [(5, 6, T(31))];
+    GetAsyncRequest "OFPT_GET_ASYNC_REQUEST" [(4, 6, T(26))];
+    GetAsyncReply "OFPT_GET_ASYNC_REPLY" [(4, 6, T(27))];
+    SetAsync "OFPT_SET_ASYNC" [(4, 6, T(28))];
+    NxSetAsync "NXT_SET_ASYNC_CONFIG" [(1, 6, X(NX, 19))];
+    NxSetAsync2 "NXT_SET_ASYNC_CONFIG2" [(1, 4, X(NX, 27))];
+    RequestForward "OFPT_REQUESTFORWARD" [(5, 6, T(32))];
+    OnfRequestForward "ONFT_REQUESTFORWARD" [(4, 4, X(ONF, 2350))];
+    NxRequestForward "NXT_REQUESTFORWARD" [(1, 3, X(NX, 132))];
+    FlowMonitorRequest "OFPST_FLOW_MONITOR request" [(5, 6, Req(16))];
+    FlowMonitorReply "OFPST_FLOW_MONITOR reply" [(5, 6, Rep(16))];
+    OnfFlowMonitorRequest "ONFST_FLOW_MONITOR request" [(4, 4, XReq(ONF, 1870))];
+    OnfFlowMonitorReply "ONFST_FLOW_MONITOR reply" [(4, 4, XRep(ONF, 1870))];
+    NxFlowMonitorRequest "NXST_FLOW_MONITOR request" [(1, 3, XReq(NX, 2))];
+    NxFlowMonitorReply "NXST_FLOW_MONITOR reply" [(1, 3, XRep(NX, 2))];
+    NxFlowMonitorCancel "NXT_FLOW_MONITOR_CANCEL" [(1, 3, X(NX, 21))];
+    NxFlowMonitorPaused "NXT_FLOW_MONITOR_PAUSED" [(1, 3, X(NX, 22))];
+    NxFlowMonitorResumed "NXT_FLOW_MONITOR_RESUMED" [(1, 3, X(NX, 23))];
+    OnfFlowMonitorCancel "ONFT_FLOW_MONITOR_CANCEL" [(4, 4, X(ONF, 1870))];
+    OnfFlowMonitorPaused "ONFT_FLOW_MONITOR_PAUSED" [(4, 4, X(ONF, 1871))];
+    OnfFlowMonitorResumed "ONFT_FLOW_MONITOR_RESUMED" [(4, 4, X(ONF, 1872))];
+    TlvTableMod "NXT_TLV_TABLE_MOD" [(1, 6, X(NX, 24))];
+    TlvTableRequest "NXT_TLV_TABLE_REQUEST" [(1, 6, X(NX, 25))];
+    TlvTableReply "NXT_TLV_TABLE_REPLY" [(1, 6, X(NX, 26))];
+    CtFlushZone "NXT_CT_FLUSH_ZONE" [(1, 6, X(NX, 29))];
+    CtFlush "NXT_CT_FLUSH" [(1, 6, X(NX, 32))];
+    IpfixBridgeRequest "NXST_IPFIX_BRIDGE request" [(1, 6, XReq(NX, 3))];
+    IpfixBridgeReply "NXST_IPFIX_BRIDGE reply" [(1, 6, XRep(NX, 3))];
+    IpfixFlowRequest "NXST_IPFIX_FLOW request" [(1, 6, XReq(NX, 4))];
+    IpfixFlowReply "NXST_IPFIX_FLOW reply" [(1, 6, XRep(NX, 4))];
 }
 
 impl Kind {
@@ -129,6 +187,15 @@ impl Kind {
     pub fn number(self, version: Version) -> Option<Number> {
         let v = version.wire();
         self.row()?.numbers.iter().find(|(from, to, _)| (*from..=*to).contains(&v)).map(|(.., n)| *n)
+    }
+
+    /// What a peer is told that does not carry out messages of this kind.
+    pub fn unsupported(self, version: Version) -> ErrorCode {
+        match self.number(version) {
+            Some(X(..) | XReq(..) | XRep(..)) => OFPBRC_BAD_SUBTYPE,
+            Some(Req(_) | Rep(_)) => OFPBRC_BAD_STAT,
+            Some(T(_)) | None => OFPBRC_BAD_TYPE,
+        }
     }
 
     /// The kind with these numbers.

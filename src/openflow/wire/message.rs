@@ -1,24 +1,34 @@
-//! Messages as values: bytes to a [`Message`] and back.
+//! Messages as values: bytes to a [`Message`]; [`super::encode`] is the way back.
 //!
 //! A message is the same value in every version; what only one version or extension has is said in the value
 //! ([`super::packet::PacketInFormat`]), so that what was read is written as it was.
 #![deny(clippy::indexing_slicing)]
 
 use super::action::Cx;
-use super::bytes::{Bytes, Put, set_u16};
+use super::asynchronous::{self, AsyncConfig};
+use super::bytes::Bytes;
 use super::codes::*;
+use super::conntrack::{self, CtFlush};
+use super::encode::encode;
 use super::error::{Error, Result, refuse};
 use super::flow::{FlowModRequest, FlowRemoved};
-use super::header::{HEADER, Header, MAX_MESSAGE, Xid};
+use super::group_stats::{self, GroupFeatures, GroupStats};
+use super::header::{HEADER, Header, Xid};
+use super::ipfix::{self, IpfixStats};
 use super::kind::{self, Kind};
+use super::meter::{self, MeterConfig, MeterFeatures, MeterMod, MeterStats};
+use super::monitor::{self, FlowUpdate, Form, MonitorRequest};
 use super::packet::{PacketIn, PacketInFormat, PacketOut};
 use super::port::{PortDesc, PortMod, PortStats, PortStatus};
+use super::queue::{self, QueueConfig, QueueRequest, QueueStats};
 use super::stats::{Aggregate, Desc, FlowEntry, FlowRequest, TableStats};
 use super::switch::{Features, FlowFormat, RoleRequest, RoleStatus, SwitchConfig};
-use super::version::{Version, Versions, read_hello, write_hello};
+use super::table_mod::{self, TableDesc, TableMod, TableReason};
+use super::tlv::{self, TlvMod, TlvReply};
+use super::version::{Version, Versions, read_hello};
 use super::{flow, group, packet, port, stats, switch, table};
 use crate::group_mod::GroupMod;
-use crate::types::OfPort;
+use crate::types::{GroupId, MeterId, OfPort};
 use ::flow::fields::tlv::TlvTable;
 
 /// An error that a peer tells of.
@@ -45,7 +55,7 @@ pub enum BundleCommand {
     DiscardReply,
 }
 
-const BUNDLE_COMMANDS: [BundleCommand; 8] = [
+pub(super) const BUNDLE_COMMANDS: [BundleCommand; 8] = [
     BundleCommand::OpenRequest,
     BundleCommand::OpenReply,
     BundleCommand::CloseRequest,
@@ -161,6 +171,65 @@ pub enum Message {
     /// NONE is all ports; before OpenFlow 1.5 it always is.
     PortDescRequest(OfPort),
     PortDescReply(Part<PortDesc>),
+    MeterMod(MeterMod),
+    MeterStatsRequest(MeterId),
+    MeterStatsReply(Part<MeterStats>),
+    MeterConfigRequest(MeterId),
+    MeterConfigReply(Part<MeterConfig>),
+    MeterFeaturesRequest,
+    MeterFeaturesReply(MeterFeatures),
+    QueueStatsRequest(QueueRequest),
+    QueueStatsReply(Part<QueueStats>),
+    /// How queues are set; before OpenFlow 1.4 of one port, all its queues.
+    QueueConfigRequest(QueueRequest),
+    QueueConfigReply {
+        /// Before OpenFlow 1.4.
+        port: Option<OfPort>,
+        queues: Part<QueueConfig>,
+    },
+    /// ANY is all groups.
+    GroupStatsRequest(GroupId),
+    GroupStatsReply(Part<GroupStats>),
+    /// ALL is all groups; before OpenFlow 1.5 it always is, except in OpenFlow 1.0 in Nicira's form.
+    GroupDescRequest(GroupId),
+    /// Each the change that would add it.
+    GroupDescReply(Part<GroupMod>),
+    GroupFeaturesRequest,
+    GroupFeaturesReply(GroupFeatures),
+    TableMod(TableMod),
+    TableDescRequest,
+    TableDescReply(Part<TableDesc>),
+    TableStatus {
+        reason: TableReason,
+        table: TableDesc,
+    },
+    GetAsyncRequest,
+    GetAsyncReply(AsyncConfig),
+    /// `nx`: by Nicira's messages.
+    SetAsync {
+        config: AsyncConfig,
+        nx: bool,
+    },
+    /// A change that another controller made: of a group or meter, with its own transaction.
+    RequestForward {
+        xid: Xid,
+        message: Box<Message>,
+    },
+    FlowMonitorRequest(Vec<MonitorRequest>),
+    FlowMonitorReply(Part<FlowUpdate>),
+    /// Before OpenFlow 1.4, as the next two.
+    FlowMonitorCancel(u32),
+    FlowMonitorPaused,
+    FlowMonitorResumed,
+    TlvTableMod(TlvMod),
+    TlvTableRequest,
+    TlvTableReply(TlvReply),
+    CtFlushZone(u16),
+    CtFlush(CtFlush),
+    IpfixBridgeRequest,
+    IpfixBridgeReply(IpfixStats),
+    IpfixFlowRequest,
+    IpfixFlowReply(Part<IpfixStats>),
 }
 
 /// What decoding needs to know of the connection.
@@ -290,13 +359,103 @@ fn body(kind: Kind, more: bool, (version, xid): (Version, Xid), b: &mut Bytes, o
         Kind::PortDescRequest if version >= Version::Of15 => Message::PortDescRequest(port::read_wanted(b, version)?),
         Kind::PortDescRequest => Message::PortDescRequest(OfPort::NONE),
         Kind::PortDescReply => Message::PortDescReply(Part { entries: switch::read_ports(b, version)?, more }),
+        Kind::MeterMod => Message::MeterMod(meter::read_mod(b)?),
+        Kind::MeterStatsRequest => Message::MeterStatsRequest(meter::read_wanted(b)?),
+        Kind::MeterStatsReply => Message::MeterStatsReply(Part { entries: stats::list(b, meter::read_stats)?, more }),
+        Kind::MeterConfigRequest => Message::MeterConfigRequest(meter::read_wanted(b)?),
+        Kind::MeterConfigReply => {
+            Message::MeterConfigReply(Part { entries: stats::list(b, meter::read_config)?, more })
+        }
+        Kind::MeterFeaturesRequest => Message::MeterFeaturesRequest,
+        Kind::MeterFeaturesReply => Message::MeterFeaturesReply(meter::read_features(b)?),
+        Kind::QueueStatsRequest => Message::QueueStatsRequest(queue::read_request(b, version)?),
+        Kind::QueueStatsReply => {
+            let entries = stats::list(b, |b| queue::read_stats(b, version))?;
+            Message::QueueStatsReply(Part { entries, more })
+        }
+        Kind::QueueConfigRequest => Message::QueueConfigRequest(queue::read_config_request(b, version)?),
+        Kind::QueueDescRequest => Message::QueueConfigRequest(queue::read_request(b, version)?),
+        Kind::QueueConfigReply | Kind::QueueDescReply => {
+            let (port, entries) = queue::read_configs(b, version)?;
+            Message::QueueConfigReply { port, queues: Part { entries, more } }
+        }
+        Kind::GroupStatsRequest | Kind::NxGroupStatsRequest => Message::GroupStatsRequest(group_stats::read_wanted(b)?),
+        Kind::GroupStatsReply | Kind::NxGroupStatsReply => {
+            let nx = kind == Kind::NxGroupStatsReply;
+            let entries = stats::list(b, |b| group_stats::read_stats(b, nx, version))?;
+            Message::GroupStatsReply(Part { entries, more })
+        }
+        Kind::GroupDescRequest if version < Version::Of15 => Message::GroupDescRequest(GroupId::ALL),
+        Kind::GroupDescRequest | Kind::NxGroupDescRequest => Message::GroupDescRequest(group_stats::read_wanted(b)?),
+        Kind::GroupDescReply | Kind::NxGroupDescReply => {
+            let nx = kind == Kind::NxGroupDescReply;
+            let entries = stats::list(b, |b| group_stats::read_desc(b, nx, cx))?;
+            Message::GroupDescReply(Part { entries, more })
+        }
+        Kind::GroupFeaturesRequest | Kind::NxGroupFeaturesRequest => Message::GroupFeaturesRequest,
+        Kind::GroupFeaturesReply | Kind::NxGroupFeaturesReply => {
+            Message::GroupFeaturesReply(group_stats::read_features(b)?)
+        }
+        Kind::TableMod => Message::TableMod(table_mod::read_mod(b, version)?),
+        Kind::TableDescRequest => Message::TableDescRequest,
+        Kind::TableDescReply => Message::TableDescReply(Part { entries: stats::list(b, table_mod::read_desc)?, more }),
+        Kind::TableStatus => {
+            let (reason, table) = table_mod::read_status(b)?;
+            Message::TableStatus { reason, table }
+        }
+        Kind::GetAsyncRequest => Message::GetAsyncRequest,
+        Kind::GetAsyncReply if version >= Version::Of14 => {
+            Message::GetAsyncReply(asynchronous::read_properties(b, true)?)
+        }
+        Kind::GetAsyncReply => Message::GetAsyncReply(asynchronous::read_masks(b)?),
+        Kind::SetAsync if version >= Version::Of14 => {
+            Message::SetAsync { config: asynchronous::read_properties(b, false)?, nx: false }
+        }
+        Kind::SetAsync => Message::SetAsync { config: asynchronous::read_masks(b)?, nx: false },
+        Kind::NxSetAsync => Message::SetAsync { config: asynchronous::read_masks(b)?, nx: true },
+        Kind::NxSetAsync2 => Message::SetAsync { config: asynchronous::read_properties(b, false)?, nx: true },
+        Kind::RequestForward | Kind::OnfRequestForward | Kind::NxRequestForward => read_forwarded(b, version, on)?,
+        Kind::FlowMonitorRequest | Kind::OnfFlowMonitorRequest | Kind::NxFlowMonitorRequest => {
+            Message::FlowMonitorRequest(stats::list(b, |b| monitor::read_request(b, Form::of(version), cx))?)
+        }
+        Kind::FlowMonitorReply | Kind::OnfFlowMonitorReply | Kind::NxFlowMonitorReply => {
+            let entries = stats::list(b, |b| monitor::read_update(b, Form::of(version), cx))?;
+            Message::FlowMonitorReply(Part { entries, more })
+        }
+        Kind::NxFlowMonitorCancel | Kind::OnfFlowMonitorCancel => Message::FlowMonitorCancel(b.u32()?),
+        Kind::NxFlowMonitorPaused | Kind::OnfFlowMonitorPaused => Message::FlowMonitorPaused,
+        Kind::NxFlowMonitorResumed | Kind::OnfFlowMonitorResumed => Message::FlowMonitorResumed,
+        Kind::TlvTableMod => Message::TlvTableMod(tlv::read_mod(b)?),
+        Kind::TlvTableRequest => Message::TlvTableRequest,
+        Kind::TlvTableReply => Message::TlvTableReply(tlv::read_reply(b)?),
+        Kind::CtFlushZone => {
+            b.zeros(6)?;
+            Message::CtFlushZone(b.u16()?)
+        }
+        Kind::CtFlush => Message::CtFlush(conntrack::read(b)?),
+        Kind::IpfixBridgeRequest => Message::IpfixBridgeRequest,
+        Kind::IpfixBridgeReply => Message::IpfixBridgeReply(ipfix::read(b)?),
+        Kind::IpfixFlowRequest => Message::IpfixFlowRequest,
+        Kind::IpfixFlowReply => Message::IpfixFlowReply(Part { entries: stats::list(b, ipfix::read)?, more }),
     })
 }
 
+/// Reads a change that another controller made.
+fn read_forwarded(b: &mut Bytes, version: Version, on: Connection) -> Result<Message> {
+    let inner = b.take(b.len())?;
+    match kind_of(inner)? {
+        Kind::GroupMod | Kind::NxGroupMod | Kind::MeterMod if inner.first() == Some(&version.wire()) => {
+            let (_, xid, message) = decode(inner, on)?;
+            Ok(Message::RequestForward { xid, message: Box::new(message) })
+        }
+        _ => refuse(OFPBRC_BAD_TYPE),
+    }
+}
+
 /// Type of a vendor's error in OpenFlow 1.0 and 1.1, and of an experimenter's since.
-const ERROR_VENDOR: u16 = 0xb0c2;
+pub(super) const ERROR_VENDOR: u16 = 0xb0c2;
 /// See [`ERROR_VENDOR`].
-const ERROR_EXPERIMENTER: u16 = 0xffff;
+pub(super) const ERROR_EXPERIMENTER: u16 = 0xffff;
 
 fn read_error(b: &mut Bytes, version: Version) -> Result<ErrorMessage> {
     let (kind, code) = (b.u16()?, b.u16()?);
@@ -307,25 +466,6 @@ fn read_error(b: &mut Bytes, version: Version) -> Result<ErrorMessage> {
     };
     let data = b.take(b.len())?.to_vec();
     Ok(ErrorMessage { code: ErrorCode::by_numbers(version, numbers), numbers, data })
-}
-
-fn write_error(out: &mut Vec<u8>, e: &ErrorMessage, version: Version) {
-    let n = e.code.and_then(|c| c.numbers(version)).unwrap_or(e.numbers);
-    if n.vendor == 0 {
-        out.u16(n.kind);
-        out.u16(n.code);
-    } else if version < Version::Of12 {
-        out.u16(ERROR_VENDOR);
-        out.u16(0);
-        out.u32(n.vendor);
-        out.u16(n.kind);
-        out.u16(n.code);
-    } else {
-        out.u16(ERROR_EXPERIMENTER);
-        out.u16(n.kind);
-        out.u32(n.vendor);
-    }
-    out.bytes(&e.data);
 }
 
 /// Bytes of a refused message that its sender gets back, and no less than this where it has them (OpenFlow 1.3, 7.5.4).
@@ -381,202 +521,4 @@ fn decode_plain(bytes: &[u8], on: Connection) -> Result<(Version, Xid, Message)>
             super::error::refuse_because(OFPBFC_MSG_UNSUP, "ofp_bundle", words)
         }
     }
-}
-
-/// The kind that a message is written as in `version`.
-fn kind(message: &Message, version: Version) -> Kind {
-    let pick = |nx: bool, yes: Kind, no: Kind| if nx { yes } else { no };
-    match message {
-        Message::Hello(_) => Kind::Hello,
-        Message::Error(_) => Kind::Error,
-        Message::EchoRequest(_) => Kind::EchoRequest,
-        Message::EchoReply(_) => Kind::EchoReply,
-        Message::FeaturesRequest => Kind::FeaturesRequest,
-        Message::FeaturesReply(_) => Kind::FeaturesReply,
-        Message::GetConfigRequest => Kind::GetConfigRequest,
-        Message::GetConfigReply(_) => Kind::GetConfigReply,
-        Message::SetConfig(_) => Kind::SetConfig,
-        Message::PacketIn(p) => match p.format {
-            PacketInFormat::Standard => Kind::PacketIn,
-            PacketInFormat::Nxt => Kind::NxPacketIn,
-            PacketInFormat::Nxt2 => Kind::NxPacketIn2,
-        },
-        Message::Resume(_) => Kind::Resume,
-        Message::PacketOut(_) => Kind::PacketOut,
-        Message::FlowMod { nx, .. } => pick(*nx, Kind::NxFlowMod, Kind::FlowMod),
-        Message::FlowRemoved { nx, .. } => pick(*nx, Kind::NxFlowRemoved, Kind::FlowRemoved),
-        Message::GroupMod { nx, .. } => pick(*nx || version == Version::Of10, Kind::NxGroupMod, Kind::GroupMod),
-        Message::PortStatus(_) => Kind::PortStatus,
-        Message::PortMod(_) => Kind::PortMod,
-        Message::BarrierRequest => Kind::BarrierRequest,
-        Message::BarrierReply => Kind::BarrierReply,
-        Message::RoleRequest(_) => pick(version < Version::Of12, Kind::NxRoleRequest, Kind::RoleRequest),
-        Message::RoleReply(_) => pick(version < Version::Of12, Kind::NxRoleReply, Kind::RoleReply),
-        Message::RoleStatus(_) => pick(version < Version::Of14, Kind::OnfRoleStatus, Kind::RoleStatus),
-        Message::SetFlowFormat(_) => Kind::SetFlowFormat,
-        Message::FlowModTableId(_) => Kind::FlowModTableId,
-        Message::SetPacketInFormat(_) => Kind::SetPacketInFormat,
-        Message::FlowAge => Kind::FlowAge,
-        Message::SetControllerId(_) => Kind::SetControllerId,
-        Message::BundleControl { .. } => Kind::BundleControl,
-        Message::BundleAdd { .. } => Kind::BundleAdd,
-        Message::DescRequest => Kind::DescRequest,
-        Message::DescReply(_) => Kind::DescReply,
-        Message::FlowStatsRequest { nx, .. } => pick(*nx, Kind::NxFlowStatsRequest, Kind::FlowStatsRequest),
-        Message::FlowStatsReply { nx, .. } => pick(*nx, Kind::NxFlowStatsReply, Kind::FlowStatsReply),
-        Message::AggregateRequest { nx, .. } => pick(*nx, Kind::NxAggregateRequest, Kind::AggregateRequest),
-        Message::AggregateReply { nx, .. } => pick(*nx, Kind::NxAggregateReply, Kind::AggregateReply),
-        Message::TableStatsRequest => Kind::TableStatsRequest,
-        Message::TableStatsReply(_) => Kind::TableStatsReply,
-        Message::TableFeaturesRequest => Kind::TableFeaturesRequest,
-        Message::PortStatsRequest(_) => Kind::PortStatsRequest,
-        Message::PortStatsReply(_) => Kind::PortStatsReply,
-        Message::PortDescRequest(_) => Kind::PortDescRequest,
-        Message::PortDescReply(_) => Kind::PortDescReply,
-    }
-}
-
-/// Writes one message. Refuses what the version does not have ([`OFPBRC_BAD_TYPE`]) and what does not fit into one
-/// message ([`OFPBRC_BAD_LEN`]); answers that are long are cut by [`encode_all`].
-pub fn encode(message: &Message, version: Version, xid: Xid) -> Result<Vec<u8>> {
-    encode_with(message, version, xid, None)
-}
-
-/// As [`encode`], with the places of tunnel options.
-pub fn encode_with(message: &Message, version: Version, xid: Xid, tlv: Option<&TlvTable>) -> Result<Vec<u8>> {
-    let mut all = encode_all(message, version, xid, tlv)?;
-    match (all.pop(), all.is_empty()) {
-        (Some(one), true) => Ok(one),
-        _ => refuse(OFPBRC_BAD_LEN),
-    }
-}
-
-/// Writes a message, an answer that does not fit into one as several.
-pub fn encode_all(message: &Message, version: Version, xid: Xid, tlv: Option<&TlvTable>) -> Result<Vec<Vec<u8>>> {
-    let cx = Cx::new(version, tlv);
-    let mut w = Writer { kind: kind(message, version), version, xid, done: Vec::new() };
-    match message {
-        Message::FlowStatsReply { flows, nx } => w.parts(flows, |o, e| stats::write_entry(o, e, *nx, cx))?,
-        Message::TableStatsReply(tables) => w.parts(tables, |o, t| stats::write_table(o, t, version))?,
-        Message::PortStatsReply(ports) => w.parts(ports, |o, p| port::write_stats(o, p, version))?,
-        Message::PortDescReply(ports) => w.parts(ports, |o, p| port::write_desc(o, p, version))?,
-        other => w.one(|o| write_body(o, other, xid, cx))?,
-    }
-    Ok(w.done)
-}
-
-struct Writer {
-    kind: Kind,
-    version: Version,
-    xid: Xid,
-    done: Vec<Vec<u8>>,
-}
-
-impl Writer {
-    fn start(&self, more: bool) -> Result<Vec<u8>> {
-        let mut out = Vec::new();
-        kind::write(&mut out, self.kind, self.version, self.xid, more).ok_or(Error::new(OFPBRC_BAD_TYPE))?;
-        Ok(out)
-    }
-
-    fn finish(&mut self, mut out: Vec<u8>) -> Result<()> {
-        let len = u16::try_from(out.len()).map_err(|_| Error::new(OFPBRC_BAD_LEN))?;
-        set_u16(&mut out, 2, len);
-        self.done.push(out);
-        Ok(())
-    }
-
-    fn one(&mut self, body: impl FnOnce(&mut Vec<u8>) -> Result<()>) -> Result<()> {
-        let mut out = self.start(false)?;
-        body(&mut out)?;
-        self.finish(out)
-    }
-
-    fn parts<T>(&mut self, part: &Part<T>, one: impl Fn(&mut Vec<u8>, &T)) -> Result<()> {
-        let head = self.start(true)?.len();
-        let mut body: Vec<u8> = Vec::new();
-        let mut entry = Vec::new();
-        for e in &part.entries {
-            entry.clear();
-            one(&mut entry, e);
-            if head + entry.len() > MAX_MESSAGE {
-                return refuse(OFPBRC_BAD_LEN);
-            }
-            if head + body.len() + entry.len() > MAX_MESSAGE {
-                let mut out = self.start(true)?;
-                out.append(&mut body);
-                self.finish(out)?;
-            }
-            body.append(&mut entry);
-        }
-        let mut out = self.start(part.more)?;
-        out.append(&mut body);
-        self.finish(out)
-    }
-}
-
-fn write_body(o: &mut Vec<u8>, message: &Message, xid: Xid, cx: Cx) -> Result<()> {
-    let version = cx.version;
-    match message {
-        Message::Hello(versions) => write_hello(o, version.wire(), *versions),
-        Message::Error(e) => write_error(o, e, version),
-        Message::EchoRequest(data) | Message::EchoReply(data) => o.bytes(data),
-        Message::FeaturesReply(f) => switch::write_features(o, f, version),
-        Message::GetConfigReply(c) | Message::SetConfig(c) => switch::write_config(o, *c, version),
-        Message::PacketIn(p) => packet::write_in(o, p, cx),
-        Message::Resume(p) => packet::write_nxt2(o, p, cx),
-        Message::PacketOut(p) => packet::write_out(o, p, cx),
-        Message::FlowMod { request, nx: false } => flow::write(o, request, cx),
-        Message::FlowMod { request, nx: true } => flow::write_nx(o, request, cx),
-        Message::FlowRemoved { removed, nx } => flow::write_removed(o, removed, *nx, cx),
-        Message::GroupMod { group, nx } => group::write(o, group, *nx || version == Version::Of10, cx),
-        Message::PortStatus(s) => port::write_status(o, s, version),
-        Message::PortMod(m) => port::write_mod(o, m, version),
-        Message::RoleRequest(r) | Message::RoleReply(r) if version < Version::Of12 => switch::write_nx_role(o, *r),
-        Message::RoleRequest(r) | Message::RoleReply(r) => switch::write_role(o, *r),
-        Message::RoleStatus(s) => switch::write_role_status(o, *s),
-        Message::SetFlowFormat(f) => switch::write_flow_format(o, *f),
-        Message::FlowModTableId(on) => {
-            o.u8(u8::from(*on));
-            o.zeros(7);
-        }
-        Message::SetPacketInFormat(f) => switch::write_packet_in_format(o, *f),
-        Message::SetControllerId(id) => {
-            o.zeros(6);
-            o.u16(*id);
-        }
-        Message::BundleControl { bundle, command } => {
-            o.u32(bundle.id);
-            o.u16(BUNDLE_COMMANDS.iter().position(|c| c == command).unwrap_or(0) as u16);
-            o.u16(bundle.flags);
-        }
-        Message::BundleAdd { bundle, message } => {
-            o.u32(bundle.id);
-            o.u16(0);
-            o.u16(bundle.flags);
-            o.bytes(&encode_with(message, version, xid, cx.tlv)?);
-        }
-        Message::DescReply(d) => stats::write_desc(o, d),
-        Message::FlowStatsRequest { request, nx } | Message::AggregateRequest { request, nx } => {
-            stats::write_request(o, request, *nx, cx);
-        }
-        Message::AggregateReply { aggregate, .. } => stats::write_aggregate(o, *aggregate, version),
-        Message::PortStatsRequest(p) => port::write_wanted(o, *p, version),
-        Message::PortDescRequest(p) if version >= Version::Of15 => port::write_wanted(o, *p, version),
-        Message::FeaturesRequest
-        | Message::GetConfigRequest
-        | Message::BarrierRequest
-        | Message::BarrierReply
-        | Message::FlowAge
-        | Message::DescRequest
-        | Message::TableStatsRequest
-        | Message::TableFeaturesRequest
-        | Message::PortDescRequest(_)
-        // written in parts
-        | Message::FlowStatsReply { .. }
-        | Message::TableStatsReply(_)
-        | Message::PortStatsReply(_)
-        | Message::PortDescReply(_) => {}
-    }
-    Ok(())
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use openflow::flow_mod::FlowMod;
 use openflow::wire::codes::*;
-use openflow::wire::message::{Bundle as Which, BundleCommand};
+use openflow::wire::message::{Bundle as Which, BundleCommand, kind_of};
 use openflow::wire::port::{PortMod, config};
 use openflow::wire::switch::{Role, RoleReason, RoleRequest, RoleStatus, SwitchConfig};
 use openflow::wire::{Error, ErrorCode, Header, Message, Version, Xid, bytes::Bytes, decode, error_reply};
@@ -77,6 +77,7 @@ fn execute(switch: &mut Switch, id: u64, xid: Xid, message: Message, bytes: &[u8
     let Some(connection) = switch.openflow.connection(id) else { return Ok(()) };
     let bridge = connection.bridge.clone();
     let session = &mut connection.session;
+    let version = session.version.unwrap_or(Version::Of10);
     let changes = matches!(
         message,
         Message::FlowMod { .. }
@@ -149,8 +150,8 @@ fn execute(switch: &mut Switch, id: u64, xid: Xid, message: Message, bytes: &[u8
             let ports = stats::descriptions(switch, &bridge, port)?;
             return reply(switch, id, xid, Message::PortDescReply(ports));
         }
-        // what only a switch says
-        _ => return refuse(OFPBRC_BAD_TYPE),
+        // what only a switch says, and what is not there yet
+        _ => return refuse(kind_of(bytes).map_or(OFPBRC_BAD_TYPE, |kind| kind.unsupported(version))),
     }
     Ok(())
 }

@@ -1,6 +1,11 @@
 //! Text of whole messages, as `ovs-ofctl ofp-print` and the log of a connection have it.
 
+mod asynchronous;
+mod group;
+mod limits;
+mod others;
 mod port;
+mod table;
 
 use super::names::{ForFlow, PortNames, port_text};
 use super::number;
@@ -196,7 +201,68 @@ impl Teller<'_> {
                 out.push('\n');
                 out.push_str(&port::list(&ports.entries));
             }
+            Message::MeterMod(m) => out.push_str(&limits::meter_mod(m)),
+            Message::MeterStatsRequest(id) | Message::MeterConfigRequest(id) => {
+                let _ = write!(out, " meter={}", limits::meter_id(*id));
+            }
+            Message::MeterStatsReply(meters) => meters.entries.iter().for_each(|m| limits::meter_stats(out, m)),
+            Message::MeterConfigReply(meters) => {
+                meters.entries.iter().for_each(|m| out.push_str(&format!("\n{}", limits::meter(m))));
+            }
+            Message::MeterFeaturesReply(f) => limits::meter_features(out, f),
+            Message::QueueStatsRequest(r) => out.push_str(&limits::queues(*r, self.names)),
+            Message::QueueConfigRequest(r) => out.push_str(&limits::queues_of(*r, version, self.names)),
+            Message::QueueStatsReply(queues) => limits::queue_stats(out, &queues.entries, self.names),
+            Message::QueueConfigReply { queues, .. } => limits::queue_configs(out, &queues.entries, self.names),
+            Message::GroupStatsRequest(id) | Message::GroupDescRequest(id) => {
+                let _ = write!(out, " group_id={}", group::id(*id));
+            }
+            Message::GroupStatsReply(groups) => groups.entries.iter().for_each(|g| group::stats(out, g)),
+            Message::GroupDescReply(groups) => {
+                for g in &groups.entries {
+                    let modern = version == Version::Of10 || version >= Version::Of15;
+                    let words = if modern { view::Version::Of15 } else { view::Version::Of10 };
+                    let _ = write!(out, "\n {}", super::group::group_text(g, words, self.names));
+                }
+            }
+            Message::GroupFeaturesReply(f) => group::features(out, f, version),
+            Message::TableMod(m) => out.push_str(&table::modify(m, version, self.names)),
+            Message::TableDescReply(tables) => table::descriptions(out, &tables.entries, self.names),
+            Message::TableStatus { reason, table } => table::status(out, *reason, table, self.names),
+            Message::GetAsyncReply(c) | Message::SetAsync { config: c, .. } => asynchronous::config(out, c),
+            Message::RequestForward { message, .. } => match &**message {
+                Message::GroupMod { group, nx } => {
+                    let modern = *nx || version >= Version::Of15;
+                    let _ = write!(out, " reason=group_mod\n {}", self.group_mod(group, modern));
+                }
+                Message::MeterMod(m) => {
+                    let _ = write!(out, " reason=meter_mod{}", limits::meter_mod(m));
+                }
+                _ => {}
+            },
+            Message::FlowMonitorRequest(all) => all.iter().for_each(|r| self.monitor(out, r)),
+            Message::FlowMonitorReply(updates) => updates.entries.iter().for_each(|u| self.update(out, u, version)),
+            Message::FlowMonitorCancel(id) => {
+                let _ = write!(out, " id={id}");
+            }
+            Message::TlvTableMod(m) => others::tlv_mod(out, m),
+            Message::TlvTableReply(r) => others::tlv_reply(out, r),
+            Message::CtFlushZone(zone) => {
+                let _ = write!(out, " zone_id={zone}");
+            }
+            Message::CtFlush(f) => out.push_str(&others::flush(f)),
+            Message::IpfixBridgeReply(s) => out.push_str(&others::ipfix_bridge(s)),
+            Message::IpfixFlowReply(sets) => out.push_str(&others::ipfix_flows(&sets.entries)),
             Message::FeaturesRequest
+            | Message::MeterFeaturesRequest
+            | Message::GroupFeaturesRequest
+            | Message::TableDescRequest
+            | Message::GetAsyncRequest
+            | Message::FlowMonitorPaused
+            | Message::FlowMonitorResumed
+            | Message::TlvTableRequest
+            | Message::IpfixBridgeRequest
+            | Message::IpfixFlowRequest
             | Message::GetConfigRequest
             | Message::BarrierRequest
             | Message::BarrierReply

@@ -147,6 +147,9 @@ pub fn read(db: &Database, now: &Desired) -> Reading {
     out.desired.tls = root.ssl.and_then(|uuid| rows::Ssl::get(db, uuid)).map(Tls::from);
     let mut rows: Vec<rows::Bridge> = root.bridges.iter().filter_map(|uuid| rows::Bridge::get(db, *uuid)).collect();
     rows.sort_by(|a, b| a.name.cmp(&b.name));
+    // sockets and files are named after bridges
+    let (rows, unsafe_rows): (Vec<_>, Vec<_>) = rows.into_iter().partition(|b| !b.name.contains('/'));
+    out.warnings.extend(unsafe_rows.iter().map(|b| format!("ignoring bridge with invalid name \"{}\"", b.name)));
     // an interface's name is a device's: the first bridge that has it keeps it
     let mut names: BTreeSet<String> = rows.iter().map(|b| b.name.clone()).collect();
     for row in rows {

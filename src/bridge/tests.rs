@@ -328,3 +328,14 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_bridge_whose_name_could_be_a_path_is_ignored() {
+    let mut db = Db::new();
+    db.bridge("b/c", "", &[]);
+    db.bridge("a", "", &[]);
+    let reading = read(&db.db, &Desired::default());
+    assert_eq!(reading.desired.bridges.keys().collect::<Vec<_>>(), ["a"]);
+    assert_eq!(reading.warnings, ["ignoring bridge with invalid name \"b/c\""]);
+    assert!(reading.refused.is_empty());
+}

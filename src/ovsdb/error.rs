@@ -1,6 +1,6 @@
 //! Errors as the protocol has them: a short name, details, and the piece of JSON to blame.
 
-use crate::json::{Json, Object};
+use crate::json::{Json, Object, ParseError};
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
@@ -91,3 +91,9 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
+
+impl From<ParseError> for Error {
+    fn from(error: ParseError) -> Error {
+        Error::new("syntax error", error.to_string())
+    }
+}

@@ -226,6 +226,23 @@ class OvsCtl(unittest.TestCase):
         ):
             self.compare(tools, line)
 
+    def test_a_server_without_conditions(self):
+        """A server that is told to be as one before 2.5 is read by plain `monitor`, changes included."""
+        if not VSWITCH.exists():
+            self.skipTest("Open vSwitch's schema is not installed")
+        self.ours("ovsdb-tool", "create", "conf.db", str(VSWITCH))
+        self.start("db", "--remote=punix:db.sock", "conf.db")
+        self.run_("ovs-appctl", "-t", f"{self.dir}/db.ctl", "ovsdb-server/disable-monitor-cond")
+        vsctl = [str(self.bin / "ovs-vsctl"), "--no-wait", "-t", "50"]
+        self.run_(*vsctl, "add-br", "br0", "--", "add-port", "br0", "p1")
+        waits = subprocess.Popen([*vsctl, "wait-until", "bridge", "br0", "fail_mode=secure", "--", "list-ports", "br0"],
+                                 env=self.env, cwd=self.dir, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        shown = lambda: self.run_("ovs-appctl", "-t", f"{self.dir}/db.ctl", "memory/show")
+        self.wait("it reads nothing", lambda: "monitors:1" in shown())
+        self.run_(*vsctl, "add-port", "br0", "p2")
+        self.run_(*vsctl, "del-port", "p1", "--", "set-fail-mode", "br0", "secure")
+        self.assertEqual(waits.communicate(timeout=60), ("p2\n", ""))
+
     def test_many_at_once(self):
         """Ports are added by many at the same time: none is lost, and of two with one name one is told so."""
         if not VSWITCH.exists():

@@ -96,6 +96,11 @@ fn unfit(why: impl Into<String>) -> Error {
     Error::new("unfit server", why)
 }
 
+/// Whether a server says that it does not know the method, as older ones do: there are simpler methods.
+pub fn is_unknown_method(error: &Json) -> bool {
+    error.as_str().or_else(|| error.get("error")?.as_str()) == Some("unknown method")
+}
+
 impl Replica {
     /// Nothing yet.
     pub fn new(wanted: Wanted) -> Replica {
@@ -280,8 +285,7 @@ impl Replica {
             (Asked::Schema, Err(error)) => Err(unfit(format!("no schema of {}: {error}", self.wanted.database))),
             (Asked::Monitor(method), Ok(result)) => self.begin(method, result),
             (Asked::Monitor(method), Err(error)) => {
-                let unknown = error.as_str() == Some("unknown method")
-                    || error.get("error").and_then(Json::as_str) == Some("unknown method");
+                let unknown = is_unknown_method(error);
                 match method {
                     "monitor_cond_since" if unknown => self.ask_rows("monitor_cond"),
                     "monitor_cond" if unknown => self.ask_rows("monitor"),

@@ -140,6 +140,18 @@ impl Atom {
         }
     }
 
+    /// Appends the text of its JSON.
+    pub(crate) fn write_to(&self, out: &mut String) {
+        match self {
+            Atom::Uuid(uuid) => {
+                out.push_str("[\"uuid\",\"");
+                uuid.write_to(out);
+                out.push_str("\"]");
+            }
+            other => other.to_json().write_to(out),
+        }
+    }
+
     /// Whether it is its kind's default.
     pub fn is_default(&self) -> bool {
         match self {

@@ -219,6 +219,34 @@ impl Datum {
         }
     }
 
+    /// Appends the text of [`Datum::to_json_as`].
+    pub(crate) fn write_as(&self, ty: &Type, out: &mut String) {
+        match self {
+            Datum::Empty if ty.is_map() => out.push_str("[\"map\",[]]"),
+            Datum::Empty => out.push_str("[\"set\",[]]"),
+            Datum::One(atom) => atom.write_to(out),
+            Datum::Set(atoms) => {
+                out.push_str("[\"set\",[");
+                for (at, atom) in atoms.iter().enumerate() {
+                    out.push_str(if at > 0 { "," } else { "" });
+                    atom.write_to(out);
+                }
+                out.push_str("]]");
+            }
+            Datum::Map(pairs) => {
+                out.push_str("[\"map\",[");
+                for (at, (key, value)) in pairs.iter().enumerate() {
+                    out.push_str(if at > 0 { ",[" } else { "[" });
+                    key.write_to(out);
+                    out.push(',');
+                    value.write_to(out);
+                    out.push(']');
+                }
+                out.push_str("]]");
+            }
+        }
+    }
+
     /// All members of both; of a key in both maps the own value stays.
     pub fn union(&self, other: &Datum) -> Datum {
         if other.is_empty() {

@@ -13,9 +13,15 @@ fn ty(text: &str) -> Type {
     Type::from_json(&json(text)).unwrap()
 }
 
-fn read(of: &str, text: &str) -> Result<String, String> {
+fn read(of: &str, value: &str) -> Result<String, String> {
     let of = ty(of);
-    Datum::from_json(&of, &json(text), &mut ()).map(|d| d.to_json_as(&of).to_string()).map_err(|e| e.to_string())
+    let text = |d: Datum| {
+        let mut text = String::new();
+        d.write_as(&of, &mut text);
+        assert_eq!(d.to_json_as(&of).to_string(), text);
+        text
+    };
+    Datum::from_json(&of, &json(value), &mut ()).map(text).map_err(|e| e.to_string())
 }
 
 #[test]

@@ -12,7 +12,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-pub use parse::{Framer, MAX_DEPTH, ParseError, parse};
+pub use parse::{Framer, MAX_DEPTH, ParseError, members, parse};
 pub(crate) use write::string as quote;
 
 /// Members by name.

@@ -1,6 +1,8 @@
 //! A strict reader of RFC 8259, and the cutter of a byte stream into values. Depth and size are bounded.
 
 use super::{Json, Object};
+use memchr::memchr2;
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -30,30 +32,168 @@ impl std::error::Error for ParseError {}
 
 /// Reads one value that is all of `text`.
 pub fn parse(text: &[u8]) -> Result<Json, ParseError> {
-    let mut reader = Reader { text, at: 0, values: VALUES_MIN + text.len() / 8 };
-    let result = reader.value(0).and_then(|json| {
-        reader.space();
-        match reader.at == text.len() {
-            true => Ok(json),
-            false => Err("trailing garbage at end of input"),
-        }
-    });
-    result.map_err(|what| {
-        let before = &text[..reader.at.min(text.len())];
-        let line = before.iter().filter(|&&b| b == b'\n').count();
-        let start = before.iter().rposition(|&b| b == b'\n').map_or(0, |at| at + 1);
-        ParseError { line, column: before.len() - start, byte: before.len(), what }
-    })
+    let mut reader = Reader::new(text);
+    let result = reader.value(0).and_then(|json| reader.end().map(|()| json));
+    result.map_err(|what| reader.error(what))
 }
+
+/// The members of an object that is all of `text`: name and text of each. Of a member's text only its end is looked for.
+///
+/// # Errors
+/// It is no object; or what `each` says.
+pub fn members<'t, E: From<ParseError>>(
+    text: &'t [u8],
+    mut each: impl FnMut(&str, &'t [u8]) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut reader = Reader::new(text);
+    let begun = reader.begin_object();
+    let mut more = begun.map_err(|what| reader.error(what))?;
+    while more {
+        let name = reader.name().map_err(|what| reader.error(what))?;
+        reader.space();
+        let start = reader.at;
+        reader.skip().map_err(|what| reader.error(what))?;
+        each(&name, &text[start..reader.at])?;
+        more = reader.another(b'}').map_err(|what| reader.error(what))?;
+    }
+    Ok(reader.end().map_err(|what| reader.error(what))?)
+}
+
+/// Strings of which a text has many, as members' names, are kept once.
+const KNOWN: usize = 32;
 
 struct Reader<'a> {
     text: &'a [u8],
     at: usize,
     /// Values that may come.
     values: usize,
+    /// Short strings that came, where their length and last byte put them.
+    known: [Option<Arc<str>>; KNOWN],
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
+    fn new(text: &'a [u8]) -> Reader<'a> {
+        Reader { text, at: 0, values: VALUES_MIN + text.len() / 8, known: [const { None }; KNOWN] }
+    }
+
+    fn error(&self, what: &'static str) -> ParseError {
+        let before = &self.text[..self.at.min(self.text.len())];
+        let line = before.iter().filter(|&&b| b == b'\n').count();
+        let start = before.iter().rposition(|&b| b == b'\n').map_or(0, |at| at + 1);
+        ParseError { line, column: before.len() - start, byte: before.len(), what }
+    }
+
+    fn end(&mut self) -> Result<(), &'static str> {
+        self.space();
+        if self.at == self.text.len() { Ok(()) } else { Err("trailing garbage at end of input") }
+    }
+
+    /// Past the brace; whether a member follows.
+    fn begin_object(&mut self) -> Result<bool, &'static str> {
+        self.space();
+        if self.peek() != Some(b'{') {
+            return Err("syntax error expecting object");
+        }
+        self.at += 1;
+        self.space();
+        if self.peek() == Some(b'}') {
+            self.at += 1;
+            return Ok(false);
+        }
+        Ok(true)
+    }
+
+    /// A member's name, and the colon.
+    fn name(&mut self) -> Result<Cow<'a, str>, &'static str> {
+        self.space();
+        if self.peek() != Some(b'"') {
+            return Err("syntax error parsing object expecting string");
+        }
+        let name = self.string()?;
+        self.space();
+        if self.peek() != Some(b':') {
+            return Err("syntax error parsing object expecting ':'");
+        }
+        self.at += 1;
+        Ok(name)
+    }
+
+    /// Past a comma or the end; whether there was a comma.
+    fn another(&mut self, close: u8) -> Result<bool, &'static str> {
+        self.space();
+        match self.peek() {
+            Some(b',') => {
+                self.at += 1;
+                Ok(true)
+            }
+            Some(byte) if byte == close => {
+                self.at += 1;
+                Ok(false)
+            }
+            _ if close == b'}' => Err("syntax error expecting '}' or ','"),
+            _ => Err("syntax error expecting ']' or ','"),
+        }
+    }
+
+    /// To the end of a value, whatever is in it.
+    fn skip(&mut self) -> Result<(), &'static str> {
+        let start = self.at;
+        let mut depth = 0usize;
+        while let Some(byte) = self.peek() {
+            match byte {
+                b'"' => self.skip_string()?,
+                b'{' | b'[' => {
+                    (depth, self.at) = (depth + 1, self.at + 1);
+                    continue;
+                }
+                b'}' | b']' if depth > 0 => (depth, self.at) = (depth - 1, self.at + 1),
+                b',' | b':' if depth > 0 => {
+                    self.at += 1;
+                    continue;
+                }
+                b' ' | b'\t' | b'\n' | b'\r' if depth > 0 => {
+                    self.at += 1;
+                    continue;
+                }
+                _ => {
+                    let scalar = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.');
+                    let n = self.text[self.at..].iter().take_while(|b| scalar(b)).count();
+                    if n == 0 {
+                        break;
+                    }
+                    self.at += n;
+                }
+            }
+            if depth == 0 {
+                return Ok(());
+            }
+        }
+        Err(if start == self.text.len() { "unexpected end of input" } else { "syntax error parsing value" })
+    }
+
+    fn skip_string(&mut self) -> Result<(), &'static str> {
+        self.at += 1;
+        loop {
+            let rest = self.text.get(self.at..).unwrap_or_default();
+            let n = memchr2(b'"', b'\\', rest).ok_or("unexpected end of input in quoted string")?;
+            if rest[n] == b'"' {
+                self.at += n + 1;
+                return Ok(());
+            }
+            self.at += n + 2;
+        }
+    }
+
+    /// A string to keep.
+    fn keep(&mut self, text: &str) -> Arc<str> {
+        let Some(&last) = text.as_bytes().last().filter(|_| text.len() <= 24) else { return Arc::from(text) };
+        let slot = &mut self.known[(text.len() * 7 + usize::from(last)) % KNOWN];
+        match slot {
+            Some(known) if **known == *text => known.clone(),
+            _ => slot.insert(Arc::from(text)).clone(),
+        }
+    }
+
     fn peek(&self) -> Option<u8> {
         self.text.get(self.at).copied()
     }
@@ -73,7 +213,10 @@ impl Reader<'_> {
         match self.peek() {
             Some(b'{') => self.object(depth),
             Some(b'[') => self.array(depth),
-            Some(b'"') => Ok(Json::Str(self.string()?)),
+            Some(b'"') => {
+                let text = self.string()?;
+                Ok(Json::Str(self.keep(&text)))
+            }
             Some(b'-' | b'0'..=b'9') => self.number(),
             Some(b't') => self.word(b"true", Json::Bool(true)),
             Some(b'f') => self.word(b"false", Json::Bool(false)),
@@ -102,48 +245,22 @@ impl Reader<'_> {
         }
         loop {
             elements.push(self.value(depth + 1)?);
-            self.space();
-            match self.peek() {
-                Some(b',') => self.at += 1,
-                Some(b']') => {
-                    self.at += 1;
-                    return Ok(Json::Array(elements));
-                }
-                _ => return Err("syntax error expecting ']' or ','"),
+            if !self.another(b']')? {
+                return Ok(Json::Array(elements));
             }
         }
     }
 
     fn object(&mut self, depth: usize) -> Result<Json, &'static str> {
-        self.at += 1;
         let mut members = Object::new();
-        self.space();
-        if self.peek() == Some(b'}') {
-            self.at += 1;
-            return Ok(Json::Object(members));
-        }
-        loop {
-            self.space();
-            if self.peek() != Some(b'"') {
-                return Err("syntax error parsing object expecting string");
-            }
-            let name = self.string()?;
-            self.space();
-            if self.peek() != Some(b':') {
-                return Err("syntax error parsing object expecting ':'");
-            }
-            self.at += 1;
+        let mut more = self.begin_object()?;
+        while more {
+            let name = self.name()?;
+            let name = self.keep(&name);
             members.insert(name, self.value(depth + 1)?);
-            self.space();
-            match self.peek() {
-                Some(b',') => self.at += 1,
-                Some(b'}') => {
-                    self.at += 1;
-                    return Ok(Json::Object(members));
-                }
-                _ => return Err("syntax error expecting '}' or ','"),
-            }
+            more = self.another(b'}')?;
         }
+        Ok(Json::Object(members))
     }
 
     fn number(&mut self) -> Result<Json, &'static str> {
@@ -195,32 +312,42 @@ impl Reader<'_> {
         if r.fract() == 0.0 && r.abs() < 9.2e18 { Ok(Json::Int(r as i64)) } else { Ok(Json::Real(r)) }
     }
 
-    fn string(&mut self) -> Result<Arc<str>, &'static str> {
+    fn string(&mut self) -> Result<Cow<'a, str>, &'static str> {
         self.at += 1;
-        let start = self.at;
-        loop {
-            match self.peek() {
-                Some(b'"') => {
-                    let text = std::str::from_utf8(&self.text[start..self.at]).map_err(|_| "invalid UTF-8 sequence")?;
-                    self.at += 1;
-                    return Ok(Arc::from(text));
-                }
-                Some(b'\\') => return self.escaped(start),
-                Some(32..) => self.at += 1,
-                Some(_) => return Err("unescaped control character in string"),
-                None => return Err("unexpected end of input in quoted string"),
-            }
+        let (start, rest) = (self.at, &self.text[self.at..]);
+        let Some(n) = memchr2(b'"', b'\\', rest) else {
+            self.at = self.text.len();
+            self.check_plain(rest)?;
+            return Err("unexpected end of input in quoted string");
+        };
+        self.at += n;
+        self.check_plain(&rest[..n])?;
+        if rest[n] == b'\\' {
+            return self.escaped(start).map(Cow::Owned);
         }
+        let text = std::str::from_utf8(&rest[..n]).map_err(|_| "invalid UTF-8 sequence")?;
+        self.at += 1;
+        Ok(Cow::Borrowed(text))
+    }
+
+    /// No control characters; `at` is behind the text, and is set to the first of them.
+    fn check_plain(&mut self, text: &[u8]) -> Result<(), &'static str> {
+        // all bytes, which the compiler does many at a time
+        if !text.iter().fold(false, |bad, &b| bad | (b < 32)) {
+            return Ok(());
+        }
+        self.at -= text.len() - text.iter().position(|&b| b < 32).unwrap_or_default();
+        Err("unescaped control character in string")
     }
 
     /// A string with escapes in it; `at` is at the first.
-    fn escaped(&mut self, start: usize) -> Result<Arc<str>, &'static str> {
+    fn escaped(&mut self, start: usize) -> Result<String, &'static str> {
         let mut bytes = self.text[start..self.at].to_vec();
         loop {
             let byte = self.peek().ok_or("unexpected end of input in quoted string")?;
             self.at += 1;
             match byte {
-                b'"' => return String::from_utf8(bytes).map(Arc::from).map_err(|_| "invalid UTF-8 sequence"),
+                b'"' => return String::from_utf8(bytes).map_err(|_| "invalid UTF-8 sequence"),
                 b'\\' => {
                     let c = match self.peek() {
                         Some(c @ (b'"' | b'\\' | b'/')) => char::from(c),
@@ -312,28 +439,41 @@ impl Framer {
     /// # Errors
     /// What follows is neither an object nor an array, or is malformed. Nothing sensible can come after it.
     pub fn next_value(&mut self) -> Result<Option<Json>, ParseError> {
+        self.next_text()?.map(parse).transpose()
+    }
+
+    /// The same as text, of which only the end was looked for.
+    ///
+    /// # Errors
+    /// What follows is neither an object nor an array.
+    pub fn next_text(&mut self) -> Result<Option<&[u8]>, ParseError> {
         let end = self.find_end().map_err(|what| ParseError { line: 0, column: self.seen, byte: self.seen, what })?;
         if !end {
             return Ok(None);
         }
-        let until = self.used + self.seen;
-        let json = parse(&self.bytes[self.used..until]);
+        let (from, until) = (self.used, self.used + self.seen);
         (self.used, self.seen) = (until, 0);
-        json.map(Some)
+        Ok(Some(&self.bytes[from..until]))
     }
 
     fn find_end(&mut self) -> Result<bool, &'static str> {
-        for &byte in &self.bytes[self.used + self.seen..] {
-            self.seen += 1;
+        let bytes = &self.bytes[self.used..];
+        while let Some(&byte) = bytes.get(self.seen) {
             if self.in_string {
-                match byte {
-                    _ if self.escaped => self.escaped = false,
-                    b'\\' => self.escaped = true,
-                    b'"' => self.in_string = false,
-                    _ => {}
+                if self.escaped {
+                    (self.escaped, self.seen) = (false, self.seen + 1);
+                    continue;
                 }
+                let Some(n) = memchr2(b'"', b'\\', &bytes[self.seen..]) else {
+                    self.seen = bytes.len();
+                    break;
+                };
+                self.seen += n + 1;
+                let quote = bytes[self.seen - 1] == b'"';
+                (self.in_string, self.escaped) = (!quote, !quote);
                 continue;
             }
+            self.seen += 1;
             match byte {
                 b'{' | b'[' => self.depth += 1,
                 b'"' if self.depth > 0 => self.in_string = true,

@@ -113,8 +113,29 @@ proptest! {
     }
 
     #[test]
+    fn members_are_those_of_the_whole(json in any_json(), pretty: bool) {
+        let text = if pretty { json.pretty() } else { json.to_string() };
+        let mut found = Object::new();
+        let done = members(text.as_bytes(), |name, value| {
+            found.insert(Arc::from(name), parse(value)?);
+            Ok::<_, ParseError>(())
+        });
+        match json {
+            Json::Object(wanted) => {
+                prop_assert_eq!(done, Ok(()));
+                prop_assert_eq!(found, wanted);
+                for n in 0..text.len() {
+                    prop_assert!(!text.is_char_boundary(n) || members(&text.as_bytes()[..n], |_, _| Ok::<_, ParseError>(())).is_err());
+                }
+            }
+            _ => prop_assert!(done.is_err()),
+        }
+    }
+
+    #[test]
     fn any_bytes_end(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
         let _ = parse(&bytes);
+        let _ = members(&bytes, |_, value| parse(value).map(drop));
         let mut framer = Framer::default();
         framer.push(&bytes);
         while let Ok(Some(_)) = framer.next_value() {}

@@ -103,6 +103,11 @@ fn indented(out: &mut String, json: &Json, depth: usize) -> fmt::Result {
 /// A JSON string literal.
 pub(crate) fn string(out: &mut impl Write, s: &str) -> fmt::Result {
     out.write_char('"')?;
+    // most strings are as they are, which the compiler finds out many bytes at a time
+    if !s.bytes().fold(false, |escaped, b| escaped | (b < 32) | (b == b'"') | (b == b'\\')) {
+        out.write_str(s)?;
+        return out.write_char('"');
+    }
     let mut plain = 0;
     for (at, byte) in s.bytes().enumerate() {
         let short = match byte {

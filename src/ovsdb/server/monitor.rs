@@ -128,12 +128,10 @@ impl Watched {
     }
 
     /// `<row-update>`, RFC 7047, 4.1.6.
-    fn update1(&self, old: Option<&Row>, new: Option<&Row>, initial: bool) -> Option<Json> {
+    fn update1(&self, old: Option<&Row>, new: Option<&Row>) -> Option<Json> {
         match (old, new) {
-            (None, Some(new)) => {
-                let kinds = if initial { select::INITIAL } else { select::INSERT };
-                (self.kinds & kinds != 0).then(|| Json::object([("new", self.cells(new, kinds, false))]))
-            }
+            (None, Some(new)) => (self.kinds & select::INSERT != 0)
+                .then(|| Json::object([("new", self.cells(new, select::INSERT, false))])),
             (Some(old), None) => (self.kinds & select::DELETE != 0)
                 .then(|| Json::object([("old", self.cells(old, select::DELETE, false))])),
             (Some(old), Some(new)) if self.kinds & select::MODIFY != 0 => {
@@ -157,12 +155,10 @@ impl Watched {
     }
 
     /// `<row-update2>`, ovsdb-server(7), 4.1.14. A row that begins to meet the condition is inserted for the client.
-    fn update2(&self, old: Option<&Row>, new: Option<&Row>, initial: bool) -> Option<Json> {
+    fn update2(&self, old: Option<&Row>, new: Option<&Row>) -> Option<Json> {
         match (old, new) {
-            (None, Some(new)) => {
-                let (name, kinds) = if initial { ("initial", select::INITIAL) } else { ("insert", select::INSERT) };
-                (self.kinds & kinds != 0).then(|| Json::object([(name, self.cells(new, kinds, true))]))
-            }
+            (None, Some(new)) => (self.kinds & select::INSERT != 0)
+                .then(|| Json::object([("insert", self.cells(new, select::INSERT, true))])),
             (Some(_), None) => (self.kinds & select::DELETE != 0).then(|| Json::object([("delete", Json::Null)])),
             (Some(old), Some(new)) if self.kinds & select::MODIFY != 0 => {
                 let mut cells = Object::new();
@@ -177,6 +173,40 @@ impl Watched {
                 (!cells.is_empty()).then(|| Json::object([("modify", cells.into())]))
             }
             _ => None,
+        }
+    }
+
+    /// Appends rows as they are when the monitor begins, by their UUIDs. A first look may be at all of a database: it is
+    /// written as text, of which nothing else is made before.
+    fn write_initial(&self, rows: &[&Row], sparse: bool, out: &mut String) {
+        let wanted = self.columns.iter().filter(|&&(_, k)| k & select::INITIAL != 0);
+        let mut columns: Vec<_> =
+            wanted.map(|&(c, _)| (column_name(&self.schema, c), c, column_type(&self.schema, c))).collect();
+        columns.sort_unstable_by_key(|&(name, ..)| name);
+        for (at, row) in rows.iter().enumerate() {
+            out.push_str(if at > 0 { ",\"" } else { "\"" });
+            row.uuid.write_to(out);
+            out.push_str(if sparse { "\":{\"initial\":{" } else { "\":{\"new\":{" });
+            let mut first = true;
+            for (name, c, ty) in &columns {
+                let own;
+                let datum = match *c {
+                    UUID | VERSION => {
+                        own = row.column(*c);
+                        &own
+                    }
+                    c => &row.columns[c],
+                };
+                if sparse && *c != VERSION && *c != UUID && ty.is_default(datum) {
+                    continue;
+                }
+                out.push_str(if std::mem::take(&mut first) { "\"" } else { ",\"" });
+                // an identifier: nothing in it needs escaping
+                out.push_str(name);
+                out.push_str("\":");
+                datum.write_as(ty, out);
+            }
+            out.push_str("}}");
         }
     }
 }
@@ -226,12 +256,12 @@ impl Monitor {
         self.tables.iter().find(|w| w.table == table)
     }
 
-    fn row_update(&self, watched: &Watched, old: Option<&Row>, new: Option<&Row>, initial: bool) -> Option<Json> {
+    fn row_update(&self, watched: &Watched, old: Option<&Row>, new: Option<&Row>) -> Option<Json> {
         if self.version == Version::One {
-            return watched.update1(old, new, initial);
+            return watched.update1(old, new);
         }
         let visible = |row: &&Row| watched.condition.matches_any(row);
-        watched.update2(old.filter(visible), new.filter(visible), initial)
+        watched.update2(old.filter(visible), new.filter(visible))
     }
 
     fn json(&self, updates: Updates) -> Json {
@@ -242,15 +272,25 @@ impl Monitor {
         Json::Object(named.collect())
     }
 
-    /// What is there when the monitor begins.
-    pub(crate) fn initial(&self, db: &Database) -> Json {
-        let mut updates = Updates::default();
-        for watched in &self.tables {
-            for row in db.tables[watched.table].rows() {
-                updates.add(watched.table, row.uuid, self.row_update(watched, None, Some(row), true));
+    /// Appends what is there when the monitor begins.
+    pub(crate) fn write_initial(&self, db: &Database, out: &mut String) {
+        let sparse = self.version != Version::One;
+        out.push('{');
+        let mut first = true;
+        for watched in self.tables.iter().filter(|w| w.kinds & select::INITIAL != 0) {
+            let rows = db.tables[watched.table].rows().map(|row| &**row);
+            let mut rows: Vec<&Row> = rows.filter(|row| !sparse || watched.condition.matches_any(row)).collect();
+            if rows.is_empty() {
+                continue;
             }
+            rows.sort_unstable_by_key(|row| row.uuid);
+            out.push_str(if std::mem::take(&mut first) { "\"" } else { ",\"" });
+            out.push_str(&watched.schema.name);
+            out.push_str("\":{");
+            watched.write_initial(&rows, sparse, out);
+            out.push('}');
         }
-        self.json(updates)
+        out.push('}');
     }
 
     /// Takes note of changes.
@@ -287,7 +327,7 @@ impl Monitor {
         let mut updates = Updates::default();
         for ((table, uuid), (old, new)) in std::mem::take(&mut self.pending) {
             if let Some(watched) = self.watched(table) {
-                updates.add(table, uuid, self.row_update(watched, old.as_deref(), new.as_deref(), false));
+                updates.add(table, uuid, self.row_update(watched, old.as_deref(), new.as_deref()));
             }
         }
         updates
@@ -336,7 +376,7 @@ impl Monitor {
                 if was != is {
                     let row = Some(&**row);
                     let (old, new) = if was { (row, None) } else { (None, row) };
-                    updates.add(watched.table, row.map_or(Uuid::ZERO, |r| r.uuid), watched.update2(old, new, false));
+                    updates.add(watched.table, row.map_or(Uuid::ZERO, |r| r.uuid), watched.update2(old, new));
                 }
             }
         }

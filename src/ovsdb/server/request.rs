@@ -54,7 +54,7 @@ impl Server {
         }
         let reply = match method {
             "transact" => self.transact(id, &request_id, params, now),
-            _ => self.request(id, method, &Json::Array(params), now),
+            _ => self.request(id, &request_id, method, &Json::Array(params), now),
         };
         let Some(session) = self.sessions.get_mut(&id) else { return };
         match reply {
@@ -67,7 +67,7 @@ impl Server {
     }
 
     /// A request that is answered at once.
-    fn request(&mut self, id: SessionId, method: &str, params: &Json, now: Now) -> Reply {
+    fn request(&mut self, id: SessionId, request_id: &Json, method: &str, params: &Json, now: Now) -> Reply {
         let empty = || Ok(Some(Json::Object(Object::new())));
         match method {
             "echo" => Ok(Some(params.clone())),
@@ -77,12 +77,12 @@ impl Server {
                 let name = self.database_param(method, params)?;
                 Ok(self.databases.get(&name).map(|hosted| hosted.db.schema.to_json()))
             }
-            "monitor" => self.monitor(id, method, params, Version::One),
+            "monitor" => self.monitor(id, request_id, method, params, Version::One),
             "monitor_cond" | "monitor_cond_since" | "monitor_cond_change" if self.no_conditions => {
                 Err(Error::bare("unknown method"))
             }
-            "monitor_cond" => self.monitor(id, method, params, Version::Two),
-            "monitor_cond_since" => self.monitor(id, method, params, Version::Three),
+            "monitor_cond" => self.monitor(id, request_id, method, params, Version::Two),
+            "monitor_cond_since" => self.monitor(id, request_id, method, params, Version::Three),
             "monitor_cond_change" => self.monitor_change(id, params),
             "monitor_cancel" => {
                 let session = self.sessions.get_mut(&id).ok_or_else(|| Error::bare("unknown monitor"))?;
@@ -250,7 +250,7 @@ impl Server {
         self.rewatch_all();
     }
 
-    fn monitor(&mut self, id: SessionId, method: &str, params: &Json, version: Version) -> Reply {
+    fn monitor(&mut self, id: SessionId, request_id: &Json, method: &str, params: &Json, version: Version) -> Reply {
         let name = self.database_param(method, params)?;
         let (monitor_id, requests, since) = match (params.as_array().unwrap_or_default(), version) {
             ([_, id, requests, since], Version::Three) => (id, requests, Some(since)),
@@ -271,20 +271,23 @@ impl Server {
         let mut monitor = Monitor::new(&hosted.db, monitor_id.clone(), name, version, requests)?;
         monitor.last = hosted.last;
         let since = since.and_then(Json::as_str).and_then(Uuid::parse).unwrap_or(Uuid::ZERO);
-        let result = match (version, hosted.since(since)) {
-            (Version::Three, found) => {
-                let known = found.is_some();
-                let updates = match found {
-                    Some(changes) => monitor.catch_up(changes),
-                    None => monitor.initial(&hosted.db),
-                };
-                Json::Array(vec![Json::Bool(known), monitor.last.to_string().into(), updates])
+        let found = if version == Version::Three { hosted.since(since) } else { None };
+        let known = found.is_some();
+        let changes = found.map(|changes| monitor.catch_up(changes));
+        session.reply_text(request_id, |text| {
+            if version == Version::Three {
+                let last = monitor.last;
+                text.push_str(&format!("[{known},\"{last}\","));
             }
-            _ => monitor.initial(&hosted.db),
-        };
+            match changes {
+                Some(updates) => updates.write_to(text),
+                None => monitor.write_initial(&hosted.db, text),
+            }
+            text.push_str(if version == Version::Three { "]" } else { "" });
+        });
         session.monitors.push(monitor);
         self.rewatch(id);
-        Ok(Some(result))
+        Ok(None)
     }
 
     fn monitor_change(&mut self, id: SessionId, params: &Json) -> Reply {

@@ -40,6 +40,8 @@ pub struct Peer {
 #[derive(Debug)]
 pub(super) enum Out {
     Plain(Json),
+    /// A message as text.
+    Text(String),
     /// The reply to a transaction in a database: id and result.
     Committed(Arc<str>, Json, Json),
 }
@@ -100,8 +102,10 @@ impl Session {
     }
 
     pub(super) fn push(&mut self, out: Out) {
-        let (Out::Plain(json) | Out::Committed(_, _, json)) = &out;
-        self.queued += json.weight();
+        self.queued += match &out {
+            Out::Plain(json) | Out::Committed(_, _, json) => json.weight(),
+            Out::Text(text) => text.len(),
+        };
         self.queue.push(out);
     }
 
@@ -122,6 +126,13 @@ impl Session {
 
     pub(super) fn reply(&mut self, id: Json, result: Json) {
         self.push(Out::Plain(reply(id, result)));
+    }
+
+    /// The result is written as text.
+    pub(super) fn reply_text(&mut self, id: &Json, result: impl FnOnce(&mut String)) {
+        let mut text = String::new();
+        write_reply(id, &mut text, result);
+        self.push(Out::Text(text));
     }
 
     pub(super) fn reply_error(&mut self, id: Json, error: Json) {
@@ -148,13 +159,8 @@ impl Session {
         for out in self.queue.drain(..) {
             match out {
                 Out::Plain(json) => json.write_to(text),
-                Out::Committed(_, id, result) => {
-                    text.push_str("{\"error\":null,\"id\":");
-                    id.write_to(text);
-                    text.push_str(",\"result\":");
-                    result.write_to(text);
-                    text.push('}');
-                }
+                Out::Text(message) => text.push_str(&message),
+                Out::Committed(_, id, result) => write_reply(&id, text, |text| result.write_to(text)),
             }
         }
         if self.output.len() + text.len() > OUTPUT_MAX {
@@ -203,6 +209,15 @@ impl Session {
 
 pub(super) fn reply(id: Json, result: Json) -> Json {
     Json::object([("error", Json::Null), ("id", id), ("result", result)])
+}
+
+/// The text of [`reply`].
+fn write_reply(id: &Json, text: &mut String, result: impl FnOnce(&mut String)) {
+    text.push_str("{\"error\":null,\"id\":");
+    id.write_to(text);
+    text.push_str(",\"result\":");
+    result(text);
+    text.push('}');
 }
 
 fn failure(id: Json, error: Json) -> Json {

@@ -5,7 +5,7 @@ use crate::stream::{Listener, Stream, is_passive, split_methods};
 use nix::poll::{PollFd, PollFlags, PollTimeout};
 use ovsdb::Json;
 use ovsdb::error::strerror;
-use ovsdb::json::Framer;
+use ovsdb::json::{Framer, ParseError, members, parse};
 use std::io::{ErrorKind, Read, Write};
 use std::os::fd::AsFd;
 
@@ -80,19 +80,34 @@ impl Rpc {
     pub(crate) fn next(&mut self) -> Result<Option<Message>, String> {
         loop {
             let Some(json) = self.framer.next_value().map_err(|e| e.to_string())? else { return Ok(None) };
-            let member = |name: &str| json.get(name).cloned().unwrap_or(Json::Null);
-            if let Some(method) = json.get("method").and_then(Json::as_str) {
-                if method == "echo" {
-                    let members = [("id", member("id")), ("result", member("params")), ("error", Json::Null)];
-                    self.write(&Json::object(members))?;
-                    continue;
-                }
-                return Ok(Some(Message::Notification(method.to_owned(), member("params"))));
+            if let Some(message) = self.message(json)? {
+                return Ok(Some(message));
             }
-            let error = member("error");
-            let result = if error == Json::Null { Ok(member("result")) } else { Err(error) };
-            return Ok(Some(Message::Reply(member("id"), result)));
         }
+    }
+
+    /// What a message is; none when it was a request for a sign of life.
+    fn message(&mut self, json: Json) -> Result<Option<Message>, String> {
+        let Json::Object(mut members) = json else { return Err("message is not a JSON object".into()) };
+        let mut member = |name: &str| members.remove(name).unwrap_or(Json::Null);
+        if let Json::Str(method) = member("method") {
+            if &*method == "echo" {
+                let answer = [("id", member("id")), ("result", member("params")), ("error", Json::Null)];
+                self.write(&Json::object(answer))?;
+                return Ok(None);
+            }
+            return Ok(Some(Message::Notification(method.to_string(), member("params"))));
+        }
+        let error = member("error");
+        let result = if error == Json::Null { Ok(member("result")) } else { Err(error) };
+        Ok(Some(Message::Reply(member("id"), result)))
+    }
+
+    /// Reads, and waits before where nothing has come.
+    fn wait(&mut self) -> Result<(), String> {
+        let mut fds = [PollFd::new(self.stream.as_fd(), PollFlags::POLLIN)];
+        poll(&mut fds, PollTimeout::NONE);
+        if self.fill()? { Ok(()) } else { Err("End of file".into()) }
     }
 
     /// Waits for a message.
@@ -101,11 +116,7 @@ impl Rpc {
             if let Some(message) = self.next()? {
                 return Ok(message);
             }
-            let mut fds = [PollFd::new(self.stream.as_fd(), PollFlags::POLLIN)];
-            poll(&mut fds, PollTimeout::NONE);
-            if !self.fill()? {
-                return Err("End of file".into());
-            }
+            self.wait()?;
         }
     }
 
@@ -120,4 +131,51 @@ impl Rpc {
             }
         }
     }
+
+    /// The same where the result is taken as text: one that has all rows of a database is better not made values of first.
+    pub(crate) fn call_for_text<T>(
+        &mut self,
+        method: &str,
+        params: Json,
+        take: impl FnOnce(&[u8]) -> T,
+    ) -> Result<Result<T, Json>, String> {
+        let wanted = self.send(method, params)?;
+        loop {
+            if let Some(text) = self.framer.next_text().map_err(|e| e.to_string())? {
+                match result_of(text, &wanted).map_err(|e| e.to_string())? {
+                    Some(result) => return Ok(Ok(take(result))),
+                    None => {
+                        let json = parse(text).map_err(|e| e.to_string())?;
+                        if let Some(Message::Reply(id, Err(error))) = self.message(json)?
+                            && id == wanted
+                        {
+                            return Ok(Err(error));
+                        }
+                    }
+                }
+                continue;
+            }
+            self.wait()?;
+        }
+    }
+}
+
+/// The text of the result in a message; none if it is no reply to that request, or an error.
+fn result_of<'t>(text: &'t [u8], wanted: &Json) -> Result<Option<&'t [u8]>, ParseError> {
+    let (mut result, mut answers) = (None, true);
+    let mut has_id = false;
+    members(text, |name, value| {
+        match name {
+            "id" => {
+                has_id = true;
+                answers &= parse(value)? == *wanted;
+            }
+            "error" => answers &= value == b"null",
+            "method" => answers = false,
+            "result" => result = Some(value),
+            _ => {}
+        }
+        Ok::<_, ParseError>(())
+    })?;
+    Ok(result.filter(|_| answers && has_id))
 }

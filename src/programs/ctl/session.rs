@@ -2,6 +2,7 @@
 //! who follows it.
 
 use super::state::{Rows, State, row_name};
+use super::vswitch::Bridges;
 use super::{Context, Given, Needs, Stop, Symbols, Tool};
 use crate::client::rpc::{Message, Rpc};
 use crate::options::Parsed;
@@ -10,10 +11,12 @@ use crate::table::{Format, Style};
 use crate::tls;
 use nix::poll::{PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
+use ovsdb::client::is_unknown_method;
 use ovsdb::data::Schema;
 use ovsdb::json::Object;
 use ovsdb::{Json, Uuid};
 use std::collections::HashMap;
+use std::mem::ManuallyDrop;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -42,6 +45,7 @@ struct Ran {
     made: Vec<String>,
     root: Option<Uuid>,
     root_is_new: bool,
+    bridges: Option<Bridges>,
 }
 
 /// What a command prints.
@@ -138,7 +142,8 @@ impl Session<'_> {
         let reply = self.rpc.call("get_schema", Json::Array(vec![database])).map_err(lost)?;
         let json = reply.map_err(|e| format!("{}: {e}", self.tool.database))?;
         let schema = Arc::new(Schema::from_json(&json).map_err(|e| e.to_string())?);
-        let mut rows = Rows::new(schema.clone());
+        // the process ends with it: thousands of rows are not freed one by one
+        let mut rows = ManuallyDrop::new(Rows::new(schema.clone()));
         self.fetch(&schema, &mut rows)?;
         loop {
             match self.commands(&rows) {
@@ -178,19 +183,29 @@ impl Session<'_> {
             let request = Json::object([("columns", Json::Array(names))]);
             requests.insert(table.name.clone(), Json::Array(vec![request]));
         }
-        let params = vec![self.tool.database.into(), "rows".into(), Json::Object(requests)];
-        let reply = self.rpc.call("monitor_cond", Json::Array(params)).map_err(lost)?;
-        rows.update(&reply.map_err(|e| format!("monitor_cond: {e}"))?)?;
+        let params = Json::Array(vec![self.tool.database.into(), "rows".into(), Json::Object(requests)]);
+        match self.rpc.call_for_text("monitor_cond", params.clone(), |text| rows.begin(text)).map_err(lost)? {
+            Ok(begun) => begun.map_err(|e| e.to_string())?,
+            // servers before 2.5, and those that were told to be like them
+            Err(error) if is_unknown_method(&error) => {
+                let reply = self.rpc.call("monitor", params).map_err(lost)?;
+                rows.update(&reply.map_err(|e| format!("monitor: {e}"))?)?;
+            }
+            Err(error) => return Err(Broken::Fatal(format!("monitor_cond: {error}"))),
+        }
         Ok(())
     }
 
     /// Takes what has come.
     fn take(&mut self, message: &Message, rows: &mut Rows) -> Result<(), Broken> {
         if let Message::Notification(method, params) = message
-            && method == "update2"
             && let Some([_, updates]) = params.as_array()
         {
-            rows.update(updates)?;
+            match &**method {
+                "update" => rows.update(updates)?,
+                "update2" => rows.update2(updates)?,
+                _ => {}
+            }
         }
         Ok(())
     }
@@ -228,8 +243,8 @@ impl Session<'_> {
             outputs.push(Output { text: std::mem::take(&mut context.out), table: context.table.take(), creates });
         }
         self.check_symbols(&context)?;
-        let Context { state, made, .. } = context;
-        Ok(Ran { outputs, operations: state.operations(), made, root, root_is_new })
+        let Context { state, made, bridges, .. } = context;
+        Ok(Ran { outputs, operations: state.operations(), made, root, root_is_new, bridges })
     }
 
     fn check_symbols(&self, context: &Context<'_>) -> Result<(), Stop> {
@@ -257,7 +272,7 @@ impl Session<'_> {
 
     /// Makes the transaction and prints. None when the commands are to run again.
     fn finish(&mut self, ran: Ran, rows: &mut Rows) -> Result<Option<ExitCode>, Broken> {
-        let Ran { outputs, operations, made, root, root_is_new } = ran;
+        let Ran { outputs, operations, made, root, root_is_new, bridges } = ran;
         let mut names = HashMap::new();
         let mut wanted = None;
         if !operations.is_empty() && !self.parsed.has("dry-run") {
@@ -274,6 +289,8 @@ impl Session<'_> {
             wanted = count.and_then(|_| selected.and_then(Json::as_int));
         }
         self.print(outputs, &names)?;
+        // as the rows
+        std::mem::forget(bridges);
         if let Some(wanted) = wanted {
             self.wait_for_daemon(wanted, rows)?;
             let state = State::new(rows);

@@ -2,11 +2,13 @@
 //! In the end that is one transaction, which fails when something it relies on has changed meanwhile.
 
 use ovsdb::data::{Atom, Datum, Schema, TableSchema};
+use ovsdb::error::Error;
 use ovsdb::file::changed_row;
-use ovsdb::json::Object;
+use ovsdb::json::{Object, members, parse};
 use ovsdb::table::Row;
 use ovsdb::uuid::Source;
 use ovsdb::{Json, Uuid};
+use rustc_hash::FxHashMap;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -15,36 +17,85 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub struct Rows {
     pub schema: Arc<Schema>,
-    tables: Vec<HashMap<Uuid, Arc<Row>>>,
+    tables: Vec<FxHashMap<Uuid, Arc<Row>>>,
 }
 
 impl Rows {
     pub fn new(schema: Arc<Schema>) -> Rows {
-        let tables = schema.tables.iter().map(|_| HashMap::new()).collect();
+        let tables = schema.tables.iter().map(|_| FxHashMap::default()).collect();
         Rows { schema, tables }
     }
 
     /// Takes `<table-updates2>` over.
+    pub fn update2(&mut self, updates: &Json) -> Result<(), String> {
+        self.take(updates, becomes2)
+    }
+
+    /// Takes `<table-updates>` of RFC 7047, 4.1.6 over.
     pub fn update(&mut self, updates: &Json) -> Result<(), String> {
+        self.take(updates, becomes)
+    }
+
+    /// Takes the text of the first `<table-updates2>` over: no values are made of more than a row at a time.
+    pub fn begin(&mut self, text: &[u8]) -> Result<(), Error> {
+        members(text, |name, rows| {
+            let Some(number) = self.schema.table(name) else { return Ok(()) };
+            let (schema, table) = (&self.schema.tables[number], &mut self.tables[number]);
+            members(rows, |uuid, update| take_row(schema, table, uuid, &parse(update)?, becomes2))
+        })
+    }
+
+    fn take(&mut self, updates: &Json, becomes: Becomes) -> Result<(), String> {
         for (name, rows) in updates.as_object().into_iter().flatten() {
             let Some(number) = self.schema.table(name) else { continue };
             let (schema, table) = (&self.schema.tables[number], &mut self.tables[number]);
-            for (text, update) in rows.as_object().into_iter().flatten() {
-                let uuid = Uuid::parse(text).ok_or_else(|| format!("\"{text}\" is not a valid UUID"))?;
-                let Some((kind, cells)) = update.as_object().and_then(|u| u.iter().next()) else { continue };
-                let row = match &**kind {
-                    "delete" => {
-                        table.remove(&uuid);
-                        continue;
-                    }
-                    "modify" => changed_row(schema, table.get(&uuid), uuid, cells, true),
-                    _ => changed_row(schema, None, uuid, cells, false),
-                };
-                table.insert(uuid, Arc::new(row.map_err(|e| e.to_string())?));
+            for (uuid, update) in rows.as_object().into_iter().flatten() {
+                take_row(schema, table, uuid, update, becomes).map_err(|e| e.to_string())?;
             }
         }
         Ok(())
     }
+}
+
+/// What an update makes of a row; none is no row.
+type Becomes = fn(&TableSchema, Option<&Arc<Row>>, Uuid, &Json) -> Result<Option<Arc<Row>>, Error>;
+
+fn becomes(schema: &TableSchema, old: Option<&Arc<Row>>, uuid: Uuid, update: &Json) -> Result<Option<Arc<Row>>, Error> {
+    match update.get("new") {
+        Some(cells) => changed_row(schema, old, uuid, cells, false).map(|row| Some(Arc::new(row))),
+        None => Ok(None),
+    }
+}
+
+fn becomes2(
+    schema: &TableSchema,
+    old: Option<&Arc<Row>>,
+    uuid: Uuid,
+    update: &Json,
+) -> Result<Option<Arc<Row>>, Error> {
+    let Some((kind, cells)) = update.as_object().and_then(|u| u.iter().next()) else { return Ok(old.cloned()) };
+    let row = match &**kind {
+        "delete" => return Ok(None),
+        "modify" => changed_row(schema, old, uuid, cells, true),
+        _ => changed_row(schema, None, uuid, cells, false),
+    };
+    row.map(|row| Some(Arc::new(row)))
+}
+
+fn take_row(
+    schema: &TableSchema,
+    table: &mut FxHashMap<Uuid, Arc<Row>>,
+    uuid: &str,
+    update: &Json,
+    becomes: Becomes,
+) -> Result<(), Error> {
+    let bad = || Error::syntax(update, format!("\"{uuid}\" is not a valid UUID"));
+    let uuid = Uuid::parse(uuid).ok_or_else(bad)?;
+    match becomes(schema, table.get(&uuid), uuid, update)? {
+        Some(row) => table.insert(uuid, row),
+        None => table.remove(&uuid),
+    };
+    Ok(())
 }
 
 /// A row that was written.
@@ -71,7 +122,7 @@ pub struct State<'r> {
 }
 
 /// Rows by the text of a column's values.
-type Index = HashMap<String, BTreeSet<Uuid>>;
+type Index = FxHashMap<String, BTreeSet<Uuid>>;
 
 /// A string, or JSON of another atom: how records are called.
 fn texts(datum: &Datum) -> impl Iterator<Item = String> {
@@ -170,7 +221,7 @@ impl<'r> State<'r> {
     fn candidates(&self, table: usize, column: usize, text: &str) -> Vec<Uuid> {
         let mut all = self.index.borrow_mut();
         let index = all.entry((table, column)).or_insert_with(|| {
-            let mut index = Index::new();
+            let mut index = Index::default();
             for row in self.rows.tables[table].values().map(|row| &**row).chain(self.rows(table)) {
                 for text in texts(&row.columns[column]) {
                     index.entry(text).or_default().insert(row.uuid);

@@ -4,7 +4,8 @@
 use crate::ctl::{Context, Stop};
 use ovsdb::Uuid;
 use ovsdb::data::{Atom, Datum};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use rustc_hash::FxHashMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A bridge.
 #[derive(Clone, Debug)]
@@ -28,9 +29,9 @@ pub(super) struct Port {
 #[derive(Clone, Debug, Default)]
 pub struct Bridges {
     pub(super) bridges: BTreeMap<String, Bridge>,
-    pub(super) ports: HashMap<String, Port>,
+    pub(super) ports: FxHashMap<String, Port>,
     /// With their ports.
-    pub(super) interfaces: HashMap<String, (Uuid, String)>,
+    pub(super) interfaces: FxHashMap<String, (Uuid, String)>,
 }
 
 impl Bridges {
@@ -58,7 +59,7 @@ impl Bridges {
                 vlan(row).filter(|_| row.columns[is_fake].single() == Some(&Atom::Boolean(true)))
             };
             all.bridges.insert(name.clone(), Bridge { row: uuid, fake: None, ports: BTreeSet::new() });
-            let mut by_vlan = HashMap::new();
+            let mut by_vlan = FxHashMap::default();
             for row in &rows {
                 let (Some(vlan), own) = (fake(row), text(&row.columns[port_name])) else { continue };
                 by_vlan.insert(vlan, own.clone());

@@ -84,8 +84,9 @@ proptest! {
     fn a_changed_message_is_a_message_or_an_error(
         n in any::<prop::sample::Index>(), changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4)
     ) {
-        let all = captures();
-        let mut m = all[n.index(all.len())].1.clone();
+        let mut all: Vec<_> = captures().into_iter().map(|(_, sent)| sent).collect();
+        all.extend(MORE.lines().filter_map(|l| l.strip_prefix("# ")).map(bytes));
+        let mut m = all[n.index(all.len())].clone();
         for (at, byte) in changes {
             let at = at.index(m.len());
             if !(2..4).contains(&at) {

@@ -139,7 +139,8 @@ const CONTINUATION: u16 = 8;
 
 /// Reads Nicira's newer form, which a controller's resume has too.
 pub fn read_nxt2(b: &mut Bytes, cx: Cx) -> Result<PacketIn> {
-    let mut p = PacketIn { format: PacketInFormat::Nxt2, ..PacketIn::default() };
+    // what is not said is the number 0
+    let mut p = PacketIn { format: PacketInFormat::Nxt2, reason: PacketInReason::NoMatch, ..PacketIn::default() };
     let (mut packet, mut total) = (None, None);
     while !b.is_empty() {
         let mut body = Bytes::or(b.rest(), OFPBPC_BAD_LEN);

@@ -85,6 +85,10 @@ pub fn read_request(b: &mut Bytes, nx: bool, cx: Cx) -> Result<FlowRequest> {
         b.skip(4)?;
         (r.cookie, r.cookie_mask) = (Cookie(b.u64()?), b.u64()?);
         r.matching = oxm::read_match(b, Strictness::Strict, cx.tlv)?.matching;
+        // which counters are wanted; all are told
+        if cx.version >= Version::Of15 && !b.is_empty() {
+            oxs::read(b)?;
+        }
     }
     Ok(r)
 }

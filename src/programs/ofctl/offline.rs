@@ -34,6 +34,14 @@ pub(super) fn ofp_print(call: &Call) -> Done {
         Some(text) => text.parse().map_err(|_| format!("{text}: not a verbosity"))?,
         None => call.verbosity,
     };
+    let read;
+    let hex = match hex.as_str() {
+        "-" => {
+            read = String::from_utf8(contents("-")?).map_err(|e| e.to_string())?;
+            read.as_str()
+        }
+        hex => hex,
+    };
     print(&tell(&parse(hex)?, verbosity));
     Ok(())
 }

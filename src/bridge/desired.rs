@@ -124,14 +124,17 @@ fn station(text: &str) -> Option<[u8; 6]> {
     mac(text).filter(|m| *m != [0; 6] && m[0] & 1 == 0)
 }
 
-/// `datapath-id`: 16 hexadecimal digits, not all zeros, or any number of them after 0x.
-fn datapath_id(text: &str) -> Option<u64> {
+/// `datapath-id`: 16 hexadecimal digits, or any number of them after 0x. All zeros are none: the bridge has its own.
+///
+/// # Errors
+/// It is something else.
+fn datapath_id(text: &str) -> Result<Option<u64>, ()> {
     let digits = match text.strip_prefix("0x") {
-        Some(rest) => (1..=16).contains(&rest.len()).then_some(rest)?,
-        None => (text.len() == 16).then_some(text)?,
+        Some(rest) => Some(rest).filter(|rest| (1..=16).contains(&rest.len())),
+        None => Some(text).filter(|text| text.len() == 16),
     };
-    digits.bytes().all(|b| b.is_ascii_hexdigit()).then_some(())?;
-    u64::from_str_radix(digits, 16).ok().filter(|id| *id != 0)
+    let digits = digits.filter(|digits| digits.bytes().all(|b| b.is_ascii_hexdigit())).ok_or(())?;
+    u64::from_str_radix(digits, 16).map(|id| Some(id).filter(|id| *id != 0)).map_err(drop)
 }
 
 fn vlans(ids: &[i64]) -> Vec<u16> {
@@ -169,11 +172,10 @@ impl Reading {
         }
         let mut take = |key: &str| other_config.remove(key);
         let id = take("datapath-id").and_then(|text| {
-            let id = datapath_id(&text);
-            if id.is_none() {
+            datapath_id(&text).unwrap_or_else(|()| {
                 warn(format!("other_config:datapath-id {text:?} is no datapath ID, expected 16 hexadecimal digits"));
-            }
-            id
+                None
+            })
         });
         let hwaddr = take("hwaddr").and_then(|text| {
             let address = station(&text);

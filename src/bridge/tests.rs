@@ -237,9 +237,15 @@ fn addresses_and_identifiers() {
     let bridge = read(&db.db, &Desired::default()).desired.bridges.remove("br0").unwrap();
     assert_eq!((bridge.datapath_id, bridge.hwaddr), (Some(0xab), Some([2, 0, 0, 0, 0, 5])));
     assert_eq!(bridge.other_config.keys().collect::<Vec<_>>(), ["mac-aging-time"]);
-    for bad in ["", "0", "0x", "0x0", "zz00000000000000", "+000000000000001", "0x11112222333344445"] {
+    for bad in ["", "0", "0x", "zz00000000000000", "+000000000000001", "0x11112222333344445"] {
         db.update("Bridge", "br0", &format!(r#"{{"other_config":["map",[["datapath-id","{bad}"]]]}}"#));
         assert_eq!(read(&db.db, &Desired::default()).warnings.len(), 1, "{bad}");
+    }
+    // says that there is none, as the stock switch takes it
+    for none in ["0x0", "0000000000000000"] {
+        db.update("Bridge", "br0", &format!(r#"{{"other_config":["map",[["datapath-id","{none}"]]]}}"#));
+        let reading = read(&db.db, &Desired::default());
+        assert_eq!((reading.warnings.len(), reading.desired.bridges["br0"].datapath_id), (0, None), "{none}");
     }
 }
 

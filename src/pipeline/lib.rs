@@ -15,7 +15,7 @@ pub mod snapshot;
 pub mod trace;
 pub mod translate;
 
-pub use manager::{BridgeConfig, BundleItem, Config, Draft, Error, FlowFilter, Hidden, Manager};
+pub use manager::{Begun, BridgeConfig, BundleItem, Choice, Config, Draft, Error, FlowFilter, Hidden, Manager};
 pub use normal::vlan::{PriorityTags, Trunks, VlanConfig, VlanMode};
 pub use snapshot::group::Group;
 pub use snapshot::port::{PatchPeer, Port, PortConfig, PortFlags, PortKind};

@@ -174,7 +174,8 @@ static COMMANDS: &[Row] = &[
 /// Executes a call; its answer may come later.
 pub(super) fn execute(switch: &mut Switch, call: Call) {
     switch.calls += 1;
-    let Some(call) = switch.longs.admit(switch.manager.snapshot(), call) else { return };
+    let elsewhere = switch.openflow.has_bundle();
+    let Some(call) = switch.longs.admit(switch.manager.snapshot(), call, elsewhere) else { return };
     let Some(row) = COMMANDS.iter().find(|r| r.name == call.method) else {
         let known = "(use \"list-commands\" to see a list of valid commands)";
         let text = format!("\"{}\" is not a valid command {known}", call.method);

@@ -11,8 +11,9 @@ use std::vec::IntoIter;
 
 use openflow::text::ParsedFlow;
 use openflow::text::file::Change;
-use pipeline::{BundleItem, Draft, Manager, Snapshot};
+use pipeline::{BundleItem, Snapshot};
 
+use super::bundles::{self, Bundle, Progress};
 use super::commands;
 use super::names::Names;
 use super::switch::Switch;
@@ -55,7 +56,7 @@ pub(super) enum Parsed {
 /// What is left of it, and how many changes were made.
 enum Work {
     Flows(IntoIter<ParsedFlow>, usize),
-    Bundle(Box<Draft>, IntoIter<BundleItem>, usize),
+    Bundle(Bundle),
 }
 
 impl Longs {
@@ -64,12 +65,26 @@ impl Longs {
         self.running.as_ref().is_some_and(|r| r.work.is_some())
     }
 
-    /// The call, unless it has to wait.
-    pub(super) fn admit(&mut self, tables: &Snapshot, call: Call) -> Option<Call> {
-        let Some(running) = &self.running else { return Some(call) };
+    /// Whether flows, groups and bridges are to stay as they are, but for what is under way.
+    pub(super) fn has_bundle(&self) -> bool {
+        self.running.as_ref().is_some_and(|r| r.bundle)
+    }
+
+    /// Whether anything is under way.
+    pub(super) fn is_running(&self) -> bool {
+        self.running.is_some()
+    }
+
+    /// The call, unless it has to wait. `elsewhere`: there is a bundle of another kind of connection.
+    pub(super) fn admit(&mut self, tables: &Snapshot, call: Call, elsewhere: bool) -> Option<Call> {
+        if self.running.is_none() && !elsewhere {
+            return Some(call);
+        }
         let same = |other: &Call| other.from == call.from && call.from != 0;
-        let excluded = is_long(tables, &call) || running.bundle && changes_tables(&call.method);
-        if excluded || same(&running.call) || self.waiting.iter().any(same) {
+        let bundle = elsewhere || self.has_bundle();
+        let excluded = is_long(tables, &call) || bundle && changes_tables(&call.method);
+        let running = self.running.as_ref().is_some_and(|running| same(&running.call));
+        if excluded || running || self.waiting.iter().any(same) {
             self.waiting.push_back(call);
             return None;
         }
@@ -158,10 +173,10 @@ pub(super) fn begin(switch: &mut Switch, mut call: Call) {
 
 fn read(switch: &mut Switch, parsed: Result<Parsed, String>) {
     let Some(mut running) = switch.longs.running.take() else { return };
-    let draft = |b: &str| switch.manager.draft(b).map_err(|e| e.to_string());
+    let bundle = |b: &str, items| Bundle::new(&switch.manager, b, items).map_err(|e| e.to_string());
     let work = parsed.and_then(|parsed| match parsed {
         Parsed::Flows(flows) => Ok(Work::Flows(flows.into_iter(), 0)),
-        Parsed::Bundle(items) => Ok(Work::Bundle(Box::new(draft(&running.bridge)?), items.into_iter(), 0)),
+        Parsed::Bundle(items) => Ok(Work::Bundle(bundle(&running.bridge, items)?)),
     });
     match work {
         Ok(work) => {
@@ -181,76 +196,98 @@ pub(super) fn turn(switch: &mut Switch) {
     let Some(work) = running.work.take() else { return };
     let until = switch.clock.now() + SLICE;
     match step(switch, work, &running.bridge, until) {
-        Ok(None) => end(switch, running.call, Ok(())),
-        Ok(work) => {
-            running.work = work;
+        Ok(Stepped::Done) => end(switch, running.call, Ok(())),
+        Ok(Stepped::More(work)) => {
+            running.work = Some(work);
             switch.longs.running = Some(running);
         }
-        Err((e, rest)) => {
-            let e = if is_of_one(&running.call) { e.trim_start_matches("change 1: ").to_owned() } else { e };
-            // as much may be freed as was made: not here
-            switch.jobs.aside(move || drop(rest), |_, _| {});
-            end(switch, running.call, Err(e));
+        Ok(Stepped::Chooses(bundle)) => {
+            switch.longs.running = Some(running);
+            choose(switch, bundle);
         }
+        Err((e, rest)) => failed(switch, running.call, e, rest),
     }
 }
 
-type Step = Result<Option<Work>, (String, Option<Box<Draft>>)>;
+/// Has flows that a change is about chosen on another thread.
+fn choose(switch: &mut Switch, mut bundle: Bundle) {
+    let Some(choice) = bundle.choice() else { return };
+    switch.jobs.aside(choice, move |switch, chosen| {
+        let Some(mut running) = switch.longs.running.take() else { return };
+        let now = switch.clock.now();
+        let taken = match chosen {
+            Ok(chosen) => bundle.chosen(&mut switch.manager, chosen, now).map_err(|e| told(&e)),
+            Err(e) => Err(e),
+        };
+        match taken {
+            Ok(()) => {
+                running.work = Some(Work::Bundle(bundle));
+                switch.longs.running = Some(running);
+            }
+            Err(e) => failed(switch, running.call, e, Some(Box::new(bundle))),
+        }
+    });
+}
 
-/// Works until it is time to stop; None when it is done.
+fn failed(switch: &mut Switch, call: Call, e: String, rest: Option<Box<Bundle>>) {
+    let e = if is_of_one(&call) { e.trim_start_matches("change 1: ").to_owned() } else { e };
+    // as much may be freed as was made: not here
+    switch.jobs.aside(move || drop(rest), |_, _| {});
+    end(switch, call, Err(e));
+}
+
+fn told((at, e): &bundles::Failed) -> String {
+    at.map_or_else(|| e.to_string(), |at| format!("change {}: {e}", at + 1))
+}
+
+enum Stepped {
+    More(Work),
+    Chooses(Bundle),
+    Done,
+}
+
+type Step = Result<Stepped, (String, Option<Box<Bundle>>)>;
+
+/// Works until it is time to stop.
 fn step(switch: &mut Switch, mut work: Work, bridge: &str, until: base::clock::Instant) -> Step {
     loop {
         let now = switch.clock.now();
         if now >= until {
-            return Ok(Some(work));
+            return Ok(Stepped::More(work));
         }
         let manager = &mut switch.manager;
-        match &mut work {
-            Work::Flows(left, done) => {
+        match work {
+            Work::Flows(ref mut left, ref mut done) => {
                 for parsed in left.take(STEP) {
                     *done += 1;
                     let result = manager.flow_mod(bridge, &parsed.flow, now);
                     result.map_err(|e| (format!(" flow {done}: {e}"), None))?;
                 }
                 if left.len() == 0 {
-                    return Ok(None);
+                    return Ok(Stepped::Done);
                 }
             }
-            Work::Bundle(draft, left, done) => {
-                if manager.continue_draft(draft, STEP) {
-                    continue;
+            Work::Bundle(mut bundle) => match bundle.step(manager, now) {
+                Ok(Progress::More) => work = Work::Bundle(bundle),
+                Ok(Progress::Chooses) => return Ok(Stepped::Chooses(bundle)),
+                Ok(Progress::Done) => {
+                    bundle.commit(manager).map_err(|e| (told(&e), None))?;
+                    return Ok(Stepped::Done);
                 }
-                let mut failed = None;
-                for item in left.take(STEP) {
-                    *done += 1;
-                    if let Err(e) = manager.change_draft(draft, &item, now) {
-                        failed = Some(format!("change {done}: {e}"));
-                        break;
-                    }
-                    if manager.continue_draft(draft, STEP) {
-                        break;
-                    }
-                }
-                if failed.is_none() && (left.len() != 0 || manager.continue_draft(draft, STEP)) {
-                    continue;
-                }
-                let Work::Bundle(draft, ..) = work else { return Ok(None) };
-                return match failed {
-                    Some(e) => Err((e, Some(draft))),
-                    None => commit(manager, *draft).map(|()| None),
-                };
-            }
+                Err(e) => return Err((told(&e), Some(Box::new(bundle)))),
+            },
         }
     }
-}
-
-fn commit(manager: &mut Manager, draft: Draft) -> Result<(), (String, Option<Box<Draft>>)> {
-    manager.commit(draft).map(drop).map_err(|e| (e.to_string(), None))
 }
 
 /// Answers, and lets those go on that waited.
 fn end(switch: &mut Switch, call: Call, result: Result<(), String>) {
     switch.published.push((call, result.map(|()| String::new())));
+    wake(switch);
+}
+
+/// Lets those go on that waited.
+pub(super) fn wake(switch: &mut Switch) {
     for call in std::mem::take(&mut switch.longs.waiting) {
         commands::execute(switch, call);
     }

@@ -8,6 +8,7 @@
 //! [`snapshot`] into one value, [`capture`] streams copies of packets, [`owner`] is the loop that everything but forwarding
 //! happens in, [`service`] tells a service manager about it.
 
+mod bundles;
 mod capture;
 mod commands;
 mod coverage;

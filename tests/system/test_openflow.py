@@ -1,6 +1,7 @@
 """OpenFlow connections: the stock ovs-ofctl at a bridge's socket, several versions, packets both ways, peers that misbehave."""
 import os
 import re
+import select
 import shutil
 import socket
 import struct
@@ -239,6 +240,43 @@ class OpenFlow(Case):
         self.switch.ctl("bridge/del", "br9")
         until("its socket to go", lambda: not other.exists())
         self.assertTrue(peer.ended())
+
+    def test_a_bundle_holds_nobody_up(self):
+        version, count = 5, 20_000
+        first, second = self.raw(hello=False), self.raw(hello=False)
+        for peer in (first, second):
+            peer.socket.sendall(message(HELLO, version=version))
+            self.assertEqual(peer.next()[1], HELLO)
+
+        def control(kind):
+            return message(33, struct.pack("!IHH", 7, kind, 0), version=version)
+        first.socket.sendall(control(0))
+        self.assertEqual(first.next()[1], 33)
+        for start in range(0, count, 1000):
+            out = b""
+            for n in range(start, start + 1000):
+                oxm = struct.pack("!HHHBBHHBBI", 1, 22, 0x8000, 10, 2, 0x0800, 0x8000, 24, 4, n)[:22]
+                flow = struct.pack("!QQBBHHHIIIHH", 0, 0, 0, 0, 0, 0, 9, 0xffffffff, 0xffffffff, 0xffffffff, 0, 0)
+                flow = message(14, flow + oxm.ljust(24, b"\0"), version=version)
+                out += message(34, struct.pack("!IHH", 7, 0, 0) + flow, version=version)
+            first.socket.sendall(out)
+        first.socket.sendall(message(ECHO_REQUEST, version=version))
+        self.assertEqual(first.next()[1], ECHO_REPLY)
+        self.assertEqual(self.flows(version="OpenFlow14"), [])
+        # the commit is on its way: others are answered again and again, and what changes flows waits for it
+        first.socket.sendall(control(4))
+        answered = 0
+        while not select.select([first.socket], [], [], 0)[0]:
+            second.socket.sendall(message(ECHO_REQUEST, b"1", version=version))
+            self.assertEqual(second.next()[1], ECHO_REPLY)
+            answered += 1
+        self.assertGreater(answered, 1)
+        self.of("add-flow", "table=9,actions=drop", version="OpenFlow14")
+        self.assertEqual(first.next()[1], 33)
+        self.assertEqual(self.of("dump-aggregate", version="OpenFlow14").stdout.split("flow_count=")[1].strip(), str(count + 1))
+        # a removal of many too
+        self.of("del-flows", "ip", version="OpenFlow14")
+        self.assertEqual(self.of("dump-aggregate", version="OpenFlow14").stdout.split("flow_count=")[1].strip(), "1")
 
     def test_many_flows(self):
         count = 20_000

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use base::clock::Instant;
 use dpif::Change;
 use openflow::flow_mod::Command;
-use openflow::{FlowMod, GroupMod};
+use openflow::{FlowMod, GroupMod, TableId};
 
-use super::flows::{Outcome, Removed, RemovedReason, Rewrite};
+use super::flows::{Outcome, Removed, RemovedReason, Rewrite, select};
 use super::{Error, Manager};
 use crate::snapshot::table::Rule;
 use crate::snapshot::{Bridge, Snapshot};
@@ -34,6 +34,25 @@ pub struct Draft {
     /// The bridge as it was.
     before: Arc<Bridge>,
     _open: Arc<()>,
+}
+
+/// What became of a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Begun {
+    Done,
+    /// It is about many flows, which are not chosen yet.
+    Chooses,
+}
+
+/// Flows that a change is about.
+pub struct Choice(Vec<(u8, Arc<Rule>)>);
+
+impl Draft {
+    /// What chooses the flows that `flow_mod` is about, on whatever thread: it takes as long as there are flows.
+    pub fn choice(&self, flow_mod: FlowMod) -> impl FnOnce() -> Choice + Send + 'static {
+        let bridge = self.work.bridge(self.index).cloned();
+        move || Choice(bridge.and_then(|b| select(&b, &flow_mod, usize::MAX)).unwrap_or_default())
+    }
 }
 
 impl Manager {
@@ -66,26 +85,71 @@ impl Manager {
     /// One change of it. After an error the draft is of no use. Flows that are to be modified or deleted are only chosen:
     /// [`continue_draft`](Self::continue_draft) does it by and by, the next change or the commit at once.
     pub fn change_draft(&mut self, draft: &mut Draft, item: &BundleItem, now: Instant) -> Result<(), Error> {
+        self.begin_change(draft, item, usize::MAX, now).map(drop)
+    }
+
+    /// The same, unless more than `most` flows would have to be looked at: then nothing is done, and the flows are for
+    /// [`Draft::choice`] to choose elsewhere and for [`take_choice`](Self::take_choice) to take.
+    ///
+    /// # Errors
+    /// What the tables refuse.
+    pub fn begin_change(
+        &mut self,
+        draft: &mut Draft,
+        item: &BundleItem,
+        most: usize,
+        now: Instant,
+    ) -> Result<Begun, Error> {
         self.continue_draft(draft, usize::MAX);
+        if let BundleItem::Flow(flow_mod) = item
+            && flow_mod.command != Command::Add
+        {
+            let Some(bridge) = draft.work.bridge(draft.index) else {
+                return Err(Error::NoSuchBridge(draft.name.clone()));
+            };
+            return match select(bridge, flow_mod, most) {
+                Some(rules) => self.take_choice(draft, flow_mod, Choice(rules), now).map(|()| Begun::Done),
+                None => Ok(Begun::Chooses),
+            };
+        }
         self.swap(draft);
         let done = match item {
-            BundleItem::Flow(flow_mod) if flow_mod.command != Command::Add => self.choose(draft, flow_mod, now),
             BundleItem::Flow(flow_mod) => self.flow_mod(&draft.name, flow_mod, now),
             BundleItem::Group(group_mod) => self.group_mod(&draft.name, group_mod, now),
         };
         self.swap(draft);
-        done.map(|outcome| draft.outcome += outcome)
+        done.map(|outcome| {
+            draft.outcome += outcome;
+            Begun::Done
+        })
     }
 
-    /// Chooses the flows that a modification or deletion is about; the tables are the draft's.
-    fn choose(&mut self, draft: &mut Draft, flow_mod: &FlowMod, now: Instant) -> Result<Outcome, Error> {
-        let rules = self.chosen(draft.index, flow_mod)?;
+    /// Takes the flows that a modification or deletion is about.
+    ///
+    /// # Errors
+    /// What the tables refuse.
+    pub fn take_choice(
+        &mut self,
+        draft: &mut Draft,
+        flow_mod: &FlowMod,
+        choice: Choice,
+        now: Instant,
+    ) -> Result<(), Error> {
+        if let Some(table) = flow_mod.table.filter(|t| t.0 == TableId::ALL) {
+            return Err(Error::BadTable(table));
+        }
+        let rules = choice.0;
         draft.rewrite = match flow_mod.deletes() {
             true => None,
-            false => Some(self.rewrite(draft.index, flow_mod, &rules, now)?),
+            false => {
+                self.swap(draft);
+                let rewrite = self.rewrite(draft.index, flow_mod, &rules, now);
+                self.swap(draft);
+                Some(rewrite?)
+            }
         };
         draft.chosen = rules;
-        Ok(Outcome::default())
+        Ok(())
     }
 
     /// Modifies or removes so many of the flows that the last change is about; true when there may be more.

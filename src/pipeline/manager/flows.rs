@@ -8,9 +8,10 @@ use classifier::Classifier;
 use dpif::{Change, RuleId, TableKey};
 use flow::Match;
 use openflow::flow_mod::Command;
-use openflow::{Action, Cookie, FlowMod, TableId};
+use openflow::{Action, Cookie, FlowMod, OfPort, TableId};
 
 use super::{Error, Manager, check};
+use crate::snapshot::Bridge;
 use crate::snapshot::table::{Rule, Table};
 
 /// What a request did.
@@ -155,43 +156,9 @@ impl Manager {
         &mut Arc::make_mut(table).rules
     }
 
-    /// Rules that a deletion is about.
-    pub(super) fn chosen(&self, index: u32, request: &FlowMod) -> Result<Vec<(u8, Arc<Rule>)>, Error> {
-        match request.table.filter(|t| t.0 == TableId::ALL) {
-            Some(table) => Err(Error::BadTable(table)),
-            None => Ok(self.selected(index, request)),
-        }
-    }
-
     /// Rules that a modification or deletion is about.
     fn selected(&self, index: u32, request: &FlowMod) -> Vec<(u8, Arc<Rule>)> {
-        let strict = matches!(request.command, Command::ModifyStrict | Command::DeleteStrict);
-        let deletes = request.deletes();
-        let wanted = |r: &Rule| {
-            r.hidden.is_none()
-                && r.cookie.0 & request.cookie_mask == request.cookie.0 & request.cookie_mask
-                && !(deletes && request.out_port.is_some_and(|p| !outputs_to(&r.actions, |a| matches!(a, Action::Output { port, .. } | Action::Enqueue { port, .. } | Action::OutputTrunc { port, .. } if *port == p))))
-                && !(deletes && request.out_group.is_some_and(|g| !outputs_to(&r.actions, |a| *a == Action::Group(g))))
-        };
-        let Some(bridge) = self.work.bridge(index) else { return Vec::new() };
-        let mut out = Vec::new();
-        for (number, table) in (0..=u8::MAX).zip(&bridge.tables) {
-            let Some(table) = table else { continue };
-            if request.table.is_some_and(|t| t.0 != number) {
-                continue;
-            }
-            let mut take = |rule: &Arc<Rule>| {
-                if wanted(rule) {
-                    out.push((number, rule.clone()));
-                }
-            };
-            if strict {
-                table.rules.find_exact(&request.matching, request.priority.into()).into_iter().for_each(&mut take);
-            } else {
-                table.rules.within(&request.matching).for_each(&mut take);
-            }
-        }
-        out
+        self.work.bridge(index).and_then(|bridge| select(bridge, request, usize::MAX)).unwrap_or_default()
     }
 
     fn modify_flows(&mut self, index: u32, request: &FlowMod, now: Instant) -> Result<Outcome, Error> {
@@ -316,6 +283,39 @@ impl Manager {
             self.timeouts.arm((index, table, rule.id), now + timeout);
         }
     }
+}
+
+/// Rules that a modification or deletion is about, by table; None when there are more than `most`.
+pub(super) fn select(bridge: &Bridge, request: &FlowMod, most: usize) -> Option<Vec<(u8, Arc<Rule>)>> {
+    let strict = matches!(request.command, Command::ModifyStrict | Command::DeleteStrict);
+    let deletes = request.deletes();
+    let sends_to = |a: &Action, to: OfPort| matches!(a, Action::Output { port, .. } | Action::Enqueue { port, .. } | Action::OutputTrunc { port, .. } if *port == to);
+    let wanted = |r: &Rule| {
+        r.hidden.is_none()
+            && r.cookie.0 & request.cookie_mask == request.cookie.0 & request.cookie_mask
+            && !(deletes && request.out_port.is_some_and(|p| !outputs_to(&r.actions, |a| sends_to(a, p))))
+            && !(deletes && request.out_group.is_some_and(|g| !outputs_to(&r.actions, |a| *a == Action::Group(g))))
+    };
+    let mut out = Vec::new();
+    let mut seen = 0;
+    for (number, table) in (0..=u8::MAX).zip(&bridge.tables) {
+        let Some(table) = table else { continue };
+        if request.table.is_some_and(|t| t.0 != number) {
+            continue;
+        }
+        let exact = strict.then(|| table.rules.find_exact(&request.matching, request.priority.into()));
+        let within = (!strict).then(|| table.rules.within(&request.matching));
+        for rule in exact.flatten().into_iter().chain(within.into_iter().flatten()) {
+            seen += 1;
+            if seen > most {
+                return None;
+            }
+            if wanted(rule) {
+                out.push((number, rule.clone()));
+            }
+        }
+    }
+    Some(out)
 }
 
 /// Does an action, a nested or written one too, meet `test`?

@@ -23,7 +23,7 @@ use base::clock::{Instant, TimerQueue};
 use base::rcu::{Publisher, ReaderState};
 use dpif::{Change, FlowStats, RuleId, Translate};
 
-pub use bundle::{BundleItem, Draft};
+pub use bundle::{Begun, BundleItem, Choice, Draft};
 pub use error::Error;
 pub use flows::{Hidden, Outcome, Removed, RemovedReason};
 pub use show::{FlowFilter, TableStats};

@@ -21,6 +21,8 @@ pub(super) enum Wait {
     Barrier { version: u64, xid: Xid, since: Instant },
     /// An answer is being made.
     Answer,
+    /// Somebody else's bundle is under way.
+    Bundle,
 }
 
 /// Who looks on at a bridge, by the number of the connection.
@@ -221,6 +223,13 @@ impl Connection {
         let message = self.queue.pop_front()?;
         self.copy(&message);
         Some(message)
+    }
+
+    /// Others' bundles are done.
+    pub(super) fn go_on(&mut self) {
+        if matches!(self.wait, Some(Wait::Bundle)) {
+            self.wait = None;
+        }
     }
 
     /// Whether what it asked for is not done yet: its silence is the switch's.

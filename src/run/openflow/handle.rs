@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use openflow::flow_mod::FlowMod;
+use openflow::flow_mod::{Command, FlowMod};
 use openflow::wire::codes::*;
 use openflow::wire::message::{Bundle as Which, BundleCommand, kind_of};
 use openflow::wire::port::{PortMod, config};
@@ -12,7 +12,7 @@ use pipeline::{BundleItem, Port};
 
 use super::connection::Wait;
 use super::session::{BUNDLED, BUNDLES, Bundle, Kind};
-use super::{packets, stats};
+use super::{packets, stats, work};
 use crate::run::switch::Switch;
 
 type Done = Result<(), Error>;
@@ -53,7 +53,7 @@ pub(super) fn handle(switch: &mut Switch, id: u64, bytes: Vec<u8>) {
 }
 
 /// Tells a peer that its message was refused.
-fn refused(switch: &mut Switch, id: u64, e: &Error, bytes: &[u8]) {
+pub(super) fn refused(switch: &mut Switch, id: u64, e: &Error, bytes: &[u8]) {
     let Some(connection) = switch.openflow.connection(id) else { return };
     log::debug!(target: "ofproto", "{}: {e}", connection.peer.name);
     let version = connection.session.version.unwrap_or(Version::Of10);
@@ -90,6 +90,17 @@ fn execute(switch: &mut Switch, id: u64, xid: Xid, message: Message, bytes: &[u8
     if changes && session.role == Role::Secondary {
         return refuse(OFPBRC_IS_SECONDARY);
     }
+    let commits = matches!(message, Message::BundleControl { command: BundleCommand::CommitRequest, .. });
+    let excluded = commits || matches!(message, Message::FlowMod { .. } | Message::GroupMod { .. });
+    // what changes the same tables waits for a bundle, and a bundle for all that is long
+    if excluded && (switch.openflow.has_bundle() || switch.longs.has_bundle() || commits && switch.longs.is_running()) {
+        let Some(connection) = switch.openflow.connection(id) else { return Ok(()) };
+        connection.queue.push_front(bytes.to_vec());
+        connection.wait = Some(Wait::Bundle);
+        return Ok(());
+    }
+    let Some(connection) = switch.openflow.connection(id) else { return Ok(()) };
+    let session = &mut connection.session;
     match message {
         Message::EchoRequest(data) => connection.send(&Message::EchoReply(data), xid),
         Message::EchoReply(_) | Message::Error(_) => {}
@@ -124,7 +135,16 @@ fn execute(switch: &mut Switch, id: u64, xid: Xid, message: Message, bytes: &[u8
             super::barriers(switch);
         }
         Message::FlowMod { request, .. } => {
-            flow_mod(switch, &bridge, &request.flow)?;
+            let flow = &request.flow;
+            let strict = matches!(flow.command, Command::ModifyStrict | Command::DeleteStrict);
+            let tables = switch.manager.snapshot();
+            let many = tables.bridge_named(&bridge).is_some_and(|b| b.flow_count() > FEW);
+            let whole = request.buffer.is_none() && !switch.longs.is_running();
+            if flow.command != Command::Add && !strict && many && whole {
+                work::change(switch, id, request.flow, bytes);
+                return Ok(());
+            }
+            flow_mod(switch, &bridge, flow)?;
             if request.buffer.is_some() {
                 return refuse(OFPBRC_BUFFER_UNKNOWN);
             }
@@ -135,7 +155,7 @@ fn execute(switch: &mut Switch, id: u64, xid: Xid, message: Message, bytes: &[u8
         }
         Message::PortMod(port) => return port_mod(switch, &bridge, &port),
         Message::PacketOut(packet) => return packets::send(switch, &bridge, packet),
-        Message::BundleControl { bundle, command } => return bundle_control(switch, id, xid, bundle, command),
+        Message::BundleControl { bundle, command } => return bundle_control(switch, id, xid, bundle, command, bytes),
         Message::BundleAdd { bundle, message } => return bundle_add(switch, id, bundle, *message, bytes),
         Message::DescRequest => {
             let description = stats::description(switch, &bridge);
@@ -252,7 +272,7 @@ fn port_mod(switch: &mut Switch, bridge: &str, wanted: &PortMod) -> Done {
 }
 
 /// OpenFlow 1.4.1 section 7.3.9.
-fn bundle_control(switch: &mut Switch, id: u64, xid: Xid, which: Which, command: BundleCommand) -> Done {
+fn bundle_control(switch: &mut Switch, id: u64, xid: Xid, which: Which, command: BundleCommand, bytes: &[u8]) -> Done {
     let Some(connection) = switch.openflow.connection(id) else { return Ok(()) };
     let bundles = &mut connection.session.bundles;
     let answer = match command {
@@ -281,8 +301,8 @@ fn bundle_control(switch: &mut Switch, id: u64, xid: Xid, which: Which, command:
             if bundle.flags != which.flags {
                 return refuse(OFPBFC_BAD_FLAGS);
             }
-            commit(switch, id, bundle)?;
-            BundleCommand::CommitReply
+            work::commit(switch, id, xid, which, bundle, bytes);
+            return Ok(());
         }
         BundleCommand::DiscardRequest => {
             if bundles.remove(&which.id).is_none() {
@@ -293,21 +313,6 @@ fn bundle_control(switch: &mut Switch, id: u64, xid: Xid, which: Which, command:
         _ => return refuse(OFPBFC_BAD_TYPE),
     };
     reply(switch, id, xid, Message::BundleControl { bundle: which, command: answer })
-}
-
-fn commit(switch: &mut Switch, id: u64, bundle: Bundle) -> Done {
-    let Some(bridge) = switch.openflow.connection(id).map(|c| c.bridge.clone()) else { return Ok(()) };
-    let now = switch.clock.now();
-    let (messages, items): (Vec<_>, Vec<_>) = bundle.items.into_iter().unzip();
-    if let Err((at, e)) = switch.manager.bundle(&bridge, &items, now) {
-        let e = told(&e);
-        // the change that failed, then the commit
-        if let Some(message) = messages.get(at) {
-            refused(switch, id, &e, message);
-        }
-        return refuse(OFPBFC_MSG_FAILED);
-    }
-    Ok(())
 }
 
 fn bundle_add(switch: &mut Switch, id: u64, which: Which, message: Message, bytes: &[u8]) -> Done {
@@ -341,6 +346,9 @@ fn bundle_add(switch: &mut Switch, id: u64, which: Which, message: Message, byte
     bundle.items.push((inner, item));
     Ok(())
 }
+
+/// Flows that can all be removed or modified in less time than a slice has.
+const FEW: usize = 500;
 
 /// Octets before the message in OFPT_BUNDLE_ADD_MESSAGE.
 const INNER: usize = 16;

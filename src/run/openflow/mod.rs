@@ -20,6 +20,7 @@ mod session;
 mod sockets;
 mod stats;
 mod transport;
+mod work;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -39,6 +40,7 @@ use remotes::Wishes;
 use session::{Kind, Session};
 use sockets::Listener;
 use transport::Bell;
+use work::Work;
 
 /// What a turn of the owner loop gives.
 const SLICE: Duration = Duration::from_millis(2);
@@ -75,6 +77,8 @@ pub(super) struct OpenFlow {
     /// Packets that a controller was not sent, since it had too many to read.
     dropped: u64,
     in_band: InBand,
+    /// A change that takes more than a turn.
+    work: Option<Work>,
 }
 
 /// Sockets of a bridge.
@@ -102,6 +106,7 @@ impl OpenFlow {
             generations: BTreeMap::new(),
             dropped: 0,
             in_band: InBand::default(),
+            work: None,
         }
     }
 
@@ -117,7 +122,12 @@ impl OpenFlow {
 
     /// Whether there is something to do at once.
     pub(super) fn is_ready(&self) -> bool {
-        self.left
+        self.left || self.work.as_ref().is_some_and(Work::is_ready)
+    }
+
+    /// Whether flows, groups and bridges are to stay as they are, but for a bundle that is under way.
+    pub(super) fn has_bundle(&self) -> bool {
+        self.work.is_some()
     }
 
     /// Whether something is waited for that wakes nobody.
@@ -186,6 +196,10 @@ pub(super) fn turn(switch: &mut Switch) {
     let openflow = &mut switch.openflow;
     openflow.receive(now);
     openflow.dropped += openflow.connections.values_mut().map(|c| c.turn(now)).sum::<u64>();
+    work::turn(switch);
+    if !switch.openflow.has_bundle() && !switch.longs.has_bundle() {
+        switch.openflow.connections.values_mut().for_each(Connection::go_on);
+    }
     while let Some(id) = switch.openflow.due() {
         for _ in 0..AT_ONCE {
             let Some(connection) = switch.openflow.connection(id).filter(|c| c.is_ready()) else { break };
@@ -200,8 +214,11 @@ pub(super) fn turn(switch: &mut Switch) {
     }
     // who has agreed on a version by now counts as connected
     remotes::follow(&mut switch.openflow, now);
-    remotes::fail_modes(switch, now);
-    in_band::turn(switch, now);
+    // a bundle under way would find tables that it does not know
+    if !switch.openflow.has_bundle() && !switch.longs.has_bundle() {
+        remotes::fail_modes(switch, now);
+        in_band::turn(switch, now);
+    }
     let connections = &switch.openflow.connections;
     let now = switch.clock.now();
     let soon = |c: &Connection| matches!(c.wait, Some(Wait::Barrier { since, .. }) if now < since + SOON);

@@ -355,15 +355,20 @@ def programs(folder, binary):
     return {"Open vSwitch": {"ovsdb-server": "/usr/sbin/ovsdb-server", "ovs-vsctl": "/usr/bin/ovs-vsctl"}, "Ironbridge": ours}
 
 
-def run(cases, rounds, folder, binary, only=()):
+def both(folder, binary):
+    """How an instance of each kind is made."""
+    return {name: (lambda at, p=p: Instance(at, p)) for name, p in programs(folder, binary).items()}
+
+
+def run(cases, rounds, folder, kinds, only=()):
     """Measures each case in turn: [(case, {name: [(figure, processor time)]})], and what failed."""
     out, missed = [], []
-    both = {name: p for name, p in programs(folder, binary).items() if not only or name in only}
+    kinds = {name: make for name, make in kinds.items() if not only or name in only}
     for case in cases:
         found = {}
         for n in range(rounds):
-            for name, p in both.items():
-                instance = Instance(folder / "db", p)
+            for name, make in kinds.items():
+                instance = make(folder / "instance")
                 try:
                     figure, cost = case.measure(instance)
                     found.setdefault(name, []).append((figure, cost))

@@ -152,16 +152,46 @@ each. A ratio above one is better, of times and memory too.
 """
 
 
-def write_database(top, results, rounds):
-    """Replaces the database's part of the page and of its figures."""
+OPENFLOW = ("<!-- openflow -->", "<!-- /openflow -->")
+
+
+def openflow_part(data):
+    """OpenFlow's part of the page, between marks."""
+    if not data:
+        return ""
+    return f"""{OPENFLOW[0]}
+
+## OpenFlow
+
+Made by `scripts/bench openflow`: `ovs-vswitchd` of Debian 12 (Open vSwitch 3.1.0) and ours in turn, OpenFlow 1.3, without
+devices and workers; the best of {data["rounds"]} rounds, in brackets the switch's own processor time for each rule. The raw client
+sends precomputed flow-mods and one barrier behind them; `ovs-ofctl` is the stock one for both, and without `--bundle` waits for
+each flow. A ratio above one is better, of memory too.
+
+{database_table(data["cases"])}
+
+{OPENFLOW[1]}
+"""
+
+
+def write_part(top, key, marks, part, results, rounds):
+    """Replaces a part of the page and its figures; it comes last when there was none."""
     file = top / "docs" / "performance.json"
     data = json.loads(file.read_text()) if file.exists() else {}
-    data["database"] = {"cpu": cpu(), "rounds": rounds, "cases": results}
+    data[key] = {"cpu": cpu(), "rounds": rounds, "cases": results}
     file.write_text(json.dumps(data, indent=1) + "\n")
     page = top / "docs" / "performance.md"
-    before, _, rest = page.read_text().partition(DATABASE[0])
-    after = rest.partition(DATABASE[1])[2]
-    page.write_text(before.rstrip() + "\n\n" + database_part(data["database"]) + after.lstrip("\n"))
+    before, _, rest = page.read_text().partition(marks[0])
+    after = rest.partition(marks[1])[2]
+    page.write_text((before.rstrip() + "\n\n" + part(data[key]) + "\n" + after.lstrip("\n")).rstrip() + "\n")
+
+
+def write_database(top, results, rounds):
+    write_part(top, "database", DATABASE, database_part, results, rounds)
+
+
+def write_openflow(top, results, rounds):
+    write_part(top, "openflow", OPENFLOW, openflow_part, results, rounds)
 
 
 GUESTS = ("<!-- guests -->", "<!-- /guests -->")
@@ -203,13 +233,13 @@ What one sender does to another, medians of all rounds (least and most):
 
 def write(top, results, fair, runs, rounds, seconds, hertz):
     file = top / "docs" / "performance.json"
-    # the database is measured by itself
-    database = json.loads(file.read_text()).get("database") if file.exists() else None
+    # the database and OpenFlow are measured by themselves
+    before = json.loads(file.read_text()) if file.exists() else {}
+    database, openflow = before.get("database"), before.get("openflow")
     data = {"cpu": cpu(), "hertz": hertz, "runs": runs, "rounds": rounds, "seconds": seconds,
             "cases": {case.key: {"title": case.title, "floor": case.floor, "ratio": ratio(r), **r} for case, r in results},
             "fairness": {case.key: {"title": case.title, "floor": case.floor, **found} for case, found in fair}}
-    if database:
-        data["database"] = database
+    data |= {key: before[key] for key in ("database", "openflow") if key in before}
     file.write_text(json.dumps(data, indent=1) + "\n")
     (top / "docs" / "performance.svg").write_text(chart(results))
     text = f"""# Performance
@@ -226,8 +256,8 @@ itself (l) is one process with and without the changes, in turn.
 """
     if fair:
         text += f"\nWhat one sender does to another, medians of the rounds (least and most):\n\n{shares(fair)}\n"
-    if database:
-        text += "\n" + database_part(database)
+    for part in database_part(database), openflow_part(openflow):
+        text += "\n" + part if part else ""
     (top / "docs" / "performance.md").write_text(text)
     readme = top / "README.md"
     start, end = "<!-- performance -->", "<!-- /performance -->"

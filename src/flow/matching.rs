@@ -21,8 +21,9 @@ impl Match {
     /// The match that `flow` under `mask` is.
     pub fn new(flow: &Flow, mask: &Mask) -> Match {
         let map = mask.map();
-        let words = bits(map).map(|i| Pair { value: flow.w[i] & mask.w[i], mask: mask.w[i] }).collect();
-        Match { map, words }
+        let mut words = Vec::with_capacity(map.count_ones() as usize);
+        words.extend(bits(map).map(|i| Pair { value: flow.w[i] & mask.w[i], mask: mask.w[i] }));
+        Match { map, words: words.into_boxed_slice() }
     }
 
     /// A bitmap of the words it looks at.

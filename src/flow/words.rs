@@ -49,7 +49,9 @@ macro_rules! word_array {
 
             /// A bitmap of the words that are not 0.
             pub fn map(&self) -> u128 {
-                self.w.iter().enumerate().fold(0, |m, (i, w)| m | u128::from(*w != 0) << i)
+                let half = |w: &[u64]| w.iter().enumerate().fold(0u64, |m, (i, w)| m | u64::from(*w != 0) << i);
+                let (low, high) = self.w.split_at(64);
+                u128::from(half(low)) | u128::from(half(high)) << 64
             }
         }
 

@@ -33,6 +33,14 @@ static BY_NAME: LazyLock<HashMap<&'static str, FieldId>> = LazyLock::new(|| {
     names
 });
 
+/// Classes whose code points are looked up most, each with all its fields: NXM's two and OXM's basic one.
+const COMMON: [u16; 3] = [0x0000, 0x0001, 0x8000];
+
+static BY_COMMON: LazyLock<[[Option<FieldId>; 128]; COMMON.len()]> = LazyLock::new(|| {
+    let of = |class, field| BY_OXM.get(&(class, field, 0)).copied();
+    COMMON.map(|class| std::array::from_fn(|field| of(class, field as u8)))
+});
+
 static BY_OXM: LazyLock<HashMap<(u16, u8, u32), FieldId>> = LazyLock::new(|| {
     Field::all().flat_map(|f| f.oxm.iter().map(|o| ((o.class, o.field, o.experimenter), f.id))).collect()
 });
@@ -52,5 +60,8 @@ pub fn by_nxm_name(name: &str) -> Option<FieldId> {
 
 /// The field with an NXM or OXM code point; `experimenter` is 0 unless the class is 0xffff.
 pub fn by_oxm(class: u16, field: u8, experimenter: u32) -> Option<FieldId> {
-    BY_OXM.get(&(class, field, experimenter)).copied()
+    match COMMON.iter().position(|common| *common == class) {
+        Some(at) if experimenter == 0 => *BY_COMMON.get(at)?.get(usize::from(field))?,
+        _ => BY_OXM.get(&(class, field, experimenter)).copied(),
+    }
 }

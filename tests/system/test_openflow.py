@@ -60,9 +60,10 @@ class OpenFlow(Case):
         self.path = self.switch.run_dir / "br0.mgmt"
         until("the bridge's socket", self.path.exists)
 
-    def of(self, command, *words, version=None, check=True):
+    def of(self, command, *words, version=None, check=True, limit=30):
         options = [f"--protocols={version}"] if version else []
-        return run(OFCTL, "--timeout=30", *options, command, f"unix:{self.path}", *words, check=check)
+        return run(OFCTL, f"--timeout={limit}", *options, command, f"unix:{self.path}", *words, check=check,
+                   timeout=2 * limit)
 
     def flows(self, *words, version=None):
         """What the stock program prints of the flows, without times."""
@@ -282,7 +283,8 @@ class OpenFlow(Case):
         count = 20_000
         file = self.folder / "flows"
         file.write_text("".join(f"ip,nw_dst=10.{n >> 16}.{n >> 8 & 255}.{n & 255},actions=2\n" for n in range(count)))
-        self.of("add-flows", str(file))
+        # ovs-ofctl asks and waits for each
+        self.of("add-flows", str(file), limit=120)
         self.assertEqual(self.of("dump-flows").stdout.count("actions=output:2"), count)
         self.of("add-flow", "table=3,tcp,actions=write_actions(output:2),goto_table:4", version="OpenFlow13")
         self.assertEqual(self.flows("table=3", version="OpenFlow13"),

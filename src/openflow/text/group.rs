@@ -301,7 +301,10 @@ pub fn group_text(group: &GroupMod, version: Version, names: &dyn PortNames) -> 
         if group.selection_param != 0 {
             parts.push(format!("selection_method_param={}", group.selection_param));
         }
-        let fields: Vec<_> = group.fields.iter().map(|f| hash_field_text(f, names)).collect();
+        // in the order of the field table, however they came
+        let mut sorted: Vec<_> = group.fields.iter().collect();
+        sorted.sort_by_key(|f| f.field);
+        let fields: Vec<_> = sorted.into_iter().map(|f| hash_field_text(f, names)).collect();
         match fields.as_slice() {
             [] => {}
             [one] => parts.push(format!("fields={one}")),

@@ -154,7 +154,7 @@ fn read_properties(b: &mut Bytes, q: &mut QueueConfig, version: Version) -> Resu
     Ok(())
 }
 
-/// Reads the configuration of one queue; before OpenFlow 1.2 of `port`, after which it says its own.
+/// Reads the configuration of one queue: of `port` before OpenFlow 1.4, whatever port it may name itself.
 fn read_config(b: &mut Bytes, port: OfPort, version: Version) -> Result<QueueConfig> {
     let mut head = *b;
     let mut q = QueueConfig { port, ..QueueConfig::default() };
@@ -166,8 +166,6 @@ fn read_config(b: &mut Bytes, port: OfPort, version: Version) -> Result<QueueCon
     q.queue = first;
     if version >= Version::Of14 {
         (q.port, q.queue) = (port32(&mut b.clone())?, u32::from_be_bytes(second));
-    } else if version >= Version::Of12 {
-        q.port = port32(&mut Bytes::new(&second))?;
     }
     if fixed == 16 {
         head.skip(4)?;

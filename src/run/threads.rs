@@ -259,10 +259,15 @@ fn sleep<G, F: FnMut() -> Option<G>>(
         let after = clock.now();
         load.add(now, after, is_busy(&work));
         now = after;
-        if !work.is_idle() || !worker.can_sleep() {
+        let busy = !work.is_idle() || !worker.can_sleep();
+        // at once when queues may have come or gone: one that is closed while it is still in the set is only closed when
+        // this thread has let go of it, and nobody waits for that
+        if !busy || work.commands != 0 {
+            sleeper.set(waker.as_fd(), worker.descriptors())?;
+        }
+        if busy {
             continue;
         }
-        sleeper.set(waker.as_fd(), worker.descriptors())?;
         if worker.prepare_sleep() {
             let slept = sleeper.wait();
             worker.awake();

@@ -41,7 +41,7 @@ class Starting(Case):
         first = self.start(NO_WORKERS + dummy_ports("br0", 1)).ready()
         first.stop(signal.SIGKILL)
         left = sorted(p.name for p in first.run_dir.iterdir())
-        self.assertEqual(left, ["br0.mgmt", f"ironbridge.{first.pid}.ctl", "ironbridge.pid"])
+        self.assertEqual(left, ["br0.mgmt", "br0.snoop", f"ironbridge.{first.pid}.ctl", "ironbridge.pid"])
         done = subprocess.Popen([first.binary, "run", "--config", first.config], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self.addCleanup(lambda: (done.kill(), done.wait()))
         path = first.run_dir / f"ironbridge.{done.pid}.ctl"

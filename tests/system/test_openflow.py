@@ -242,6 +242,15 @@ class OpenFlow(Case):
         until("its socket to go", lambda: not other.exists())
         self.assertTrue(peer.ended())
 
+    def test_errors_in_bundles_quote_the_flow(self):
+        path = self.folder / "wrong"
+        path.write_text("table=3,tcp,actions=group:99\n")
+        for version in ("OpenFlow13", "OpenFlow14"):
+            said = run(OFCTL, "--timeout=30", "--bundle", f"--protocols={version}", "add-flows", f"unix:{self.path}", path,
+                       check=False).stderr
+            self.assertIn("OFPBAC_BAD_OUT_GROUP", said)
+            self.assertRegex(said, r"OFPT_FLOW_MOD \(OF1\.[34]\) \(xid=0x[0-9a-f]+\): ADD table:3 .*tcp actions=group:99")
+
     def test_a_bundle_holds_nobody_up(self):
         version, count = 5, 20_000
         first, second = self.raw(hello=False), self.raw(hello=False)

@@ -146,8 +146,14 @@ impl Worker {
         while n < 16
             && let Some(command) = self.link.commands.pop()
         {
+            // a queue that goes is closed when the port's last command is done, which so comes in a later loop: the thread has
+            // stopped waiting for its descriptor by then
+            let last = matches!(command, Command::RemoveRx { .. } | Command::TakeRx { .. });
             self.command(command);
             n += 1;
+            if last {
+                break;
+            }
         }
         n
     }

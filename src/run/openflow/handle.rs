@@ -342,7 +342,7 @@ fn bundle_add(switch: &mut Switch, id: u64, which: Which, message: Message, byte
         _ => return refuse(OFPBFC_MSG_UNSUP),
     };
     // what the error is about is the message in it
-    let inner = bytes.get(INNER..).unwrap_or(bytes).to_vec();
+    let inner = bytes.get(before_inner(bytes)..).unwrap_or(bytes).to_vec();
     bundle.items.push((inner, item));
     Ok(())
 }
@@ -350,8 +350,11 @@ fn bundle_add(switch: &mut Switch, id: u64, which: Which, message: Message, byte
 /// Flows that can all be removed or modified in less time than a slice has.
 const FEW: usize = 500;
 
-/// Octets before the message in OFPT_BUNDLE_ADD_MESSAGE.
-const INNER: usize = 16;
+/// Octets before the message that a bundle is to take: OFPT_BUNDLE_ADD_MESSAGE has 16, ONF's extension of OpenFlow 1.3 has
+/// them behind an experimenter's header, whose type is 4.
+fn before_inner(bytes: &[u8]) -> usize {
+    if bytes.get(1) == Some(&4) { 24 } else { 16 }
+}
 
 /// Seconds, as much as 16 bits have.
 pub(super) fn seconds(time: Duration) -> u16 {

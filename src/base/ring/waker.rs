@@ -16,14 +16,17 @@ use std::sync::atomic::AtomicU64;
 pub struct Waker {
     asleep: CachePadded<AtomicBool>,
     signal: Signal,
+    /// How many times it was raised, counted before, and how many of those were cleared.
     signals: AtomicU64,
+    cleared: AtomicU64,
 }
 
 impl Waker {
     /// A waker whose sleeper is awake. Fails when out of file descriptors.
     pub fn new() -> io::Result<Self> {
         let asleep = CachePadded::new(AtomicBool::new(false));
-        Ok(Self { asleep, signal: Signal::new()?, signals: AtomicU64::new(0) })
+        let (signals, cleared) = (AtomicU64::new(0), AtomicU64::new(0));
+        Ok(Self { asleep, signal: Signal::new()?, signals, cleared })
     }
 
     /// The sleeper announces that it will sleep, unless `idle`, evaluated after the announcement, finds work. True: wait
@@ -42,7 +45,11 @@ impl Waker {
     /// waker that raced may still make it so once; that costs one idle turn).
     pub fn awake(&self) {
         self.asleep.swap(false, Ordering::Relaxed);
-        self.signal.clear();
+        use std::sync::atomic::Ordering::Relaxed;
+        // most often nobody woke it, which saves a system call
+        if self.signals.load(Relaxed) != self.cleared.load(Relaxed) {
+            self.cleared.fetch_add(self.signal.clear(), Relaxed);
+        }
     }
 
     /// Wakes the sleeper if it sleeps or is about to. Call after the work can be seen, from any thread.
@@ -96,32 +103,33 @@ impl Signal {
         // Fails only when 2^64 - 2 signals are unread: it is readable then.
         let _ = self.0.write(1);
     }
-    fn clear(&self) {
+    /// How many times it was raised since the last time.
+    fn clear(&self) -> u64 {
         // Fails only when there is nothing to clear.
-        let _ = self.0.read();
+        self.0.read().unwrap_or(0)
     }
 }
 
 /// What stands for the eventfd in the model.
 #[cfg(loom)]
-struct Signal(loom::sync::Mutex<bool>, loom::sync::Condvar);
+struct Signal(loom::sync::Mutex<u64>, loom::sync::Condvar);
 
 #[cfg(loom)]
 impl Signal {
     fn new() -> io::Result<Self> {
-        Ok(Self(loom::sync::Mutex::new(false), loom::sync::Condvar::new()))
+        Ok(Self(loom::sync::Mutex::new(0), loom::sync::Condvar::new()))
     }
     fn raise(&self) {
-        *crate::sync::lock(&self.0) = true;
+        *crate::sync::lock(&self.0) += 1;
         self.1.notify_one();
     }
-    fn clear(&self) {
-        *crate::sync::lock(&self.0) = false;
+    fn clear(&self) -> u64 {
+        std::mem::take(&mut *crate::sync::lock(&self.0))
     }
     #[cfg(test)]
     fn wait(&self) {
         let mut raised = crate::sync::lock(&self.0);
-        while !*raised {
+        while *raised == 0 {
             raised = self.1.wait(raised).unwrap();
         }
     }

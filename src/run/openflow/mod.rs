@@ -49,6 +49,11 @@ const AT_ONCE: usize = 16;
 /// How long the loop looks again and again whether workers have passed a barrier, which takes a polling one a few
 /// microseconds; after that it sleeps between two looks.
 const SOON: Duration = Duration::from_micros(300);
+/// How long the loop looks for the next request after one before it sleeps: to be woken takes a peer that waits for each
+/// answer as long as all the rest.
+const LINGER: Duration = Duration::from_micros(50);
+/// Turns that take as long at most, also where time stands still.
+const LINGERS: u32 = 64;
 /// Octets that a peer may leave unread before it is served no more.
 const UNREAD: usize = 1 << 20;
 
@@ -66,8 +71,10 @@ pub(super) struct OpenFlow {
     numbers: u64,
     /// Who has the next turn.
     next: u64,
-    /// Whether a connection has something that was not looked at for want of time.
+    /// Whether a connection has something that was not looked at for want of time, or may have it in a moment.
     left: bool,
+    /// When a request was done, and turns since then.
+    served: (Instant, u32),
     /// The bridges that sockets were made for.
     bridges: Vec<Arc<str>>,
     /// Ports of each bridge as connections know them.
@@ -101,6 +108,7 @@ impl OpenFlow {
             numbers: 0,
             next: 0,
             left: false,
+            served: (Instant::ZERO, LINGERS),
             bridges: Vec::new(),
             ports: BTreeMap::new(),
             generations: BTreeMap::new(),
@@ -207,6 +215,7 @@ pub(super) fn turn(switch: &mut Switch) {
             handle::handle(switch, id, message);
         }
         let now = switch.clock.now();
+        switch.openflow.served = (now, 0);
         if now >= until {
             break;
         }
@@ -219,10 +228,15 @@ pub(super) fn turn(switch: &mut Switch) {
         remotes::fail_modes(switch, now);
         in_band::turn(switch, now);
     }
-    let connections = &switch.openflow.connections;
     let now = switch.clock.now();
+    let (served, turns) = &mut switch.openflow.served;
+    let lingers = *turns < LINGERS && now < *served + LINGER;
+    *turns = turns.saturating_add(1);
+    let connections = &switch.openflow.connections;
     let soon = |c: &Connection| matches!(c.wait, Some(Wait::Barrier { since, .. }) if now < since + SOON);
-    let left = connections.values().any(|c| c.is_ready() && !c.queue.is_empty() || soon(c));
+    // what waits in a channel rang when it came, which may have been long ago
+    let left = connections.values().any(|c| c.is_ready() && (!c.queue.is_empty() || c.peer.has_more()) || soon(c))
+        || lingers;
     let with = |test: &dyn Fn(&Session) -> bool| -> Vec<u32> {
         let of = |bridge: &&Arc<Bridge>| {
             connections.values().any(|c| c.session.listens() && *c.bridge == *bridge.name && test(&c.session))

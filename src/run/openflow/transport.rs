@@ -15,6 +15,8 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::AbortHandle;
 
+use super::UNREAD;
+
 /// What is read at once.
 const CHUNK: usize = 1 << 16;
 /// Batches of messages that wait for the owner loop, of a connection.
@@ -92,6 +94,11 @@ impl Peer {
             Err(mpsc::error::TryRecvError::Empty) => Ok(None),
             Err(mpsc::error::TryRecvError::Disconnected) => Err("End of file".into()),
         }
+    }
+
+    /// Whether [`Peer::take`] has something.
+    pub(super) fn has_more(&self) -> bool {
+        !self.batches.is_empty()
     }
 
     /// Octets that the peer has not taken yet.
@@ -214,10 +221,13 @@ async fn transmit(
             Ok(()) => write.flush().await,
             failed => failed,
         };
-        account.octets.fetch_sub(out.len(), Relaxed);
+        let waited = account.octets.fetch_sub(out.len(), Relaxed);
         account.packets.fetch_sub(packets, Relaxed);
         out.clear();
-        bell.ring();
+        // requests wait for it, see `UNREAD`
+        if waited >= UNREAD {
+            bell.ring();
+        }
         if written.is_err() {
             return;
         }

@@ -235,8 +235,8 @@ pub(super) fn turn(switch: &mut Switch) {
     let connections = &switch.openflow.connections;
     let soon = |c: &Connection| matches!(c.wait, Some(Wait::Barrier { since, .. }) if now < since + SOON);
     // what waits in a channel rang when it came, which may have been long ago
-    let left = connections.values().any(|c| c.is_ready() && (!c.queue.is_empty() || c.peer.has_more()) || soon(c))
-        || lingers;
+    let left =
+        connections.values().any(|c| c.is_ready() && (!c.queue.is_empty() || c.peer.has_more()) || soon(c)) || lingers;
     let with = |test: &dyn Fn(&Session) -> bool| -> Vec<u32> {
         let of = |bridge: &&Arc<Bridge>| {
             connections.values().any(|c| c.session.listens() && *c.bridge == *bridge.name && test(&c.session))

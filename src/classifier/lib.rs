@@ -135,6 +135,13 @@ impl<R> Classifier<R> {
         self.order.iter().map(|p| (Mask::from(&*p.table.shape), p.table.len, p.max))
     }
 
+    /// Has a match share its mask's memory with the rules that have the same.
+    pub fn share(&self, m: &mut Match) {
+        if let Some(known) = self.known(m) {
+            m.share(known.shape.sparse());
+        }
+    }
+
     fn known(&self, m: &Match) -> Option<&Known> {
         self.masks.find(mask_hash(self.seed, m), |k| k.shape.is_mask_of(m))
     }

@@ -4,7 +4,10 @@
 //! place, so a batch of changes costs what it changes, once. An item knows its own hash; equal hashes live side by side
 //! and the caller tells them apart.
 
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
+
+use base::prefetch::prefetch_write;
 
 /// Bits of the hash that one node looks at.
 const STEP: u32 = 4;
@@ -16,23 +19,106 @@ const LEAF: usize = 16;
 /// What a [`Radix`] stores.
 pub(crate) trait Hashed: Clone {
     fn hash(&self) -> u32;
+    /// Asks for the memory that cloning and dropping it touch.
+    fn prefetch(&self) {}
+}
+
+/// Asks for the counts of what is shared.
+#[inline]
+pub(crate) fn prefetch_counts<T: ?Sized>(shared: &Arc<T>) {
+    // they are in front of it
+    prefetch_write(Arc::as_ptr(shared).cast::<u8>().wrapping_sub(2 * size_of::<usize>()));
 }
 
 #[derive(Clone)]
-pub(crate) enum Child<T> {
+pub(crate) enum Child<T: Hashed> {
     Empty,
-    Leaf(Arc<Vec<T>>),
-    Node(Arc<[Child<T>; WAYS]>),
+    Leaf(Arc<Leaf<T>>),
+    Node(Arc<Kids<T>>),
+}
+
+/// The items of a leaf. To copy or drop it is to count each that is shared up or down, one miss of the cache after another
+/// unless all are asked for before.
+pub(crate) struct Leaf<T: Hashed>(Vec<T>);
+
+/// The children of a node, of which the same holds.
+pub(crate) struct Kids<T: Hashed>([Child<T>; WAYS]);
+
+impl<T: Hashed> Deref for Leaf<T> {
+    type Target = Vec<T>;
+    fn deref(&self) -> &Vec<T> {
+        &self.0
+    }
+}
+
+impl<T: Hashed> DerefMut for Leaf<T> {
+    fn deref_mut(&mut self) -> &mut Vec<T> {
+        &mut self.0
+    }
+}
+
+impl<T: Hashed> Clone for Leaf<T> {
+    fn clone(&self) -> Self {
+        self.0.iter().for_each(T::prefetch);
+        // a copy is made to be changed, most often by one more
+        let mut items = Vec::with_capacity(self.0.len() + 1);
+        items.extend_from_slice(&self.0);
+        Leaf(items)
+    }
+}
+
+impl<T: Hashed> Drop for Leaf<T> {
+    fn drop(&mut self) {
+        self.0.iter().for_each(T::prefetch);
+    }
+}
+
+impl<T: Hashed> Deref for Kids<T> {
+    type Target = [Child<T>; WAYS];
+    fn deref(&self) -> &[Child<T>; WAYS] {
+        &self.0
+    }
+}
+
+impl<T: Hashed> DerefMut for Kids<T> {
+    fn deref_mut(&mut self) -> &mut [Child<T>; WAYS] {
+        &mut self.0
+    }
+}
+
+impl<T: Hashed> Kids<T> {
+    fn prefetch(&self) {
+        for kid in &self.0 {
+            match kid {
+                Child::Empty => {}
+                Child::Leaf(items) => prefetch_counts(items),
+                Child::Node(kids) => prefetch_counts(kids),
+            }
+        }
+    }
+}
+
+impl<T: Hashed> Clone for Kids<T> {
+    fn clone(&self) -> Self {
+        self.prefetch();
+        Kids(self.0.clone())
+    }
+}
+
+impl<T: Hashed> Drop for Kids<T> {
+    fn drop(&mut self) {
+        self.prefetch();
+    }
 }
 
 /// The map. `len` is the number of items.
 #[derive(Clone)]
-pub(crate) struct Radix<T> {
+pub(crate) struct Radix<T: Hashed> {
     root: Child<T>,
     len: usize,
 }
 
-impl<T> Default for Radix<T> {
+impl<T: Hashed> Default for Radix<T> {
     fn default() -> Self {
         Radix { root: Child::Empty, len: 0 }
     }
@@ -102,10 +188,10 @@ impl<T: Hashed> Radix<T> {
                 let items = Arc::make_mut(items);
                 push(items, item);
                 if items.len() > LEAF && depth * STEP < u32::BITS {
-                    *at = split(std::mem::take(items), depth);
+                    *at = split(std::mem::take(&mut items.0), depth);
                 }
             }
-            _ => *at = Child::Leaf(Arc::new(vec![item])),
+            _ => *at = Child::Leaf(Arc::new(Leaf(vec![item]))),
         }
     }
 
@@ -131,11 +217,11 @@ fn split<T: Hashed>(items: Vec<T>, depth: u32) -> Child<T> {
     for item in items {
         push(&mut leaves[way(item.hash(), depth)], item);
     }
-    Child::Node(Arc::new(leaves.map(|leaf| match leaf.len() {
+    Child::Node(Arc::new(Kids(leaves.map(|leaf| match leaf.len() {
         0 => Child::Empty,
         n if n > LEAF && (depth + 1) * STEP < u32::BITS => split(leaf, depth + 1),
-        _ => Child::Leaf(Arc::new(leaf)),
-    })))
+        _ => Child::Leaf(Arc::new(Leaf(leaf))),
+    }))))
 }
 
 fn remove<T: Hashed>(at: &mut Child<T>, hash: u32, depth: u32, wanted: &mut impl FnMut(&T) -> bool) -> Option<T> {
@@ -169,7 +255,7 @@ fn remove<T: Hashed>(at: &mut Child<T>, hash: u32, depth: u32, wanted: &mut impl
 }
 
 /// Nodes and bytes on the heap that a map itself takes (not what its items point at).
-pub(crate) fn weigh<T>(at: &Child<T>, total: &mut (usize, usize)) {
+pub(crate) fn weigh<T: Hashed>(at: &Child<T>, total: &mut (usize, usize)) {
     const COUNTS: usize = 2 * size_of::<usize>();
     match at {
         Child::Empty => {}
@@ -186,7 +272,7 @@ pub(crate) fn weigh<T>(at: &Child<T>, total: &mut (usize, usize)) {
 }
 
 #[cfg(test)]
-impl<T> Radix<T> {
+impl<T: Hashed> Radix<T> {
     /// Room in the only leaf.
     fn capacity(&self) -> usize {
         if let Child::Leaf(items) = &self.root { items.capacity() } else { 0 }

@@ -4,9 +4,11 @@
 //! later ones were not looked at. The order is from what is coarse and shared by many packets to what is particular:
 //! metadata (port, tunnel, registers, conntrack), then layer 2, layer 3, layer 4.
 
+use std::sync::Arc;
+
 use flow::layout::{self, Slot, WORDS};
 use flow::matching::bits;
-use flow::{Flow, Mask, Match};
+use flow::{Flow, Mask, Match, SparseMask};
 
 /// The stages, in the order in which they are looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -102,8 +104,8 @@ pub(crate) struct Shape {
     pub(crate) address: [u8; ADDRESSES.len()],
     /// The same for [`PORTS`].
     pub(crate) port: [u8; PORTS.len()],
-    /// Which words the mask has bits in.
-    map: u128,
+    /// The same as matches have it.
+    mask: Arc<SparseMask>,
     seed: u64,
 }
 
@@ -162,7 +164,7 @@ impl Shape {
             count: count.max(1) as u8,
             address: ADDRESSES.map(prefix),
             port: PORTS.map(prefix),
-            map: m.map(),
+            mask: Arc::clone(m.sparse()),
             seed,
         }
     }
@@ -237,12 +239,17 @@ impl Shape {
 
     /// True if the mask has all bits that `m` has.
     pub(crate) fn covers(&self, m: &Match) -> bool {
-        m.map() & !self.map == 0 && m.iter().all(|(i, p)| self.word(i) & p.mask == p.mask)
+        m.map() & !self.mask.map() == 0 && m.iter().all(|(i, p)| self.word(i) & p.mask == p.mask)
     }
 
     /// True if the mask is that of `m`.
     pub(crate) fn is_mask_of(&self, m: &Match) -> bool {
-        m.map() == self.map && m.iter().all(|(i, p)| self.word(i) == p.mask)
+        *m.sparse() == self.mask
+    }
+
+    /// The mask as matches have it.
+    pub(crate) fn sparse(&self) -> &Arc<SparseMask> {
+        &self.mask
     }
 
     fn word(&self, i: usize) -> u64 {
@@ -260,7 +267,7 @@ impl Shape {
 impl From<&Shape> for Mask {
     fn from(shape: &Shape) -> Mask {
         let mut mask = Mask::default();
-        for i in bits(shape.map) {
+        for i in bits(shape.mask.map()) {
             mask.w[i] = shape.word(i);
         }
         mask

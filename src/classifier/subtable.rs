@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use crate::Rule;
-use crate::radix::{Child, Hashed, Radix};
+use crate::radix::{Child, Hashed, Radix, prefetch_counts};
 use crate::shape::{ADDRESSES, Hashes, PORTS, Shape};
 use crate::trie::Trie;
 use flow::layout::Slot;
@@ -38,6 +38,15 @@ impl<R> Hashed for Entry<R> {
     fn hash(&self) -> u32 {
         match self {
             Entry::One(h, _) | Entry::Many(h, _) | Entry::Deeper(h, _) => *h,
+        }
+    }
+
+    #[inline]
+    fn prefetch(&self) {
+        match self {
+            Entry::One(_, rule) => prefetch_counts(rule),
+            Entry::Many(_, all) => prefetch_counts(all),
+            Entry::Deeper(_, map) => prefetch_counts(map),
         }
     }
 }

@@ -5,7 +5,10 @@
 //! length does: what lets a classifier skip a subtable without looking at the whole address (tuple space search with
 //! prefix tracking, "The Design and Implementation of Open vSwitch", NSDI 2015, section 5.4).
 
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
+
+use crate::radix::prefetch_counts;
 
 /// Bits that one node looks at; every node's depth is a multiple of it.
 const STEP: u32 = 4;
@@ -68,7 +71,49 @@ struct Node<K> {
     key: K,
     depth: u32,
     short: Vec<Prefix<K>>,
-    kids: [Child<K>; WAYS],
+    kids: Kids<K>,
+}
+
+/// To copy or drop children is to count each up or down, one miss of the cache after another unless all are asked for
+/// before.
+struct Kids<K>([Child<K>; WAYS]);
+
+impl<K> Kids<K> {
+    fn prefetch(&self) {
+        for kid in &self.0 {
+            match kid {
+                Child::Empty => {}
+                Child::Leaf(all) => prefetch_counts(all),
+                Child::Node(node) => prefetch_counts(node),
+            }
+        }
+    }
+}
+
+impl<K: Clone> Clone for Kids<K> {
+    fn clone(&self) -> Self {
+        self.prefetch();
+        Kids(self.0.clone())
+    }
+}
+
+impl<K> Drop for Kids<K> {
+    fn drop(&mut self) {
+        self.prefetch();
+    }
+}
+
+impl<K> Deref for Kids<K> {
+    type Target = [Child<K>; WAYS];
+    fn deref(&self) -> &[Child<K>; WAYS] {
+        &self.0
+    }
+}
+
+impl<K> DerefMut for Kids<K> {
+    fn deref_mut(&mut self) -> &mut [Child<K>; WAYS] {
+        &mut self.0
+    }
 }
 
 /// The set.
@@ -160,7 +205,7 @@ impl<K: Key> Trie<K> {
                     let (depth, way) = (common / STEP * STEP, node.key.way(common / STEP * STEP));
                     let mut kids = [const { Child::Empty }; WAYS];
                     kids[way] = std::mem::replace(at, Child::Empty);
-                    *at = Child::Node(Arc::new(Node { key, depth, short: Vec::new(), kids }));
+                    *at = Child::Node(Arc::new(Node { key, depth, short: Vec::new(), kids: Kids(kids) }));
                 }
             }
             match at {
@@ -239,7 +284,7 @@ fn split<K: Key>(all: Vec<Prefix<K>>) -> Child<K> {
         list.shrink_to_fit();
         if list.is_empty() { Child::Empty } else { Child::Leaf(Arc::new(list)) }
     });
-    Child::Node(Arc::new(Node { key: first.key, depth, short, kids }))
+    Child::Node(Arc::new(Node { key: first.key, depth, short, kids: Kids(kids) }))
 }
 
 /// Takes `key`/`len` out of a list once; true if it was there.

@@ -72,8 +72,7 @@ impl Script {
         s.next += 1;
         s.version += 1;
         let id = RuleId(s.next);
-        let matching = Arc::new(matching);
-        let rule = Rule { id, priority, matching: matching.clone(), actions, stats: Arc::default(), effects };
+        let rule = Rule { id, priority, matching: Arc::new(matching.clone()), actions, stats: Arc::default(), effects };
         let rules = Arc::make_mut(&mut s.rules);
         rules.push(rule);
         rules.sort_by_key(|r| (std::cmp::Reverse(r.priority), r.id));

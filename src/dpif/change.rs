@@ -4,8 +4,6 @@
 //! the flow as it was at that lookup: bits that the packet brought are known where the megaflow's mask is exact, bits that
 //! actions had written are known to the last one. "Could match" errs to the side of translating again.
 
-use std::sync::Arc;
-
 use flow::layout::KEY_WORDS;
 use flow::{Flow, Mask, Match};
 
@@ -61,7 +59,7 @@ pub enum Change {
     Added {
         table: TableKey,
         priority: i32,
-        matching: Arc<Match>,
+        matching: Match,
     },
     /// A rule was removed or its actions changed: lookups that found it differ.
     Gone {

@@ -20,5 +20,5 @@ pub mod words;
 pub use extract::{Depth, Layers, Metadata, Runt, extract, extract_chained, extract_flow};
 pub use fields::{Field, FieldId};
 pub use layout::Slot;
-pub use matching::{Match, Pair};
+pub use matching::{Match, Pair, SparseMask};
 pub use words::{Flow, Key, Mask};

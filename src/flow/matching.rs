@@ -1,5 +1,9 @@
 //! A match: some bits of a flow and their values, stored sparsely (two words for each flow word it looks at).
 
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
 use crate::layout::{Slot, WORDS};
 use crate::words::{Flow, Mask};
 
@@ -10,44 +14,81 @@ pub struct Pair {
     pub mask: u64,
 }
 
-/// Bits of a flow and their values. Equal matches compare equal: a word whose mask is 0 is never stored.
+/// The words of a mask that are not 0.
+#[derive(Debug, Default, PartialEq, Eq, Hash)]
+pub struct SparseMask {
+    map: u128,
+    words: SmallVec<[u64; 6]>,
+}
+
+impl SparseMask {
+    /// A bitmap of the words.
+    pub fn map(&self) -> u128 {
+        self.map
+    }
+}
+
+/// Bits of a flow and their values. Equal matches compare equal: a word whose mask is 0 is never stored. A clone shares what
+/// it has, and matches of one mask may share that ([`Match::share`]): a table of rules has many of a few masks.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Match {
-    map: u128,
-    words: Box<[Pair]>,
+    mask: Arc<SparseMask>,
+    /// As many as the mask has words.
+    values: Arc<[u64]>,
 }
 
 impl Match {
     /// The match that `flow` under `mask` is.
     pub fn new(flow: &Flow, mask: &Mask) -> Match {
         let map = mask.map();
-        let mut words = Vec::with_capacity(map.count_ones() as usize);
-        words.extend(bits(map).map(|i| Pair { value: flow.w[i] & mask.w[i], mask: mask.w[i] }));
-        Match { map, words: words.into_boxed_slice() }
+        let values = |i| flow.w[i] & mask.w[i];
+        let count = map.count_ones() as usize;
+        // an iterator that does not know its length would collect twice
+        let mut some = [0; WORDS];
+        some.iter_mut().zip(bits(map)).for_each(|(value, i)| *value = values(i));
+        let words = bits(map).map(|i| mask.w[i]).collect();
+        Match { mask: Arc::new(SparseMask { map, words }), values: some.get(..count).unwrap_or_default().into() }
+    }
+
+    /// Which bits it is about.
+    pub fn sparse(&self) -> &Arc<SparseMask> {
+        &self.mask
+    }
+
+    /// Has its mask in the same memory as another of the same mask; nothing happens when that is another.
+    pub fn share(&mut self, mask: &Arc<SparseMask>) {
+        if self.mask == *mask {
+            self.mask = Arc::clone(mask);
+        }
     }
 
     /// A bitmap of the words it looks at.
     pub fn map(&self) -> u128 {
-        self.map
+        self.mask.map
     }
 
     /// True when it matches everything.
     pub fn is_any(&self) -> bool {
-        self.map == 0
+        self.mask.map == 0
     }
 
     /// Its words in order, each with its index.
     pub fn iter(&self) -> impl Iterator<Item = (usize, Pair)> + '_ {
-        bits(self.map).zip(self.words.iter().copied())
+        let pairs = self.values.iter().zip(&self.mask.words).map(|(value, mask)| Pair { value: *value, mask: *mask });
+        bits(self.mask.map).zip(pairs)
     }
 
     /// Word `i` of it; zeros when it does not look there.
     pub fn word(&self, i: usize) -> Pair {
-        if i >= WORDS || self.map >> i & 1 == 0 {
+        let map = self.mask.map;
+        if i >= WORDS || map >> i & 1 == 0 {
             return Pair { value: 0, mask: 0 };
         }
-        let at = (self.map & ((1u128 << i) - 1)).count_ones() as usize;
-        self.words.get(at).copied().unwrap_or(Pair { value: 0, mask: 0 })
+        let at = (map & ((1u128 << i) - 1)).count_ones() as usize;
+        match (self.values.get(at), self.mask.words.get(at)) {
+            (Some(value), Some(mask)) => Pair { value: *value, mask: *mask },
+            _ => Pair { value: 0, mask: 0 },
+        }
     }
 
     /// The value and mask of `slot`.
@@ -95,7 +136,7 @@ impl Match {
 
     /// True when some flow matches both.
     pub fn overlaps(&self, other: &Match) -> bool {
-        bits(self.map & other.map).all(|i| {
+        bits(self.mask.map & other.mask.map).all(|i| {
             let (a, b) = (self.word(i), other.word(i));
             (a.value ^ b.value) & a.mask & b.mask == 0
         })

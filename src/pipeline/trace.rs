@@ -30,7 +30,7 @@ pub(crate) fn rule_line(table: u8, rule: &Arc<Rule>) -> String {
     if !rule.matching.is_any() {
         let _ = write!(line, "{}, ", format_match(&rule.matching, &NoNames));
     }
-    let _ = write!(line, "priority {}", rule.rank());
+    let _ = write!(line, "priority {}", rule.rank);
     if rule.cookie.0 != 0 {
         let _ = write!(line, ", cookie {:#x}", rule.cookie.0);
     }

@@ -97,13 +97,13 @@ pub(super) fn port_stats(switch: &Switch, bridge: Option<&str>) -> String {
 fn as_flow(rule: &Rule, table: openflow::TableId) -> FlowMod {
     FlowMod {
         table: Some(table),
-        priority: rule.priority,
+        priority: rule.priority(),
         new_cookie: Some(rule.cookie),
-        idle_timeout: rule.idle_timeout.as_secs() as u16,
-        hard_timeout: rule.hard_timeout.as_secs() as u16,
+        idle_timeout: rule.idle_timeout,
+        hard_timeout: rule.hard_timeout,
         importance: rule.importance,
         flags: rule.flags,
-        matching: (*rule.matching).clone(),
+        matching: rule.matching.clone(),
         actions: rule.actions.to_vec(),
         ..FlowMod::default()
     }
@@ -141,8 +141,8 @@ fn all_flows(tables: &Snapshot, bridge: &str, filter: &FlowFilter, now: Instant)
             let _ = write!(out, "table_id={}, ", table.0);
         }
         let _ = write!(out, "duration={}s, n_packets={packets}, n_bytes={bytes}, ", now.since(rule.created).as_secs());
-        if rule.rank() != i32::from(DEFAULT_PRIORITY) {
-            let _ = write!(out, "priority={},", rule.rank());
+        if rule.rank != i32::from(DEFAULT_PRIORITY) {
+            let _ = write!(out, "priority={},", rule.rank);
         }
         if !rule.matching.is_any() {
             let _ = write!(out, "{},", format_match(&rule.matching, &FlowNames(&names)));

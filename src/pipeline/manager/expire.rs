@@ -93,15 +93,16 @@ impl Manager {
         while let Some((index, table, id)) = self.timeouts.expired(now) {
             let Some(timed) = self.timed.get(&id) else { continue };
             let found = self.work.bridge(index).and_then(|b| b.table(table));
-            let rule = found.and_then(|t| t.rules.find_exact(&timed.matching, timed.priority.into()));
+            let rule = found.and_then(|t| t.rules.find_exact(&timed.matching, timed.rank));
             // A rule that went otherwise is forgotten here and not there, so that a bundle can be undone.
             let Some(rule) = rule.filter(|r| r.id == id).cloned() else {
                 self.timed.remove(&id);
                 continue;
             };
             let used = Instant::from_nanos(rule.stats.get().2).max(rule.modified);
-            let hard = (!rule.hard_timeout.is_zero()).then(|| rule.modified + rule.hard_timeout);
-            let idle = (!rule.idle_timeout.is_zero()).then(|| used + rule.idle_timeout);
+            let after =
+                |from: Instant, seconds: u16| (seconds != 0).then(|| from + Duration::from_secs(seconds.into()));
+            let (hard, idle) = (after(rule.modified, rule.hard_timeout), after(used, rule.idle_timeout));
             if hard.is_some_and(|at| at <= now) {
                 self.timed.remove(&id);
                 self.remove_rule(index, table, &rule, RemovedReason::Hard);

@@ -1,5 +1,6 @@
 //! Flow-mods: add, modify, delete.
 
+use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use dpif::{Change, RuleId, TableKey};
 use flow::Match;
 use openflow::flow_mod::Command;
 use openflow::{Action, Cookie, FlowMod, OfPort, TableId};
+use rustc_hash::FxBuildHasher;
 
 use super::{Error, Manager, check};
 use crate::snapshot::Bridge;
@@ -57,11 +59,33 @@ pub struct Hidden {
     pub actions: Vec<Action>,
 }
 
+/// Lists of actions that rules had lately: most rules of a table have one of a few, and those of one content share it.
+pub(super) struct Lists(Vec<Arc<[Action]>>);
+
+impl Lists {
+    pub(super) fn new() -> Lists {
+        Lists(vec![Arc::default(); 256])
+    }
+
+    /// A list of these actions.
+    fn of(&mut self, actions: &[Action]) -> Arc<[Action]> {
+        let at = FxBuildHasher.hash_one(actions) as usize >> 7 & 255;
+        match self.0.get_mut(at) {
+            Some(lately) if **lately == *actions => lately.clone(),
+            Some(lately) => {
+                *lately = actions.into();
+                lately.clone()
+            }
+            None => actions.into(),
+        }
+    }
+}
+
 /// Where a rule with a timeout is.
 #[derive(Clone, Debug)]
 pub(super) struct Timed {
-    pub(super) matching: Arc<Match>,
-    pub(super) priority: u16,
+    pub(super) matching: Match,
+    pub(super) rank: i32,
 }
 
 /// What a modification makes of rules.
@@ -94,24 +118,27 @@ impl Manager {
         let old = self.work.bridge(index).and_then(|b| b.table(number.0));
         if request.flags.check_overlap
             && old.is_some_and(|t| {
-                t.rules.overlapping(&request.matching).any(|r| r.rank() == priority && *r.matching != request.matching)
+                t.rules.overlapping(&request.matching).any(|r| r.rank == priority && r.matching != request.matching)
             })
         {
             return Err(Error::Overlap);
         }
         let before = old.and_then(|t| t.rules.find_exact(&request.matching, priority)).cloned();
         let stats = before.as_ref().filter(|_| !request.flags.reset_counts).map(|r| r.stats.clone());
+        let mut matching = request.matching.clone();
+        if let Some(table) = old {
+            table.rules.share(&mut matching);
+        }
         let rule = Arc::new(Rule {
             id: self.new_id(),
-            matching: Arc::new(request.matching.clone()),
-            priority: request.priority,
-            hidden: None,
+            matching,
+            rank: priority,
             cookie: request.new_cookie.unwrap_or(Cookie(0)),
-            idle_timeout: Duration::from_secs(request.idle_timeout.into()),
-            hard_timeout: Duration::from_secs(request.hard_timeout.into()),
+            idle_timeout: request.idle_timeout,
+            hard_timeout: request.hard_timeout,
             importance: request.importance,
             flags: request.flags,
-            actions: request.actions.as_slice().into(),
+            actions: self.lists.of(&request.actions),
             stats: stats.unwrap_or_else(Self::fresh_stats),
             added: self.publisher.version() + 1,
             created: now,
@@ -172,7 +199,7 @@ impl Manager {
 
     /// What a modification makes of `rules`, once it is known that it can be made of all of them.
     pub(super) fn rewrite(
-        &self,
+        &mut self,
         index: u32,
         request: &FlowMod,
         rules: &[(u8, Arc<Rule>)],
@@ -183,7 +210,7 @@ impl Manager {
             self.check_actions(index, &request.actions, TableId(table))?;
         }
         let FlowMod { new_cookie, flags, .. } = request;
-        let actions = request.actions.as_slice().into();
+        let actions = self.lists.of(&request.actions);
         Ok(Rewrite { actions, cookie: *new_cookie, reset: flags.reset_counts, now })
     }
 
@@ -191,8 +218,7 @@ impl Manager {
         let rule = Arc::new(Rule {
             id: old.id,
             matching: old.matching.clone(),
-            priority: old.priority,
-            hidden: old.hidden,
+            rank: old.rank,
             cookie: to.cookie.unwrap_or(old.cookie),
             idle_timeout: old.idle_timeout,
             hard_timeout: old.hard_timeout,
@@ -220,7 +246,7 @@ impl Manager {
     }
 
     pub(super) fn remove_rule(&mut self, index: u32, table: u8, rule: &Arc<Rule>, reason: RemovedReason) {
-        if self.table_mut(index, table).remove(&rule.matching, rule.rank()).is_none() {
+        if self.table_mut(index, table).remove(&rule.matching, rule.rank).is_none() {
             return;
         }
         self.changes.push(Change::Gone { table: TableKey { bridge: index, table }, rule: rule.id });
@@ -246,12 +272,11 @@ impl Manager {
         for new in wanted.iter().filter(|new| !had.contains(new)) {
             let rule = Arc::new(Rule {
                 id: self.new_id(),
-                matching: Arc::new(new.matching.clone()),
-                priority: 0,
-                hidden: Some(new.rank),
+                matching: new.matching.clone(),
+                rank: new.rank,
                 cookie: Cookie(0),
-                idle_timeout: Duration::ZERO,
-                hard_timeout: Duration::ZERO,
+                idle_timeout: 0,
+                hard_timeout: 0,
                 importance: 0,
                 flags: Default::default(),
                 actions: new.actions.as_slice().into(),
@@ -277,10 +302,10 @@ impl Manager {
 
     /// Starts the timeouts of a rule.
     fn arm(&mut self, index: u32, table: u8, rule: &Arc<Rule>, now: Instant) {
-        let shortest = [rule.idle_timeout, rule.hard_timeout].into_iter().filter(|t| !t.is_zero()).min();
+        let shortest = [rule.idle_timeout, rule.hard_timeout].into_iter().filter(|t| *t != 0).min();
         if let Some(timeout) = shortest {
-            self.timed.insert(rule.id, Timed { matching: rule.matching.clone(), priority: rule.priority });
-            self.timeouts.arm((index, table, rule.id), now + timeout);
+            self.timed.insert(rule.id, Timed { matching: rule.matching.clone(), rank: rule.rank });
+            self.timeouts.arm((index, table, rule.id), now + Duration::from_secs(timeout.into()));
         }
     }
 }
@@ -291,8 +316,10 @@ pub(super) fn select(bridge: &Bridge, request: &FlowMod, most: usize) -> Option<
     let deletes = request.deletes();
     let sends_to = |a: &Action, to: OfPort| matches!(a, Action::Output { port, .. } | Action::Enqueue { port, .. } | Action::OutputTrunc { port, .. } if *port == to);
     let wanted = |r: &Rule| {
-        r.hidden.is_none()
-            && r.cookie.0 & request.cookie_mask == request.cookie.0 & request.cookie_mask
+        if r.is_hidden() {
+            return false;
+        }
+        r.cookie.0 & request.cookie_mask == request.cookie.0 & request.cookie_mask
             && !(deletes && request.out_port.is_some_and(|p| !outputs_to(&r.actions, |a| sends_to(a, p))))
             && !(deletes && request.out_group.is_some_and(|g| !outputs_to(&r.actions, |a| *a == Action::Group(g))))
     };

@@ -48,10 +48,10 @@ impl Bridge {
                 continue;
             }
             let from = out.len();
-            let wanted = |r: &&Arc<Rule>| r.cookie.0 & mask == value & mask && (filter.hidden || r.hidden.is_none());
+            let wanted = |r: &&Arc<Rule>| r.cookie.0 & mask == value & mask && (filter.hidden || !r.is_hidden());
             let rules = table.rules.within(&filter.matching).filter(wanted);
             out.extend(rules.map(|r| (TableId(number), r.clone())));
-            out[from..].sort_by_key(|(_, r)| (std::cmp::Reverse(r.rank()), r.id));
+            out[from..].sort_by_key(|(_, r)| (std::cmp::Reverse(r.rank), r.id));
         }
         out
     }

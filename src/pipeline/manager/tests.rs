@@ -33,7 +33,7 @@ fn with(text: &str, command: Command) -> FlowMod {
 
 fn listed(m: &Manager) -> Vec<(u8, u16, usize)> {
     let all = m.dump_flows("br0", &FlowFilter::default()).unwrap();
-    all.into_iter().map(|(t, r)| (t.0, r.priority, r.actions.len())).collect()
+    all.into_iter().map(|(t, r)| (t.0, r.priority(), r.actions.len())).collect()
 }
 
 #[test]
@@ -212,7 +212,7 @@ fn timeouts_remove_flows() {
     assert!(!m.process(s(10)) && m.process(s(15)));
     assert_eq!(listed(&m), [(0, 1, 1)]);
     assert!(m.process(s(19)));
-    let removed: Vec<_> = m.take_removed().into_iter().map(|r| (r.rule.priority, r.reason)).collect();
+    let removed: Vec<_> = m.take_removed().into_iter().map(|r| (r.rule.priority(), r.reason)).collect();
     assert_eq!(removed, [(2, RemovedReason::Hard), (1, RemovedReason::Idle)]);
     assert_eq!((listed(&m).len(), m.deadline()), (0, None));
 }

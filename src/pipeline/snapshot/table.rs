@@ -1,7 +1,6 @@
 //! Flow tables and their rules.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use base::clock::Instant;
 use classifier::Classifier;
@@ -22,13 +21,14 @@ pub struct Table {
 #[derive(Debug)]
 pub struct Rule {
     pub id: RuleId,
-    pub matching: Arc<Match>,
-    pub priority: u16,
-    /// Of flows of the switch's own, which controllers neither see nor change: a rank above all priorities in place of one.
-    pub hidden: Option<i32>,
+    pub matching: Match,
+    /// What decides between rules that match: the priority, or above all priorities that of a flow of the switch's own.
+    pub rank: i32,
     pub cookie: Cookie,
-    pub idle_timeout: Duration,
-    pub hard_timeout: Duration,
+    /// Seconds without a packet after which it goes; 0 for never.
+    pub idle_timeout: u16,
+    /// Seconds after which it goes; 0 for never.
+    pub hard_timeout: u16,
     pub importance: u16,
     pub flags: FlowFlags,
     pub actions: Arc<[Action]>,
@@ -46,14 +46,19 @@ impl classifier::Rule for Rule {
     }
 
     fn priority(&self) -> i32 {
-        self.rank()
+        self.rank
     }
 }
 
 impl Rule {
-    /// What decides between rules that match.
-    pub fn rank(&self) -> i32 {
-        self.hidden.unwrap_or(self.priority.into())
+    /// Its priority; that of a flow of the switch's own is none that can be asked for.
+    pub fn priority(&self) -> u16 {
+        self.rank.try_into().unwrap_or(0)
+    }
+
+    /// Whether it is the switch's own, which controllers neither see nor change.
+    pub fn is_hidden(&self) -> bool {
+        u16::try_from(self.rank).is_err()
     }
 }
 

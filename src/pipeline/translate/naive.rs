@@ -122,7 +122,7 @@ impl<'a> Naive<'a> {
         if let Some(port) = from {
             seen.set(l::IN_PORT, port.into());
         }
-        let best = rules.filter(|r| r.matching.matches(&seen)).max_by_key(|r| r.rank());
+        let best = rules.filter(|r| r.matching.matches(&seen)).max_by_key(|r| r.rank);
         if let Some(rule) = best
             && !self.failed
         {

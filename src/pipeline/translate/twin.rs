@@ -422,11 +422,7 @@ fn unrelated_changes_touch_nothing() {
         (2, 100, m(&[]), false),
     ];
     for (table, priority, matching, want) in cases {
-        let change = Change::Added {
-            table: dpif::TableKey { bridge: 0, table },
-            priority,
-            matching: std::sync::Arc::new(matching.clone()),
-        };
+        let change = Change::Added { table: dpif::TableKey { bridge: 0, table }, priority, matching: matching.clone() };
         assert_eq!(t.deps.touched_by(&change, &key, &t.mask), want, "table {table} {priority} {matching:?}");
     }
 }

@@ -286,7 +286,7 @@ impl<'a, S: Sink> Walk<'a, S> {
         self.st.by = By {
             reason: PacketInReason::Action,
             cookie: rule.cookie.0,
-            table_miss: rule.rank() == 0 && rule.matching.is_any(),
+            table_miss: rule.rank == 0 && rule.matching.is_any(),
         };
         self.st.nest += 1;
         let next = self.actions(actions);
@@ -314,7 +314,7 @@ impl<'a, S: Sink> Walk<'a, S> {
         self.out.deps.tables.push(TableDep {
             table: TableKey { bridge: bridge.index, table: number },
             rule: rule.map(|r| r.id),
-            priority: rule.map_or(-1, |r| r.rank()),
+            priority: rule.map_or(-1, |r| r.rank),
             rewritten: self.rewritten(),
         });
         match (rule, table) {

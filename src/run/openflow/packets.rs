@@ -15,7 +15,7 @@ use packet::Frame;
 use pipeline::recirc::Told;
 
 use super::Connection;
-use super::handle::{seconds, told};
+use super::handle::told;
 use crate::run::switch::Switch;
 
 /// Packets for controllers that are brought in a turn.
@@ -116,9 +116,9 @@ pub(super) fn flows_removed(switch: &mut Switch) {
         let (packets, bytes, _) = rule.stats.get();
         let age = switch.clock.now().as_nanos().saturating_sub(rule.created.as_nanos());
         let removed = FlowRemoved {
-            matching: (*rule.matching).clone(),
+            matching: rule.matching.clone(),
             cookie: rule.cookie,
-            priority: rule.priority,
+            priority: rule.priority(),
             reason: match gone.reason {
                 pipeline::manager::RemovedReason::Idle => RemovedReason::IdleTimeout,
                 pipeline::manager::RemovedReason::Hard => RemovedReason::HardTimeout,
@@ -127,8 +127,8 @@ pub(super) fn flows_removed(switch: &mut Switch) {
             },
             table: Some(gone.table),
             duration: std::time::Duration::from_nanos(age),
-            idle_timeout: seconds(rule.idle_timeout),
-            hard_timeout: seconds(rule.hard_timeout),
+            idle_timeout: rule.idle_timeout,
+            hard_timeout: rule.hard_timeout,
             packets,
             bytes,
         };

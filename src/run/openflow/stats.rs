@@ -200,9 +200,9 @@ fn entry(table: TableId, rule: &Rule, now: Instant) -> FlowEntry {
     FlowEntry {
         table,
         duration: since(now, created),
-        priority: rule.priority,
-        idle_timeout: seconds(rule.idle_timeout),
-        hard_timeout: seconds(rule.hard_timeout),
+        priority: rule.priority(),
+        idle_timeout: rule.idle_timeout,
+        hard_timeout: rule.hard_timeout,
         idle_age: Some(seconds(since(now, used.max(created)))),
         hard_age: Some(seconds(since(now, rule.modified.as_nanos()))),
         flags: rule.flags,
@@ -210,7 +210,7 @@ fn entry(table: TableId, rule: &Rule, now: Instant) -> FlowEntry {
         cookie: rule.cookie,
         packets,
         bytes,
-        matching: (*rule.matching).clone(),
+        matching: rule.matching.clone(),
         actions: rule.actions.to_vec(),
     }
 }

@@ -32,6 +32,12 @@ def ratio(result):
     return ours["best_mpps"] / other["best_mpps"] if ours and other else None
 
 
+def share_of_ceiling(result):
+    """Best of rounds against what testpmd does in the switch's place."""
+    ours, io = result.get("Ironbridge"), result.get("testpmd io")
+    return ours["best_mpps"] / io["best_mpps"] if ours and io else None
+
+
 def each_ratio(result):
     """The ratio of each run for itself."""
     runs = result.get("runs") or [ratio(result)]
@@ -67,6 +73,8 @@ def table(results):
             return f"{r['own_cycles']:.0f}" if "own_cycles" in r and paced(case) else "-"
 
         floor = f"{case.floor:.1f}x" if case.floor else "-"
+        if getattr(case, "of_ceiling", None):
+            floor += f" or {case.of_ceiling:.0%} of io"
         rows.append(f"| {case.key} | {case.title} | {mpps('testpmd io')} | {mpps('OVS-DPDK')} | {mpps('Ironbridge')} | "
                     f"{each_ratio(result)} | {floor} | {own('OVS-DPDK')} | {own('Ironbridge')} |")
     return "\n".join(rows)

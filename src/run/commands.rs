@@ -511,17 +511,7 @@ fn dump_groups(switch: &mut Switch, arguments: &[String]) -> Answer {
     let bridge = arg(arguments, 0);
     let names = names_of(switch, bridge)?;
     let groups = names.snapshot.bridge_named(bridge).map(|b| b.groups.clone()).unwrap_or_default();
-    let as_mod = |g: &pipeline::Group| openflow::GroupMod {
-        command: GroupCommand::Add,
-        id: g.id,
-        kind: g.kind,
-        buckets: g.buckets.iter().map(|(b, _)| b.clone()).collect(),
-        command_bucket: None,
-        selection_method: g.method,
-        selection_param: g.selection_param,
-        fields: g.fields.clone(),
-    };
-    let text = |g| openflow::text::group_text(&as_mod(g), Version::Of15, &names) + "\n";
+    let text = |g: &pipeline::Group| openflow::text::group_text(&g.as_made(), Version::Of15, &names) + "\n";
     Ok(groups.values().map(|g| text(g)).collect())
 }
 

@@ -251,6 +251,47 @@ class OpenFlow(Case):
             self.assertIn("OFPBAC_BAD_OUT_GROUP", said)
             self.assertRegex(said, r"OFPT_FLOW_MOD \(OF1\.[34]\) \(xid=0x[0-9a-f]+\): ADD table:3 .*tcp actions=group:99")
 
+    def test_groups_are_shown(self):
+        self.of("add-group", "group_id=1,type=all,bucket=output:2,bucket=output:3", version="OpenFlow13")
+        self.of("add-group", "group_id=2,type=select,bucket=weight:5,output:2", version="OpenFlow13")
+        self.of("add-flow", "in_port=1,actions=group:1", version="OpenFlow13")
+        frames = [udp4(sport=n) for n in range(1, 6)]
+        self.switch.ctl("netdev-dummy/receive", "p1", *(f.hex() for f in frames))
+        n = f"packet_count=5,byte_count={sum(map(len, frames))}"
+        stats = lambda: self.of("dump-group-stats", version="OpenFlow13").stdout  # noqa: E731
+        until("the counters", lambda: n in stats())
+        self.assertRegex(stats(), rf"group_id=1,duration=[0-9.]+s,ref_count=1,{n},bucket0:{n},bucket1:{n}\n")
+        self.assertRegex(stats(), "group_id=2,duration=[0-9.]+s,ref_count=0,packet_count=0,byte_count=0,bucket0:packet_count=0")
+        self.assertEqual(self.of("dump-groups", version="OpenFlow13").stdout.splitlines()[1:],
+                         [" group_id=1,type=all,bucket=actions=output:2,bucket=actions=output:3",
+                          " group_id=2,type=select,bucket=weight:5,actions=output:2"])
+        features = self.of("dump-group-features", version="OpenFlow13").stdout
+        for part in ("Types:  0xf", "Capabilities:  0x7", "max_groups=0xffffff00",
+                     "actions: output group set_field strip_vlan push_vlan mod_nw_ttl dec_ttl set_mpls_ttl dec_mpls_ttl push_mpls "
+                     "pop_mpls set_queue"):
+            self.assertIn(part, features)
+
+    def test_what_a_controller_asks_to_be_told(self):
+        peer = self.raw(hello=False)
+        version = 4
+        peer.socket.sendall(message(HELLO, version=version))
+        self.assertEqual(peer.next()[1], HELLO)
+
+        def masks():
+            peer.socket.sendall(message(26, version=version))
+            _, kind, _, body = peer.next()
+            self.assertEqual(kind, 27)
+            return struct.unpack("!6I", body)
+        self.assertEqual(masks(), (3, 0, 7, 7, 15, 0))
+        # packets alone, and those of any role
+        peer.socket.sendall(message(28, struct.pack("!6I", 3, 3, 0, 0, 0, 0), version=version)
+                            + message(9, struct.pack("!HH", 0, 128), version=version))
+        self.assertEqual(masks(), (3, 3, 0, 0, 0, 0))
+        self.of("mod-port", "p2", "no-flood")
+        self.of("add-flow", "actions=controller")
+        self.switch.ctl("netdev-dummy/receive", "p1", udp4().hex())
+        self.assertEqual(peer.next()[1], 10)
+
     def test_a_bundle_holds_nobody_up(self):
         version, count = 5, 20_000
         first, second = self.raw(hello=False), self.raw(hello=False)

@@ -24,7 +24,7 @@ impl Manager {
     }
 
     /// Adds, modifies or deletes a group or its buckets.
-    pub fn group_mod(&mut self, bridge: &str, request: &GroupMod, _now: Instant) -> Result<Outcome, Error> {
+    pub fn group_mod(&mut self, bridge: &str, request: &GroupMod, now: Instant) -> Result<Outcome, Error> {
         let index = self.index_of(bridge)?;
         let groups = self.work.bridge(index).map(|b| b.groups.clone()).unwrap_or_default();
         let id = request.id;
@@ -40,9 +40,9 @@ impl Manager {
         }
         let group = match (request.command, old) {
             (GroupCommand::Add, Some(_)) => return Err(Error::GroupExists(id)),
-            (GroupCommand::Add | GroupCommand::AddOrModify, None) => build(request, &request.buckets, None),
+            (GroupCommand::Add | GroupCommand::AddOrModify, None) => build(request, &request.buckets, None, now),
             (GroupCommand::Modify | GroupCommand::AddOrModify, Some(old)) => {
-                build(request, &request.buckets, Some(old))
+                build(request, &request.buckets, Some(old), now)
             }
             (GroupCommand::InsertBuckets | GroupCommand::RemoveBuckets, Some(old)) => {
                 let buckets = edit_buckets(old, request)?;
@@ -53,7 +53,7 @@ impl Manager {
                     fields: old.fields.clone(),
                     ..request.clone()
                 };
-                build(&as_before, &buckets, Some(old))
+                build(&as_before, &buckets, Some(old), now)
             }
             (_, None) => return Err(Error::NoSuchGroup(id)),
             (GroupCommand::Delete, _) => return Ok(Outcome::default()),
@@ -99,7 +99,7 @@ impl Manager {
     }
 }
 
-fn build(request: &GroupMod, buckets: &[Bucket], old: Option<&Arc<Group>>) -> Group {
+fn build(request: &GroupMod, buckets: &[Bucket], old: Option<&Arc<Group>>, now: Instant) -> Group {
     let same = |id: u32| old.and_then(|g| g.buckets.iter().find(|(b, _)| b.id == id)).map(|(_, s)| s.clone());
     let weights: Vec<u16> = buckets.iter().map(|b| b.weight).collect();
     Group {
@@ -110,6 +110,7 @@ fn build(request: &GroupMod, buckets: &[Bucket], old: Option<&Arc<Group>>) -> Gr
         selection_param: request.selection_param,
         fields: request.fields.clone(),
         stats: old.map(|g| g.stats.clone()).unwrap_or_default(),
+        created: old.map_or(now, |g| g.created),
         by_hash: if request.kind == GroupKind::Select { hash_table(&weights) } else { Vec::new() },
     }
 }

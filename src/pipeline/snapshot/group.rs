@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use base::clock::Instant;
 use dpif::FlowStats;
 use openflow::GroupId;
-use openflow::group_mod::{Bucket, GroupKind, HashField, SelectionMethod};
+use openflow::group_mod::{Bucket, GroupCommand, GroupKind, GroupMod, HashField, SelectionMethod};
 
 /// A group. Immutable but for its counters.
 #[derive(Debug)]
@@ -16,8 +17,25 @@ pub struct Group {
     pub selection_param: u64,
     pub fields: Vec<HashField>,
     pub stats: Arc<FlowStats>,
+    pub created: Instant,
     /// For select groups by datapath hash: bucket index by the low bits of the hash. Its length is a power of two.
     pub by_hash: Vec<u16>,
+}
+
+impl Group {
+    /// The request that makes it what it is.
+    pub fn as_made(&self) -> GroupMod {
+        GroupMod {
+            command: GroupCommand::Add,
+            id: self.id,
+            kind: self.kind,
+            buckets: self.buckets.iter().map(|(bucket, _)| bucket.clone()).collect(),
+            command_bucket: None,
+            selection_method: self.method,
+            selection_param: self.selection_param,
+            fields: self.fields.clone(),
+        }
+    }
 }
 
 /// Hash values per select group, at most; how fine weights are.

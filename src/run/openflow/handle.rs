@@ -12,7 +12,7 @@ use pipeline::{BundleItem, Port};
 
 use super::connection::Wait;
 use super::session::{BUNDLED, BUNDLES, Bundle, Kind};
-use super::{packets, stats, work};
+use super::{groups, packets, stats, work};
 use crate::run::switch::Switch;
 
 type Done = Result<(), Error>;
@@ -169,6 +169,16 @@ fn execute(switch: &mut Switch, id: u64, xid: Xid, message: Message, bytes: &[u8
         Message::PortDescRequest(port) => {
             let ports = stats::descriptions(switch, &bridge, port)?;
             return reply(switch, id, xid, Message::PortDescReply(ports));
+        }
+        Message::SetAsync { config, .. } => session.asks.take(&config),
+        Message::GetAsyncRequest => {
+            let config = session.asks.config();
+            connection.send(&Message::GetAsyncReply(config), xid);
+        }
+        Message::GroupDescRequest(wanted) => return groups::descriptions(switch, id, xid, wanted),
+        Message::GroupStatsRequest(wanted) => return groups::statistics(switch, id, xid, wanted),
+        Message::GroupFeaturesRequest => {
+            return reply(switch, id, xid, Message::GroupFeaturesReply(groups::features(version)));
         }
         // what only a switch says, and what is not there yet
         _ => return refuse(kind_of(bytes).map_or(OFPBRC_BAD_TYPE, |kind| kind.unsupported(version))),

@@ -11,6 +11,7 @@
 //! turn of the owner loop. One whose peer does not read what it is sent is not served until it does.
 
 mod connection;
+mod groups;
 mod handle;
 mod in_band;
 mod pace;

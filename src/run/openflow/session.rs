@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use openflow::action::PacketInReason;
+use openflow::wire::asynchronous::{AsyncConfig, Unasked};
 use openflow::wire::flow::RemovedReason;
 use openflow::wire::packet::PacketInFormat;
 use openflow::wire::port::PortReason;
@@ -46,18 +47,48 @@ pub(super) struct Asks {
     pub(super) port_status: [u32; 2],
     pub(super) flow_removed: [u32; 2],
     pub(super) role_status: [u32; 2],
+    /// Nothing of these two kinds is told yet.
+    table_status: [u32; 2],
+    request_forward: [u32; 2],
 }
 
 const ALL: u32 = u32::MAX;
 const INVALID_TTL: u32 = 1 << PacketInReason::InvalidTtl as u32;
 
 impl Asks {
+    /// In the order of [`Unasked::ALL`].
+    fn all(&mut self) -> [&mut [u32; 2]; 6] {
+        let Asks { packet_in, port_status, flow_removed, role_status, table_status, request_forward } = self;
+        [packet_in, port_status, flow_removed, role_status, table_status, request_forward]
+    }
+
+    /// Takes what a controller asks for; what it does not say stays as it was.
+    pub(super) fn take(&mut self, config: &AsyncConfig) {
+        for (masks, (own, secondary)) in self.all().into_iter().zip(config.primary.iter().zip(&config.secondary)) {
+            let [now_own, now_secondary] = masks;
+            *now_own = own.unwrap_or(*now_own);
+            *now_secondary = secondary.unwrap_or(*now_secondary);
+        }
+    }
+
+    /// What it is, as a controller is told.
+    pub(super) fn config(mut self) -> AsyncConfig {
+        let mut config = AsyncConfig::default();
+        for (n, (masks, kind)) in self.all().into_iter().zip(Unasked::ALL).enumerate() {
+            let places = config.primary.get_mut(n).into_iter().chain(config.secondary.get_mut(n));
+            places.zip(masks).for_each(|(place, mask)| *place = Some(*mask & kind.reasons()));
+        }
+        config
+    }
+
     /// What a connection starts with.
     const FIRST: Asks = Asks {
         packet_in: [ALL & !INVALID_TTL, 0],
         port_status: [ALL, ALL],
         flow_removed: [ALL, 0],
-        role_status: [ALL, ALL],
+        role_status: [0, 0],
+        table_status: [0, 0],
+        request_forward: [0, 0],
     };
 }
 

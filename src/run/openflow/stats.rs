@@ -182,7 +182,7 @@ fn sends(actions: &[Action], wanted: OfPort) -> bool {
     )
 }
 
-fn has(actions: &[Action], test: &dyn Fn(&Action) -> bool) -> bool {
+pub(super) fn has(actions: &[Action], test: &dyn Fn(&Action) -> bool) -> bool {
     actions.iter().any(|a| match a {
         Action::WriteActions(inner) | Action::Clone(inner) => has(inner, test),
         a => test(a),
@@ -190,7 +190,7 @@ fn has(actions: &[Action], test: &dyn Fn(&Action) -> bool) -> bool {
 }
 
 /// In whole milliseconds, as the stock switch says it.
-fn since(now: Instant, at: u64) -> Duration {
+pub(super) fn since(now: Instant, at: u64) -> Duration {
     Duration::from_millis(now.as_nanos().saturating_sub(at) / 1_000_000)
 }
 
@@ -272,7 +272,7 @@ fn table(bridge: &Bridge, number: u8, features: &[u8]) -> TableStats {
 
 /// Makes an answer of the tables as they are now, with counters as they are when workers have told theirs; on another
 /// thread, as there may be many. The connection's next request waits.
-fn collected(
+pub(super) fn collected(
     switch: &mut Switch,
     id: u64,
     xid: Xid,

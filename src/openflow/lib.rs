@@ -16,6 +16,7 @@ pub mod types;
 pub mod view;
 pub mod wire;
 
+pub use ::flow::Match;
 pub use action::Action;
 pub use flow_mod::FlowMod;
 pub use group_mod::GroupMod;

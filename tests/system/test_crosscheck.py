@@ -61,7 +61,7 @@ class Cross(Case):
         self.env = {**os.environ, "OVS_RUNDIR": str(self.folder), "OVS_LOGDIR": str(self.folder)}
         self.bin = self.folder / "bin"
         self.bin.mkdir()
-        for name in ("ovsdb-server", "ovsdb-client", "ovsdb-tool", "ovs-vsctl"):
+        for name in ("ovsdb-server", "ovsdb-client", "ovsdb-tool", "ovs-vsctl", "ovs-ofctl"):
             (self.bin / name).symlink_to(PROGRAM)
         (self.folder / "schema").write_text(json.dumps(SCHEMA))
 

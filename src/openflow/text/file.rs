@@ -6,6 +6,7 @@ use super::group::parse_group;
 use super::names::PortNames;
 use crate::flow_mod::Command;
 use crate::group_mod::{GroupCommand, GroupMod};
+use crate::wire::packet::PacketOut;
 use std::fmt;
 
 /// Why a file was refused: the first bad line.
@@ -30,6 +31,7 @@ impl std::error::Error for LineError {}
 pub enum Change {
     Flow(Box<ParsedFlow>),
     Group(GroupMod),
+    PacketOut(PacketOut),
 }
 
 /// Applies `read` to each line that has something, giving up at the first that is bad.
@@ -83,7 +85,10 @@ pub fn parse_bundle(text: &str, names: &dyn PortNames) -> std::result::Result<Ve
         match kind {
             "flow" => flow_line(rest, names).map(|f| Change::Flow(Box::new(f))),
             "group" => group_line(rest, names).map(Change::Group),
-            "packet-out" => bail!("packet-out is not supported in a bundle yet"),
+            "packet-out" => super::others::parse_packet_out(rest, names).map(Change::PacketOut),
+            other if other.contains(',') => {
+                bail!("Unsupported bundle message type: {}", other.split(',').next().unwrap_or(other))
+            }
             other => bail!("Unsupported bundle message type: {other}"),
         }
     })

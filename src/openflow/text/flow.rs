@@ -72,6 +72,9 @@ fn split_actions(text: &str) -> (&str, Option<&str>) {
 /// Reads a flow: `table=0,priority=10,ip,nw_dst=10.0.0.0/8,actions=…`. Deletions need no actions.
 pub fn parse_flow(text: &str, command: Command, names: &dyn PortNames) -> Result<ParsedFlow> {
     let (fields, actions) = split_actions(text);
+    if !command.deletes() && actions.is_none() {
+        bail!("must specify an action");
+    }
     let mut flow = FlowMod { command, ..FlowMod::default() };
     let names_of_flow = ForFlow(names);
     let mut matching = MatchBuilder::new(&names_of_flow);
@@ -230,7 +233,7 @@ pub fn flow_text(flow: &FlowMod, stats: Option<&FlowStats>, version: Version, na
             if cookie.0 != 0 {
                 out.push_str(&format!("cookie={cookie}, "));
             }
-            if flow.table.is_some_and(|t| t.0 != 0) {
+            if flow.table.is_some_and(|t| t.0 != 0 || names.table_name(t).is_some()) {
                 out.push_str(&table());
             }
         }

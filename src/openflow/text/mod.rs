@@ -11,6 +11,7 @@ pub mod group;
 pub mod message;
 pub mod names;
 pub mod number;
+pub mod others;
 pub mod scan;
 pub mod value;
 
@@ -18,4 +19,5 @@ pub use error::ParseError;
 pub use file::{Change, LineError, parse_bundle, parse_flows, parse_groups};
 pub use flow::{FlowStats, ParsedFlow, flow_mod_text, flow_text, parse_flow};
 pub use group::{group_text, parse_group};
-pub use names::{NoNames, PortNames};
+pub use names::{NoNames, PortNames, parse_port, parse_table, table_text};
+pub use others::{parse_meter, parse_packet_out, parse_tlv_maps};

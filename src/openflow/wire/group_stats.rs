@@ -7,11 +7,9 @@ use super::bytes::{Bytes, Put, set_len, set_u16};
 use super::codes::OFPBRC_BAD_LEN;
 use super::error::{Result, refuse};
 use super::flow::{read_duration, write_duration};
-use super::group::{
-    checked, kind, kind_number, modern, read_buckets, read_properties, write_buckets, write_properties,
-};
+use super::group::{kind, kind_number, modern, read_buckets, read_properties, write_buckets, write_properties};
 use super::version::Version;
-use crate::group_mod::{GroupCommand, GroupMod, SelectionMethod};
+use crate::group_mod::{GroupCommand, GroupKind, GroupMod, SelectionMethod};
 use crate::types::GroupId;
 use std::time::Duration;
 
@@ -117,7 +115,11 @@ pub fn read_desc(b: &mut Bytes, nx: bool, cx: Cx) -> Result<GroupMod> {
     } else {
         g.buckets = read_buckets(one.all(), kind, false, cx)?;
     }
-    checked(g)
+    // what a switch has is told as it is, but for what says nothing
+    if kind != GroupKind::Select {
+        g.buckets.iter_mut().for_each(|b| b.weight = 0);
+    }
+    Ok(g)
 }
 
 pub fn write_desc(out: &mut Vec<u8>, g: &GroupMod, nx: bool, cx: Cx) {

@@ -6,6 +6,7 @@ use super::error::{Error, Result, refuse};
 use super::header::{Header, MAX_MESSAGE, Xid};
 use super::oxm;
 use super::version::Version;
+use crate::types::TableId;
 use flow::fields::{Field, Kind, Masking};
 
 /// Type of a multipart reply since OpenFlow 1.1, and of this one.
@@ -72,6 +73,21 @@ pub fn features(tables: Tables, version: Version, xid: Xid) -> Result<Vec<Vec<u8
         Ok(out)
     };
     messages.into_iter().enumerate().map(whole).collect()
+}
+
+/// The tables in the body of an answer, with their names. What is not whole is left out.
+pub fn names(mut body: &[u8]) -> Vec<(TableId, String)> {
+    let mut all = Vec::new();
+    while let Some(length) = body.first_chunk().map(|n| usize::from(u16::from_be_bytes(*n)))
+        && let Some((one, rest)) = body.split_at_checked(length.max(1))
+    {
+        if let (Some(id), Some(name)) = (one.get(2), one.get(8..8 + NAME)) {
+            let end = name.iter().position(|b| *b == 0).unwrap_or(NAME);
+            all.push((TableId(*id), String::from_utf8_lossy(name.get(..end).unwrap_or(name)).into_owned()));
+        }
+        body = rest;
+    }
+    all
 }
 
 fn table(id: u8, tables: Tables, version: Version) -> Result<Vec<u8>> {

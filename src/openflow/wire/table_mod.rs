@@ -30,7 +30,7 @@ pub struct Vacancy {
 }
 
 /// A change of a table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TableMod {
     /// `None`: all.
     pub table: Option<TableId>,

@@ -1,32 +1,18 @@
 //! Commands that need no switch.
 
 use super::bytes::{differences, parse};
+use super::link::{log, tell};
 use super::{Call, Done};
 use crate::setup::print;
 use openflow::text::NoNames;
-use openflow::text::message::{Teller, actions_text};
+use openflow::text::message::actions_text;
 use openflow::text::scan::Items;
 use openflow::wire::action::{Cx, Place, read_list, write_list};
 use openflow::wire::bytes::Bytes;
 use openflow::wire::text::hex_dump;
-use openflow::wire::{Connection, Error, ErrorCode, Message, Version, Versions, Xid, encode, error_reply, instruction};
+use openflow::wire::{Error, ErrorCode, Message, Version, Versions, Xid, encode, error_reply, instruction};
 use openflow::{Action, TableId};
 use std::io::Read;
-
-/// Upper bytes of OpenFlow 1.0's commands are tables, as in all that ovs-ofctl sends.
-const ON: Connection = Connection { table_id: true, tlv: None };
-
-fn log(lines: &[(&'static str, String)]) {
-    for (module, text) in lines {
-        log::warn!(target: module, "{text}");
-    }
-}
-
-fn tell(bytes: &[u8], verbosity: u8) -> String {
-    let told = Teller { names: &NoNames, verbosity, on: ON }.tell(bytes);
-    log(&told.log);
-    told.text
-}
 
 pub(super) fn ofp_print(call: &Call) -> Done {
     let (hex, rest) = call.arguments.split_first().ok_or("a message is missing")?;
@@ -47,7 +33,7 @@ pub(super) fn ofp_print(call: &Call) -> Done {
 }
 
 /// Reads a file, or standard input for `-`.
-fn contents(path: &str) -> Result<Vec<u8>, String> {
+pub(super) fn contents(path: &str) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
     let result = match path {
         "-" => std::io::stdin().lock().read_to_end(&mut bytes),

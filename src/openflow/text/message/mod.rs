@@ -299,13 +299,13 @@ impl Teller<'_> {
 
     fn packet(&self, out: &mut String, packet: &[u8]) {
         out.push_str(&packet_text(packet));
-        if self.verbosity > 1 {
+        if self.verbosity > 2 {
             out.push_str(&hex_dump(packet, false));
         }
     }
 
     fn packet_in(&self, out: &mut String, p: &PacketIn) {
-        if let Some(t) = p.table.filter(|_| p.format != PacketInFormat::Standard || p.table.is_some_and(|t| t.0 != 0)) {
+        if let Some(t) = p.table.filter(|t| t.0 != 0) {
             let _ = write!(out, " table_id={t}");
         }
         if let Some(c) = p.cookie.filter(|c| c.0 != u64::MAX) {
@@ -508,7 +508,12 @@ fn name_of(bytes: &[u8], header: Header) -> Option<&'static str> {
     let mut b = Bytes::new(bytes);
     b.skip(8).ok()?;
     let version = Version::from_wire(header.version)?;
-    kind::read(header, version, &mut b).ok().map(|(kind, _)| kind.name())
+    kind::read(header, version, &mut b).ok().map(|(kind, _)| match kind {
+        // ONF's, before they were OpenFlow's
+        Kind::BundleControl if version < Version::Of14 => "ONFT_BUNDLE_CONTROL",
+        Kind::BundleAdd if version < Version::Of14 => "ONFT_BUNDLE_ADD_MESSAGE",
+        kind => kind.name(),
+    })
 }
 
 /// A message that cannot be read.
@@ -607,7 +612,7 @@ fn role(r: RoleRequest) -> String {
 }
 
 fn bundle_text(b: Bundle, command: Option<BundleCommand>) -> String {
-    let mut out = format!(" bundle_id={:#x}", b.id);
+    let mut out = format!(" bundle_id={}", number::hex(b.id));
     if let Some(c) = command {
         let name = match c {
             BundleCommand::OpenRequest => "OPEN_REQUEST",

@@ -1,5 +1,6 @@
 //! Text of extensions: tunnel options, tracked connections, IPFIX.
 
+use super::super::number;
 use crate::wire::conntrack::{CtFlush, CtTuple, is_mapped};
 use crate::wire::ipfix::IpfixStats;
 use crate::wire::tlv::{TlvCommand, TlvMap, TlvMod, TlvReply};
@@ -9,7 +10,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 fn mappings(out: &mut String, all: &[TlvMap]) {
     out.push_str(" mapping table:\n  class  type  length  match field\n ------  ----  ------  --------------");
     for m in all {
-        let (class, kind) = (format!("{:#x}", m.class), format!("{:#x}", m.kind));
+        let (class, kind) = (number::hex(m.class), number::hex(m.kind));
         let _ = write!(out, "\n {class:>6}  {kind:>4}  {:>6}  tun_metadata{}", m.len, m.index);
     }
 }

@@ -173,8 +173,8 @@ def openflow_part(data):
 
 Made by `scripts/bench openflow`: `ovs-vswitchd` of Debian 12 (Open vSwitch 3.1.0) and ours in turn, OpenFlow 1.3, without
 devices and workers; the best of {data["rounds"]} rounds, in brackets the switch's own processor time for each rule. The raw client
-sends precomputed flow-mods and one barrier behind them; `ovs-ofctl` is the stock one for both, and without `--bundle` waits for
-each flow. A ratio above one is better, of memory too.
+sends precomputed flow-mods and one barrier behind them; `ovs-ofctl` is each one's own but where it is said to be the stock one,
+which waits for each flow without `--bundle`. A ratio above one is better, of memory too.
 
 {database_table(data["cases"])}
 

@@ -12,7 +12,10 @@ use super::message::{BUNDLE_COMMANDS, ERROR_EXPERIMENTER, ERROR_VENDOR, ErrorMes
 use super::monitor::{self, Form};
 use super::packet::PacketInFormat;
 use super::version::{Version, write_hello};
-use super::{conntrack, flow, group, group_stats, ipfix, meter, packet, port, queue, stats, switch, table_mod, tlv};
+use super::{
+    conntrack, flow, group, group_stats, ipfix, meter, packet, port, queue, stats, switch, table_features, table_mod,
+    tlv,
+};
 use ::flow::fields::tlv::TlvTable;
 
 /// The kind that a message is written as in `version`.
@@ -62,6 +65,7 @@ fn kind(message: &Message, version: Version) -> Kind {
         Message::TableStatsRequest => Kind::TableStatsRequest,
         Message::TableStatsReply(_) => Kind::TableStatsReply,
         Message::TableFeaturesRequest => Kind::TableFeaturesRequest,
+        Message::TableFeaturesReply(_) => Kind::TableFeaturesReply,
         Message::PortStatsRequest(_) => Kind::PortStatsRequest,
         Message::PortStatsReply(_) => Kind::PortStatsReply,
         Message::PortDescRequest(_) => Kind::PortDescRequest,
@@ -173,6 +177,7 @@ pub fn encode_all(message: &Message, version: Version, xid: Xid, tlv: Option<&Tl
         Message::GroupDescReply(groups) => {
             w.parts(groups, |o, g| group_stats::write_desc(o, g, version == Version::Of10, cx))?;
         }
+        Message::TableFeaturesReply(tables) => w.parts(tables, |o, t| table_features::write(o, t, version))?,
         Message::TableDescReply(tables) => w.parts(tables, table_mod::write_desc)?,
         Message::FlowMonitorReply(updates) => {
             w.parts(updates, |o, u| monitor::write_update(o, u, Form::of(version), cx))?;
@@ -337,6 +342,7 @@ fn write_body(o: &mut Vec<u8>, message: &Message, xid: Xid, cx: Cx) -> Result<()
         // written in parts
         | Message::FlowStatsReply { .. }
         | Message::TableStatsReply(_)
+        | Message::TableFeaturesReply(_)
         | Message::PortStatsReply(_)
         | Message::PortDescReply(_)
         | Message::MeterStatsReply(_)

@@ -109,6 +109,7 @@ kinds! {
     TableStatsRequest "OFPST_TABLE request" [(1, 6, Req(3))];
     TableStatsReply "OFPST_TABLE reply" [(1, 6, Rep(3))];
     TableFeaturesRequest "OFPST_TABLE_FEATURES request" [(4, 6, Req(12))];
+    TableFeaturesReply "OFPST_TABLE_FEATURES reply" [(4, 6, Rep(12))];
     PortStatsRequest "OFPST_PORT request" [(1, 6, Req(4))];
     PortStatsReply "OFPST_PORT reply" [(1, 6, Rep(4))];
     PortDescRequest "OFPST_PORT_DESC request" [(1, 6, Req(13))];
@@ -244,6 +245,15 @@ pub fn read(header: Header, version: Version, b: &mut Bytes) -> Result<(Kind, bo
         Some(kind) => Ok((kind, more)),
         None => refuse(unknown),
     }
+}
+
+/// The flags of a multipart message; 0 of others.
+pub fn flags(header: Header, version: Version, mut b: Bytes) -> u16 {
+    let (request, reply) = multipart(version);
+    if header.kind != request && header.kind != reply {
+        return 0;
+    }
+    b.skip(2).and_then(|()| b.u16()).unwrap_or(0)
 }
 
 /// Writes what precedes a message's body, with a length of 0; none when the version does not have the message.

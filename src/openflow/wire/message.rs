@@ -23,6 +23,7 @@ use super::port::{PortDesc, PortMod, PortStats, PortStatus};
 use super::queue::{self, QueueConfig, QueueRequest, QueueStats};
 use super::stats::{Aggregate, Desc, FlowEntry, FlowRequest, TableStats};
 use super::switch::{Features, FlowFormat, RoleRequest, RoleStatus, SwitchConfig};
+use super::table_features::{self, TableFeatures};
 use super::table_mod::{self, TableDesc, TableMod, TableReason};
 use super::tlv::{self, TlvMod, TlvReply};
 use super::version::{Version, Versions, read_hello};
@@ -165,6 +166,7 @@ pub enum Message {
     TableStatsReply(Part<TableStats>),
     /// Answered by [`super::table::features`].
     TableFeaturesRequest,
+    TableFeaturesReply(Part<TableFeatures>),
     /// NONE is all ports.
     PortStatsRequest(OfPort),
     PortStatsReply(Part<PortStats>),
@@ -346,6 +348,10 @@ fn body(kind: Kind, more: bool, (version, xid): (Version, Xid), b: &mut Bytes, o
         Kind::TableFeaturesRequest => {
             table::read_request(b)?;
             Message::TableFeaturesRequest
+        }
+        Kind::TableFeaturesReply => {
+            let entries = stats::list(b, |b| table_features::read(b, version))?;
+            Message::TableFeaturesReply(Part { entries, more })
         }
         Kind::TableStatsReply => {
             let entries = stats::list(b, |b| stats::read_table(b, version))?;

@@ -4,7 +4,7 @@
 //! [`version`] and [`header`] begin every message; [`oxm`], [`match10`], [`match11`] are matches, [`action`] and
 //! [`instruction`] what flows do; [`kind`] has a row for each message, and the families ([`flow`], [`group`],
 //! [`group_stats`], [`meter`], [`packet`], [`port`], [`queue`], [`switch`], [`asynchronous`], [`stats`], [`table`],
-//! [`table_mod`], [`monitor`], [`tlv`], [`conntrack`], [`ipfix`]) their bodies; [`message`] reads the whole, [`encode`] writes it.
+//! [`table_features`], [`table_mod`], [`monitor`], [`tlv`], [`conntrack`], [`ipfix`]) their bodies; [`message`] reads the whole, [`encode`] writes it.
 //!
 //! Decoding is total: any bytes give a value, or an error with the code that the peer is to be told.
 
@@ -36,6 +36,7 @@ pub mod queue;
 pub mod stats;
 pub mod switch;
 pub mod table;
+pub mod table_features;
 pub mod table_mod;
 pub mod text;
 pub mod tlv;

@@ -30,7 +30,7 @@ pub(super) fn stats(out: &mut String, g: &GroupStats) {
 const ACTIONS10: [(u32, &str); 12] = super::ACTIONS;
 
 /// The same since OpenFlow 1.2 (OpenFlow 1.3.5, section 7.2.5).
-const ACTIONS: [(u32, &str); 12] = [
+pub(super) const ACTIONS: [(u32, &str); 12] = [
     (0, "output"),
     (22, "group"),
     (25, "set_field"),

@@ -6,6 +6,7 @@ mod limits;
 mod others;
 mod port;
 mod table;
+pub mod tables;
 
 use super::names::{ForFlow, PortNames, port_text};
 use super::number;
@@ -18,7 +19,7 @@ use crate::wire::flow::{FlowModRequest, FlowRemoved, RemovedReason};
 use crate::wire::kind::{self, Kind};
 use crate::wire::message::{BUNDLE_ATOMIC, BUNDLE_ORDERED, Bundle, BundleCommand, ErrorMessage};
 use crate::wire::packet::{PacketIn, PacketInFormat, PacketOut};
-use crate::wire::stats::{FlowEntry, FlowRequest, TableStats};
+use crate::wire::stats::{FlowEntry, FlowRequest};
 use crate::wire::switch::{FlowFormat, Fragments, Role, RoleReason, RoleRequest, capability};
 use crate::wire::text::hex_dump;
 use crate::wire::version::Versions;
@@ -57,6 +58,16 @@ fn duration(d: Duration) -> String {
     }
 }
 
+/// Flags of a multipart message: that more of it comes.
+fn multipart_flags(flags: u16) -> String {
+    let more = if flags & 1 != 0 { "[more]" } else { "" };
+    match flags & !1 {
+        0 if flags == 0 => String::new(),
+        0 => format!(" flags={more}"),
+        unknown => format!(" flags={more}[***unknown flags {unknown:#06x}***]"),
+    }
+}
+
 /// Name, version and transaction.
 fn head(name: &str, version: u8, xid: Xid) -> String {
     let version = match (version, Version::from_wire(version)) {
@@ -92,6 +103,9 @@ impl Teller<'_> {
             Ok((version, xid, message)) => {
                 let name = name_of(bytes, header).unwrap_or("");
                 let mut told = Told { text: head(name, header.version, xid), log: Vec::new() };
+                let mut rest = Bytes::new(bytes);
+                let flags = rest.skip(8).map_or(0, |()| kind::flags(header, version, rest));
+                told.text.push_str(&multipart_flags(flags));
                 self.body(&mut told, bytes, version, &message);
                 if !told.text.ends_with('\n') {
                     told.text.push('\n');
@@ -189,7 +203,8 @@ impl Teller<'_> {
             Message::AggregateReply { aggregate: a, .. } => {
                 let _ = write!(out, " packet_count={} byte_count={} flow_count={}", a.packets, a.bytes, a.flows);
             }
-            Message::TableStatsReply(tables) => self.tables(out, &tables.entries, version),
+            Message::TableStatsReply(t) => out.push_str(&tables::Tables::of_stats(&t.entries, version, self.names)),
+            Message::TableFeaturesReply(t) => out.push_str(&tables::Tables::of_features(&t.entries, self.names)),
             Message::PortStatsRequest(p) => {
                 let _ = write!(out, " port_no={}", port::wanted(*p));
             }
@@ -481,22 +496,6 @@ impl Teller<'_> {
             out.push(' ');
         }
         out + "actions=" + &self.actions(&e.actions, version)
-    }
-
-    fn tables(&self, out: &mut String, tables: &[TableStats], version: Version) {
-        for t in tables {
-            let name = if t.name.is_empty() { String::new() } else { format!(" (\"{}\")", t.name) };
-            // a blank line between two
-            let _ = write!(
-                out,
-                "\n  table {}{name}:\n    active={}, lookup={}, matched={}",
-                t.table, t.active, t.lookups, t.matched
-            );
-            if version < Version::Of13 {
-                let _ = write!(out, "\n    max_entries={}", t.max_entries);
-            }
-            out.push('\n');
-        }
     }
 }
 

@@ -137,13 +137,15 @@ fn instructions(out: &mut String, what: &str, i: &Instructions, before: Option<&
         let named = INSTRUCTIONS.iter().filter(|(n, _)| i.kinds >> n & 1 != 0).map(|(_, name)| *name);
         let _ = writeln!(out, "      instructions: {}", named.collect::<Vec<_>>().join(" "));
     }
-    if i.write != i.apply {
+    let same = |b: &Instructions| b.write == i.write && b.apply == i.apply;
+    // as ovs-ofctl has it: where nothing may be set, they are told again
+    if before.is_some_and(same) && !i.write.set.is_empty() {
+        out.push_str("      (same actions)\n");
+    } else if i.write != i.apply {
         out.push_str("      Write-Actions features:\n");
         actions(out, &i.write);
         out.push_str("      Apply-Actions features:\n");
         actions(out, &i.apply);
-    } else if before.is_some_and(|b| b.write == i.write && b.apply == i.apply) {
-        out.push_str("      (same actions)\n");
     } else if i.write != Actions::default() {
         out.push_str("      Write-Actions and Apply-Actions features:\n");
         actions(out, &i.write);

@@ -12,6 +12,7 @@ pub mod message;
 pub mod names;
 pub mod number;
 pub mod others;
+pub mod oxm;
 pub mod scan;
 pub mod value;
 

@@ -4,7 +4,7 @@
 
 use super::bytes::{Bytes, Put, number, pad, set_len};
 use super::codes::*;
-use super::error::{Error, Result, refuse};
+use super::error::{Error, Result, refuse, refuse_because};
 use super::version::Version;
 use crate::subfield::FieldId;
 use flow::fields::tlv::{TlvTable, Wide};
@@ -179,7 +179,11 @@ fn one(
     if let Some(bits) = bits
         && value.iter().zip(bits).any(|(v, m)| v & !m != 0)
     {
-        return refuse(OFPBMC_BAD_WILDCARDS);
+        let OxmHeader { class, field, masked, len, experimenter } = header;
+        let len = len + if class == EXPERIMENTER { 4 } else { 0 };
+        let entry = format!("{experimenter}:{class}:{field}:{}:{len}", u8::from(masked));
+        let words = format!("Rejecting NXM/OXM entry {entry} with 1-bits in value for bits wildcarded by the mask.");
+        return refuse_because(OFPBMC_BAD_WILDCARDS, "nx_match", words);
     }
     if field.kind == Kind::TunMetadata {
         return option(flow, mask, field, value, bits, tlv);

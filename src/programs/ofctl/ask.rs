@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use openflow::group_mod::GroupCommand;
 use openflow::text::message::Teller;
+use openflow::text::message::tables::Tables;
 use openflow::text::others::RESERVED_METERS;
 use openflow::text::{parse_group, parse_port};
 use openflow::wire::queue::QueueRequest;
@@ -38,20 +39,6 @@ impl Call<'_> {
     fn dump(&self, link: &mut Link, request: &Message) -> Done {
         let names = self.names();
         link.ask_all(request, |part| self.printed(part, &names))
-    }
-
-    /// Asks, and prints all of the answer, however many messages it is, as one.
-    fn dump_whole(&self, link: &mut Link, request: &Message) -> Done {
-        let mut whole: Vec<u8> = Vec::new();
-        let mut pieces = Vec::new();
-        link.ask_all(request, |part| match whole.is_empty() {
-            true => whole = part.to_vec(),
-            false => pieces.push(part.to_vec()),
-        })?;
-        let names = self.names();
-        self.printed(&whole, &names);
-        pieces.iter().for_each(|piece| self.printed(piece, &names));
-        Ok(())
     }
 
     /// A port by number or name; None is said by `NONE` and `ANY`.
@@ -92,7 +79,21 @@ fn since(call: &Call, command: &str, least: Version) -> Result<Link, String> {
 
 pub(super) fn dump_table_features(call: &Call) -> Done {
     let mut link = since(call, "dump-table-features", Version::Of13)?;
-    call.dump_whole(&mut link, &Message::TableFeaturesRequest)
+    let (mut tables, mut refused) = (Vec::new(), None);
+    link.ask_all(&Message::TableFeaturesRequest, |part| match value(part) {
+        Ok(Message::TableFeaturesReply(part)) => tables.extend(part.entries),
+        Ok(_) => {}
+        Err(e) => {
+            refused.get_or_insert(e);
+        }
+    })?;
+    if let Some(e) = refused {
+        return Err(e);
+    }
+    // a table is told as far as it differs from the one before, whichever message that was in
+    let text = Tables::of_features(&tables, &call.names());
+    print(text.strip_prefix('\n').unwrap_or(&text));
+    Ok(())
 }
 
 pub(super) fn dump_table_desc(call: &Call) -> Done {

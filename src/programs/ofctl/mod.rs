@@ -11,6 +11,7 @@ mod flows;
 mod formats;
 mod groups;
 mod link;
+mod matches;
 mod monitor;
 mod names;
 mod offline;
@@ -86,7 +87,7 @@ type Command = (&'static str, usize, usize, &'static str, &'static str, fn(&Call
 const MANY: usize = usize::MAX;
 
 #[rustfmt::skip]
-const COMMANDS: [Command; 59] = [
+const COMMANDS: [Command; 62] = [
     ("show", 1, 1, "SWITCH", "show what a switch is", ask::show),
     ("dump-desc", 1, 1, "SWITCH", "print a switch's description", ask::dump_desc),
     ("dump-tables", 1, 1, "SWITCH", "print counters of tables", ask::dump_tables),
@@ -142,6 +143,9 @@ const COMMANDS: [Command; 59] = [
     ("ofp-print", 1, 2, "HEX [VERBOSITY]", "print a message given in hexadecimal", offline::ofp_print),
     ("parse-actions", 1, 1, "VERSION", "print actions read as hexadecimal lines", offline::parse_actions),
     ("parse-instructions", 1, 1, "VERSION", "print instructions read as hexadecimal lines", offline::parse_instructions),
+    ("parse-nx-match", 0, 0, "", "print matches read as NXM, as a switch writes them", matches::parse_nxm),
+    ("parse-nxm", 0, 0, "", "print matches read as NXM, as a switch writes them", matches::parse_nxm),
+    ("parse-oxm", 1, 1, "VERSION", "print matches read as OXM, as a switch writes them", matches::parse_oxm),
     ("print-error", 1, 1, "ERROR", "print the numbers of an error in each version", offline::print_error),
     ("encode-error-reply", 2, 2, "ERROR REQUEST", "print the reply to a refused message", offline::encode_error_reply),
     ("encode-hello", 1, 1, "BITMAP", "print the hello for a bitmap of versions", offline::encode_hello),

@@ -141,7 +141,7 @@ pub(super) fn print_error(call: &Call) -> Done {
 }
 
 /// A dump whose lines end with a byte.
-fn plain_dump(bytes: &[u8]) -> String {
+pub(super) fn plain_dump(bytes: &[u8]) -> String {
     hex_dump(bytes, false).replace("-\n", "\n")
 }
 

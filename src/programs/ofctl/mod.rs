@@ -1,7 +1,7 @@
 //! `ovs-ofctl`: OpenFlow from the command line, ovs-ofctl(8).
 //!
 //! [`link`] is the connection to a switch, [`formats`] what may be spoken on it, [`names`] what ports and tables are called.
-//! [`ask`], [`flows`], [`groups`], [`ports`], [`bundle`] and [`monitor`] are commands by what they are about; [`offline`] are those that
+//! [`ask`], [`flows`], [`groups`], [`ports`], [`bundle`] and [`monitor`] are commands by what they are about; [`offline`] and [`matches`] are those that
 //! need no switch.
 
 mod ask;

@@ -50,6 +50,7 @@ fn action_names(kinds: u32) -> Vec<&'static str> {
 fn place(id: FieldId) -> (usize, u8) {
     match id {
         FieldId::TunErspanVer => (FieldId::TunErspanIdx.index(), 1),
+        FieldId::IpDscp => (FieldId::NwTos.index(), 1),
         FieldId::NshTtl => (FieldId::NshC4.index(), 1),
         id => (id.index(), 0),
     }

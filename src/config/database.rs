@@ -48,7 +48,8 @@ impl Database {
 }
 
 /// Keys of Open_vSwitch:other_config beside [`Datapath`]'s that are done while running, or when the switch starts.
-const KEYS: [&str; 13] = [
+const KEYS: [&str; 14] = [
+    "bundle-idle-timeout",
     "dpdk-extra",
     "dpdk-init",
     "dpdk-lcore-mask",
@@ -90,6 +91,8 @@ pub struct Running {
     pub vlan_limit: u8,
     /// Milliseconds between two updates of statistics.
     pub stats_interval: u64,
+    /// Seconds after which a bundle of OpenFlow is given up that nothing is heard of.
+    pub bundle_idle: u64,
     /// Values that cannot be, in words; their keys have no effect.
     pub wrong: Vec<String>,
     /// Numbers out of their range, in words; what is taken instead is what the stock switch takes without a word.
@@ -110,6 +113,7 @@ impl Config {
             max_idle: self.limits.max_idle,
             vlan_limit: 1,
             stats_interval: 5000,
+            bundle_idle: 10,
             wrong: Vec::new(),
             bent: Vec::new(),
         };
@@ -120,6 +124,7 @@ impl Config {
                 // 500 ms at the least, as the stock switch has it
                 "max-idle" => number(500).map(|n| out.max_idle = n),
                 "vlan-limit" => number(0).map(|n| out.vlan_limit = u8::try_from(n).unwrap_or(u8::MAX)),
+                "bundle-idle-timeout" => number(1).map(|n| out.bundle_idle = n.into()),
                 "stats-update-interval" => number(0).map(|n| out.stats_interval = u64::from(n.max(5000))),
                 key if Datapath::bends(key, value).is_some() => {
                     let taken = Datapath::bends(key, value).flatten();

@@ -37,7 +37,7 @@ impl Program {
         if steps.is_empty() {
             steps.push(Action::Drop(drop.unwrap_or(DropReason::Rule)));
         } else if let Some(reason) = drop
-            && !steps.iter().any(|a| is_sink(a) && !matches!(a, Action::Userspace(_)))
+            && !steps.iter().any(|a| is_sink(a) && !matches!(a, Action::Userspace(_) | Action::Meter(_)))
         {
             steps.push(Action::Drop(reason));
         }
@@ -56,6 +56,8 @@ impl Program {
 fn is_sink(action: &Action) -> bool {
     match action {
         Action::Output(_) | Action::Recirc(_) | Action::Userspace(_) | Action::Drop(_) => true,
+        // it counts
+        Action::Meter(_) => true,
         Action::Clone(inner) => inner.iter().any(is_sink),
         Action::Ct(ct) => ct.commit,
         _ => false,

@@ -1,6 +1,7 @@
 //! Datapath actions: what translation tells the datapath to do with a packet, in the vocabulary of OVS datapath flows.
 
 use crate::drop::DropReason;
+use crate::meter::MeterRef;
 use crate::port::{PortNo, RecircId};
 
 /// One step; a translation's steps run in order. A list without any output, recirculation or drop drops the packet.
@@ -39,6 +40,8 @@ pub enum Action {
     Clone(Vec<Action>),
     /// Cuts later outputs of this packet to so many bytes (the next output only, as OVS).
     Trunc(u32),
+    /// Drops the packet, or what a Clone made of it, when it is above a rate.
+    Meter(MeterRef),
     /// Sends a copy to management, with what it is for.
     Userspace(Userspace),
     /// Drops the packet for this reason; always last.

@@ -46,6 +46,10 @@ pub enum Thing {
         bridge: u32,
         group: u32,
     },
+    Meter {
+        bridge: u32,
+        meter: u32,
+    },
     /// A port's configuration and state.
     Port(PortNo),
     /// A bridge's set of ports and its settings (what flooding depends on).

@@ -43,6 +43,7 @@ reasons! {
     NoController, "no_controller", "Only for a controller, and none is connected.";
     ControllerFull, "controller_full", "Only for a controller, and too many packets wait for controllers.";
     Group, "group", "The group does not exist, has no bucket to take or loops.";
+    Meter, "meter", "Above a rate of a meter.";
     Translation, "translation", "Translation failed for another reason; the log has it.";
     Budget, "budget", "Too many packets of new flows wait on this port.";
     Rings, "rings", "The ring to another worker was full.";

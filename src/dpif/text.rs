@@ -74,6 +74,7 @@ impl Display for Action {
             Action::Ct(ct) => ct.fmt(f),
             Action::CtClear => f.write_str("ct_clear"),
             Action::Clone(steps) => write!(f, "clone({})", Actions(steps)),
+            Action::Meter(meter) => write!(f, "meter({})", meter.number()),
             Action::Trunc(len) => write!(f, "trunc({len})"),
             Action::Userspace(Userspace::Protocol) => f.write_str("userspace(pid=0,slow_path())"),
             Action::Userspace(Userspace::Controller(cookie)) => write!(f, "userspace(pid=0,controller(id={cookie}))"),

@@ -42,6 +42,8 @@ pub struct FlowMod {
     pub cookie_mask: u64,
     /// The cookie that the flow gets; `None` leaves a modified flow's cookie as it is (an added flow gets 0).
     pub new_cookie: Option<Cookie>,
+    /// A modification leaves cookies as they are: `new_cookie` is for a flow that it adds since it found none.
+    pub keeps_cookie: bool,
     /// Seconds; 0 is none.
     pub idle_timeout: u16,
     pub hard_timeout: u16,
@@ -71,6 +73,7 @@ impl Default for FlowMod {
             cookie: Cookie(0),
             cookie_mask: 0,
             new_cookie: None,
+            keeps_cookie: false,
             idle_timeout: 0,
             hard_timeout: 0,
             importance: 0,

@@ -104,3 +104,20 @@ impl fmt::Display for GroupId {
 /// A meter.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MeterId(pub u32);
+
+impl MeterId {
+    /// The highest number of an ordinary meter.
+    pub const MAX: MeterId = MeterId(0xffff_0000);
+    /// The meter of packets on the way between datapath and management (OFPM_SLOWPATH).
+    pub const SLOWPATH: MeterId = MeterId(0xffff_fffd);
+    /// The meter of packets for controllers (OFPM_CONTROLLER).
+    pub const CONTROLLER: MeterId = MeterId(0xffff_fffe);
+    /// All meters, where that can be meant.
+    pub const ALL: MeterId = MeterId(0xffff_ffff);
+}
+
+impl fmt::Display for MeterId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}

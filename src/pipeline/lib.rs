@@ -18,6 +18,7 @@ pub mod translate;
 pub use manager::{Begun, BridgeConfig, BundleItem, Choice, Config, Draft, Error, FlowFilter, Hidden, Manager};
 pub use normal::vlan::{PriorityTags, Trunks, VlanConfig, VlanMode};
 pub use snapshot::group::Group;
+pub use snapshot::meter::Metered;
 pub use snapshot::port::{PatchPeer, Port, PortConfig, PortFlags, PortKind};
 pub use snapshot::table::Rule;
 pub use snapshot::{Bridge, Settings, Snapshot};

@@ -14,7 +14,7 @@ FLOW = ("in_port({}),eth(src=50:54:00:00:00:0{},dst=50:54:00:00:00:0a),eth_type(
         "ipv4(src=10.0.0.2,dst=10.0.0.1,proto=17,tos=0,ttl=64,frag=no),udp(src=1,dst=2)")
 
 
-class Dummy(Case):
+class Daemon(Case):
     """The daemon as Open vSwitch's own tests start it, every program the one under test."""
 
     def setUp(self):
@@ -61,6 +61,8 @@ class Dummy(Case):
                       *(f"options:{key}={value}" for key, value in options.items())]
         self.vsctl(*words)
 
+
+class Dummy(Daemon):
     def ages(self, bridge="br0"):
         rows = self.ctl("fdb/show", bridge).splitlines()[1:]
         return {row.split()[2]: int(row.split()[3]) for row in rows}

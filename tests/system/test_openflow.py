@@ -128,6 +128,51 @@ class OpenFlow(Case):
             self.of("probe", version=version)
             self.assertEqual(len(self.of("dump-flows", version=version).stdout.splitlines()), 1)
 
+    def test_queues(self):
+        for n in range(10, 16):
+            version = f"OpenFlow{n}"
+            self.assertIn("port 2 queue 0: bytes=?, pkts=?, errors=?", self.of("queue-stats", "2", version=version).stdout)
+            self.assertIn("OFPQOFC_BAD_QUEUE", self.of("queue-stats", "2", "7", version=version).stdout)
+            self.assertRegex(self.of("queue-get-config", "2", version=version).stdout, r"port=2\nqueue 0:")
+            self.assertIn("OFPQOFC_BAD_PORT", self.of("queue-get-config", "9", version=version).stdout)
+
+    def test_modifications_that_find_no_flow(self):
+        for version, adds in (("OpenFlow10", True), ("OpenFlow11", True), ("OpenFlow12", False)):
+            self.of("del-flows", version=version)
+            self.of("mod-flows", "in_port=1,cookie=3,actions=2", version=version)
+            self.assertEqual(len(self.flows(version=version)), adds)
+            # what a refused message was is told as a whole
+        refused = self.of("add-flow", "tcp,actions=group:77", version="OpenFlow11", check=False).stderr
+        self.assertIn("ADD tcp actions=group:77", refused)
+
+    def test_others_are_told_of_groups(self):
+        def agreed():
+            peer = self.raw(hello=False)
+            peer.socket.sendall(message(HELLO, version=5))
+            self.assertEqual(peer.next()[1], HELLO)
+            return peer
+
+        def done(peer):
+            """What comes before the answer to a barrier."""
+            peer.socket.sendall(message(20, version=5, xid=99))
+            got = []
+            while (one := peer.next())[1] != 21:
+                got.append(one)
+            return got
+
+        first, second = agreed(), agreed()
+        # OFPT_SET_ASYNC: changes of groups and meters by others
+        first.socket.sendall(message(28, struct.pack("!HHI", 11, 8, 3), version=5))
+        self.assertEqual(done(first), [])
+        group = message(15, struct.pack("!HBBI", 0, 0, 0, 7), version=5, xid=5)
+        second.socket.sendall(group)
+        self.assertEqual(done(second), [])
+        [(_, kind, _, body)] = done(first)
+        self.assertEqual((kind, body), (32, group))
+        # its own changes it is not told of
+        first.socket.sendall(message(15, struct.pack("!HBBI", 2, 0, 0, 7), version=5))
+        self.assertEqual(done(first), [])
+
     def test_statistics_of_openflow_15(self):
         v = "OpenFlow15"
         self.of("add-flow", "priority=7,in_port=1,idle_timeout=60,actions=2", version=v)

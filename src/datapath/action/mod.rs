@@ -137,6 +137,8 @@ impl Out {
                     p.trunc = Some(*n);
                     Ok(())
                 }
+                Action::Meter(meter) if meter.admit(frame.len() as u64, now) => Ok(()),
+                Action::Meter(_) => Err(DropReason::Meter),
                 Action::PushVlan { tpid, tci } => l2::push_vlan(&mut frame, *tpid, *tci),
                 Action::PopVlan => l2::pop_vlan(&mut frame),
                 Action::PushMpls { lse, ethertype } => l2::push_mpls(&mut frame, *lse, *ethertype, self.vlan_limit),

@@ -213,7 +213,7 @@ pub fn read(b: &mut Bytes, table_id: bool, cx: Cx) -> Result<FlowModRequest> {
         // additions have no mask, and OpenFlow 1.1's modifications without one may add
         Command::Add => flow.new_cookie = Some(Cookie(cookie)),
         Command::Modify | Command::ModifyStrict if mask == 0 && cx.version == Version::Of11 => {
-            flow.new_cookie = Some(Cookie(cookie));
+            (flow.new_cookie, flow.keeps_cookie) = (Some(Cookie(cookie)), true);
         }
         _ => (flow.cookie, flow.cookie_mask) = (Cookie(cookie), mask),
     }

@@ -474,8 +474,9 @@ fn read_error(b: &mut Bytes, version: Version) -> Result<ErrorMessage> {
     Ok(ErrorMessage { code: ErrorCode::by_numbers(version, numbers), numbers, data })
 }
 
-/// Bytes of a refused message that its sender gets back, and no less than this where it has them (OpenFlow 1.3, 7.5.4).
-const ERROR_DATA: usize = 64;
+/// Bytes of a refused message that its sender gets back: all of it that there is room for (OpenFlow 1.3, 7.5.4, asks for 64 at
+/// least).
+const ERROR_DATA: usize = 65_535 - 20;
 
 /// The answer to a message that was refused: `request` are its bytes. A code that the version does not have is told as
 /// "cannot be told".

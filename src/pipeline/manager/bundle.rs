@@ -7,7 +7,7 @@ use dpif::Change;
 use openflow::flow_mod::Command;
 use openflow::{FlowMod, GroupMod, TableId};
 
-use super::flows::{Outcome, Removed, RemovedReason, Rewrite, select};
+use super::flows::{Outcome, Removed, RemovedReason, Rewrite, adds, select};
 use super::{Error, Manager};
 use crate::snapshot::table::Rule;
 use crate::snapshot::{Bridge, Snapshot};
@@ -139,6 +139,13 @@ impl Manager {
             return Err(Error::BadTable(table));
         }
         let rules = choice.0;
+        if rules.is_empty() && adds(flow_mod) {
+            self.swap(draft);
+            let added = self.add_flow(draft.index, flow_mod, now);
+            self.swap(draft);
+            draft.outcome += added?;
+            return Ok(());
+        }
         draft.rewrite = match flow_mod.deletes() {
             true => None,
             false => {

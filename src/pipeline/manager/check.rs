@@ -1,16 +1,22 @@
 //! What a list of actions must keep to before it gets into a table.
 
-use openflow::{Action, GroupId, TableId};
+use openflow::{Action, GroupId, MeterId, TableId};
 
 use super::Error;
 
 /// How deep `clone` and `write_actions` may nest.
 const MAX_NESTED: usize = 16;
 
-/// Checks the actions of a flow in `table`; `has_group` says which groups there are.
-pub(crate) fn actions(list: &[Action], table: TableId, has_group: impl Fn(GroupId) -> bool) -> Result<(), Error> {
+/// Checks the actions of a flow in `table`; `has_group` and `has_meter` say which groups and meters there are.
+pub(crate) fn actions(
+    list: &[Action],
+    table: TableId,
+    has_group: impl Fn(GroupId) -> bool,
+    has_meter: impl Fn(MeterId) -> bool,
+) -> Result<(), Error> {
     let group = |action: &Action| match action {
         Action::Group(id) if !has_group(*id) => Err(Error::BadOutGroup(*id)),
+        Action::Meter(id) if !has_meter(*id) => Err(Error::BadMeter(*id)),
         _ => Ok(()),
     };
     each(list, 0, &mut |action| match action {
@@ -76,7 +82,6 @@ fn supported(action: &Action) -> Result<(), Error> {
         Action::Sample(_) => "sample",
         Action::FinTimeout { .. } => "fin_timeout",
         Action::CheckPktLarger { .. } => "check_pkt_larger",
-        Action::Meter(_) => "meter",
         Action::Ct(ct) if ct.nat.is_some() => "ct(nat)",
         _ => return Ok(()),
     }))

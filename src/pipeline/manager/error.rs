@@ -1,6 +1,6 @@
 //! What can be wrong with a request, sorted so that it maps to OpenFlow errors and to text.
 
-use openflow::{GroupId, OfPort, TableId};
+use openflow::{GroupId, MeterId, OfPort, TableId};
 
 /// Why an edit was refused. Nothing was changed then.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -43,8 +43,18 @@ pub enum Error {
     IndirectBuckets,
     #[error("group {0} would contain itself")]
     GroupLoop(GroupId),
-    #[error("bucket {0} does not exist or exists twice")]
+    #[error("bucket {0} does not exist")]
     BadBucket(u32),
+    #[error("bucket {0} exists")]
+    BucketExists(u32),
+    #[error("there is no meter {0}, or its number is reserved")]
+    BadMeter(MeterId),
+    #[error("meter {0} exists")]
+    MeterExists(MeterId),
+    #[error("no meter {0}")]
+    NoSuchMeter(MeterId),
+    #[error("there are {0} meters already")]
+    ManyMeters(u32),
     #[error("flows or groups of bridge {0} were changed by others meanwhile")]
     Changed(String),
 }
@@ -56,6 +66,7 @@ pub enum Kind {
     BadAction,
     FlowModFailed,
     GroupModFailed,
+    MeterModFailed,
     PortModFailed,
 }
 
@@ -76,7 +87,11 @@ impl Error {
             | Error::BadGroup(_)
             | Error::IndirectBuckets
             | Error::GroupLoop(_)
-            | Error::BadBucket(_) => Kind::GroupModFailed,
+            | Error::BadBucket(_)
+            | Error::BucketExists(_) => Kind::GroupModFailed,
+            Error::BadMeter(_) | Error::MeterExists(_) | Error::NoSuchMeter(_) | Error::ManyMeters(_) => {
+                Kind::MeterModFailed
+            }
         }
     }
 }

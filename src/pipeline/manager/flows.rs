@@ -39,6 +39,7 @@ pub enum RemovedReason {
     Hard,
     Delete,
     GroupDelete,
+    MeterDelete,
 }
 
 /// A flow that went and had asked that this be told.
@@ -111,7 +112,7 @@ impl Manager {
         }
     }
 
-    fn add_flow(&mut self, index: u32, request: &FlowMod, now: Instant) -> Result<Outcome, Error> {
+    pub(super) fn add_flow(&mut self, index: u32, request: &FlowMod, now: Instant) -> Result<Outcome, Error> {
         let number = request.table.unwrap_or(TableId(0));
         self.check_actions(index, &request.actions, number)?;
         let priority = i32::from(request.priority);
@@ -159,7 +160,9 @@ impl Manager {
 
     pub(super) fn check_actions(&self, index: u32, actions: &[Action], table: TableId) -> Result<(), Error> {
         let bridge = self.work.bridge(index);
-        check::actions(actions, table, |id| bridge.is_some_and(|b| b.groups.contains_key(&id)))
+        let has_group = |id| bridge.is_some_and(|b| b.groups.contains_key(&id));
+        let has_meter = |id| bridge.is_some_and(|b| b.meters.contains_key(&id));
+        check::actions(actions, table, has_group, has_meter)
     }
 
     fn new_id(&mut self) -> RuleId {
@@ -190,6 +193,9 @@ impl Manager {
 
     fn modify_flows(&mut self, index: u32, request: &FlowMod, now: Instant) -> Result<Outcome, Error> {
         let rules = self.selected(index, request);
+        if rules.is_empty() && adds(request) {
+            return self.add_flow(index, request, now);
+        }
         let change = self.rewrite(index, request, &rules, now)?;
         for (table, rule) in &rules {
             self.modify_rule(index, *table, rule, &change);
@@ -211,7 +217,8 @@ impl Manager {
         }
         let FlowMod { new_cookie, flags, .. } = request;
         let actions = self.lists.of(&request.actions);
-        Ok(Rewrite { actions, cookie: *new_cookie, reset: flags.reset_counts, now })
+        let cookie = new_cookie.filter(|_| !request.keeps_cookie);
+        Ok(Rewrite { actions, cookie, reset: flags.reset_counts, now })
     }
 
     pub(super) fn modify_rule(&mut self, index: u32, table: u8, old: &Arc<Rule>, to: &Rewrite) {
@@ -308,6 +315,11 @@ impl Manager {
             self.timeouts.arm((index, table, rule.id), now + Duration::from_secs(timeout.into()));
         }
     }
+}
+
+/// Does a modification that finds no flow add one? Where a cookie comes with it, as OpenFlow 1.0 and 1.1 have it.
+pub(super) fn adds(request: &FlowMod) -> bool {
+    !request.deletes() && request.new_cookie.is_some() && request.cookie_mask == 0
 }
 
 /// Rules that a modification or deletion is about, by table; None when there are more than `most`.

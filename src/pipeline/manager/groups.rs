@@ -129,7 +129,7 @@ fn edit_buckets(old: &Group, request: &GroupMod) -> Result<Vec<Bucket>, Error> {
         return Ok(buckets);
     }
     if let Some(twice) = request.buckets.iter().find(|new| buckets.iter().any(|b| b.id == new.id)) {
-        return Err(Error::BadBucket(twice.id));
+        return Err(Error::BucketExists(twice.id));
     }
     let place = match at {
         BucketRef::First => 0,

@@ -1,7 +1,7 @@
 //! The only writer: edits a working copy of the tables, publishes it, applies what packets taught.
 //!
 //! One thread owns the [`Manager`]. Everything here is synchronous and short; a caller publishes after a batch or a
-//! millisecond. [`ports`], [`flows`], [`groups`] are the edits, [`expire`] is what time and packets do, [`packets`] come
+//! millisecond. [`ports`], [`flows`], [`groups`], [`meters`] are the edits, [`expire`] is what time and packets do, [`packets`] come
 //! from controllers and go to them, [`show`] is what people ask.
 
 mod bundle;
@@ -10,6 +10,7 @@ mod error;
 mod expire;
 mod flows;
 mod groups;
+mod meters;
 mod packets;
 mod ports;
 mod show;
@@ -26,6 +27,7 @@ use dpif::{Change, FlowStats, RuleId, Translate};
 pub use bundle::{Begun, BundleItem, Choice, Draft};
 pub use error::Error;
 pub use flows::{Hidden, Outcome, Removed, RemovedReason};
+pub use meters::MAX_METERS;
 pub use show::{FlowFilter, TableStats};
 
 use crate::normal::fdb::{Events, Learner};
@@ -66,6 +68,8 @@ pub struct Manager {
     timed: rustc_hash::FxHashMap<RuleId, flows::Timed>,
     lists: flows::Lists,
     next_rule: u64,
+    /// Of meters in the datapath.
+    meters: meters::Numbers,
     seed: u64,
     swept: Instant,
     /// Shared with each draft of a bundle.
@@ -95,6 +99,7 @@ impl Manager {
             timed: Default::default(),
             lists: flows::Lists::new(),
             next_rule: 1,
+            meters: Default::default(),
             seed: config.seed,
             swept: Instant::ZERO,
             drafts: Arc::default(),

@@ -29,6 +29,7 @@ impl Manager {
             ports: Arc::default(),
             tables: Vec::new(),
             groups: Arc::default(),
+            meters: Arc::default(),
             fdb: Fdb::default(),
             settings: config.settings.clone(),
             misses_told: false,
@@ -50,7 +51,8 @@ impl Manager {
             *place = None;
         }
         if let Some(bridge) = self.work.bridges.get_mut(index as usize) {
-            *bridge = None;
+            let gone = bridge.take();
+            gone.iter().flat_map(|b| b.meters.values()).for_each(|m| self.meters.free(m.meter.number()));
         }
         self.hidden.remove(&index);
         if let Some(learner) = self.learners.get_mut(index as usize) {

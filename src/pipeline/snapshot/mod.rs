@@ -1,10 +1,11 @@
 //! What all threads read: an immutable value per published version, sharing whatever did not change.
 //!
-//! [`Snapshot`] holds bridges by index; a [`Bridge`] its ports, tables ([`table`]), groups ([`group`]) and MAC table
+//! [`Snapshot`] holds bridges by index; a [`Bridge`] its ports, tables ([`table`]), groups ([`group`]), meters ([`meter`]) and MAC table
 //! ([`crate::normal::fdb`]). Copying a snapshot copies pointers; the manager edits its own through `Arc::make_mut`.
 
 pub mod group;
 pub mod log;
+pub mod meter;
 pub mod port;
 pub mod table;
 
@@ -13,12 +14,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dpif::PortNo;
-use openflow::{GroupId, OfPort};
+use openflow::{GroupId, MeterId, OfPort};
 
 use crate::normal::fdb::Fdb;
 use crate::normal::vlan::Trunks;
 use group::Group;
 use log::Log;
+use meter::Metered;
 use port::Port;
 use table::{Rule, Table};
 
@@ -52,6 +54,7 @@ pub struct Bridge {
     /// By table number; as long as the highest used number needs.
     pub tables: Vec<Option<Arc<Table>>>,
     pub groups: Arc<BTreeMap<GroupId, Arc<Group>>>,
+    pub meters: Arc<BTreeMap<MeterId, Metered>>,
     pub fdb: Fdb,
     pub settings: Settings,
     /// Packets that match nothing go to controllers: one that listens speaks OpenFlow 1.2 or older.

@@ -1,21 +1,43 @@
 //! Packets for controllers: a step that copies the packet to management, with a number that says what goes with it.
 
 use dpif::action::Userspace;
-use dpif::{Action as DpAction, DropReason};
+use dpif::{Action as DpAction, DropReason, MeterRef, Thing};
 use flow::layout::KEY_WORDS;
+use openflow::MeterId;
 use openflow::action::{Controller, PacketInReason};
 
 use super::{Sink, Walk};
 use crate::recirc::PacketIn;
 
 impl<S: Sink> Walk<'_, S> {
+    /// Packets go on as far as the meter's rates allow. One that a group's bucket names and that is not there limits nothing.
+    pub(crate) fn meter(&mut self, id: MeterId) {
+        if let Some(meter) = self.meter_of(id) {
+            self.commit();
+            self.out.actions.push(DpAction::Meter(meter));
+        }
+    }
+
+    fn meter_of(&mut self, id: MeterId) -> Option<MeterRef> {
+        let bridge = self.bridge;
+        self.out.deps.things.push(Thing::Meter { bridge: bridge.index, meter: id.0 });
+        bridge.meters.get(&id).map(|m| m.meter.clone())
+    }
+
     pub(crate) fn controller(&mut self, c: &Controller) {
         // who says no reason has that of where it is
         let reason = if c.reason == PacketInReason::Action { self.st.by.reason } else { c.reason };
-        self.packet_in(c.controller_id, c.max_len, reason, &c.userdata);
+        self.packet_in(c.controller_id, c.max_len, reason, &c.userdata, c.meter);
     }
 
-    pub(crate) fn packet_in(&mut self, controller: u16, max_len: u16, reason: PacketInReason, userdata: &[u8]) {
+    pub(crate) fn packet_in(
+        &mut self,
+        controller: u16,
+        max_len: u16,
+        reason: PacketInReason,
+        userdata: &[u8],
+        meter: Option<MeterId>,
+    ) {
         self.commit();
         let what = PacketIn {
             bridge: self.bridge.index,
@@ -35,7 +57,13 @@ impl<S: Sink> Walk<'_, S> {
             return;
         };
         self.out.stats.push(stats);
-        self.out.actions.push(DpAction::Userspace(Userspace::Controller(cookie)));
+        let told = DpAction::Userspace(Userspace::Controller(cookie));
+        // a meter for all that goes to controllers holds for what names no other
+        let meter = self.meter_of(meter.unwrap_or(MeterId::CONTROLLER));
+        self.out.actions.push(match meter {
+            Some(meter) => DpAction::Clone(vec![DpAction::Meter(meter), told]),
+            None => told,
+        });
         self.st.outputs += 1;
     }
 }

@@ -20,7 +20,7 @@ impl<S: Sink> Walk<'_, S> {
             OfPort::NORMAL => self.normal(),
             OfPort::FLOOD => self.flood(false),
             OfPort::ALL => self.flood(true),
-            OfPort::CONTROLLER => self.packet_in(0, max_len, self.st.by.reason, &[]),
+            OfPort::CONTROLLER => self.packet_in(0, max_len, self.st.by.reason, &[], None),
             OfPort::TABLE => self.table(0, false),
             OfPort::NONE | OfPort::UNSET => {}
             port => self.output_numbered(port),

@@ -113,7 +113,7 @@ impl<S: Sink> Walk<'_, S> {
         self.warn(|| format!("{what} decrement TTL exception"));
         let plain: &[u16] = &[0];
         for id in if controllers.is_empty() { plain } else { controllers } {
-            self.packet_in(*id, u16::MAX, PacketInReason::InvalidTtl, &[]);
+            self.packet_in(*id, u16::MAX, PacketInReason::InvalidTtl, &[], None);
         }
         self.reason(DropReason::TtlExceeded);
         Step::Stop

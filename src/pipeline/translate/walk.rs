@@ -144,8 +144,12 @@ impl<'a, S: Sink> Walk<'a, S> {
 
     /// Whether the packet's TTL ran out and controllers are all that hears of it: it is dropped all the same.
     fn only_told(&self) -> bool {
-        let tells = |a: &DpAction| matches!(a, DpAction::Userspace(_));
         self.out.drop == Some(DropReason::TtlExceeded) && self.out.actions.iter().all(|a| tells(a) || !sends(a))
+    }
+
+    /// Is nothing done but count?
+    fn only_metered(&self) -> bool {
+        self.out.actions.iter().all(|a| matches!(a, DpAction::Meter(_)) || !sends(a))
     }
 
     pub(crate) fn failed(&self) -> bool {
@@ -271,7 +275,7 @@ impl<'a, S: Sink> Walk<'a, S> {
         let port = bridge.ports.get(&self.st.in_port());
         if bridge.misses_told && !port.is_some_and(|p| p.flags.no_packet_in) {
             self.tell(Kind::Action, || "CONTROLLER:65535".into());
-            return self.packet_in(0, u16::MAX, PacketInReason::NoMatch, &[]);
+            return self.packet_in(0, u16::MAX, PacketInReason::NoMatch, &[], None);
         }
         self.tell(Kind::Action, || "drop".into());
         self.reason(DropReason::TableMiss);
@@ -381,6 +385,7 @@ impl<'a, S: Sink> Walk<'a, S> {
             Action::OutputTrunc { port, max_len } => self.output_truncated(*port, *max_len),
             Action::Enqueue { port, .. } => self.output(*port, 0),
             Action::Controller(c) => self.controller(c),
+            Action::Meter(id) => self.meter(*id),
             Action::Group(id) => self.group(*id),
             Action::SetField(set) => self.set_field(set),
             Action::Move { src, dst } => self.copy(*src, *dst),
@@ -430,8 +435,7 @@ impl<'a, S: Sink> Walk<'a, S> {
             | Action::Multipath(_)
             | Action::Sample(_)
             | Action::FinTimeout { .. }
-            | Action::CheckPktLarger { .. }
-            | Action::Meter(_) => self.fail(DropReason::Unsupported),
+            | Action::CheckPktLarger { .. } => self.fail(DropReason::Unsupported),
         }
         Step::Go
     }
@@ -501,9 +505,11 @@ impl<'a, S: Sink> Walk<'a, S> {
             let Some(DpAction::Clone(steps)) = self.out.actions.pop() else { break };
             self.out.actions.extend(steps);
         }
-        if self.out.actions.is_empty() {
+        if self.only_metered() {
             let reason = *self.out.drop.get_or_insert(DropReason::Rule);
-            self.out.actions.push(DpAction::Drop(reason));
+            if self.out.actions.is_empty() {
+                self.out.actions.push(DpAction::Drop(reason));
+            }
         } else if !self.only_told() {
             self.out.drop = None;
         }
@@ -521,10 +527,21 @@ pub(crate) enum Step {
     Table(u8),
 }
 
-/// Does the step send the packet or hand it on?
+/// Does the step give management a copy, if a meter allows it?
+fn tells(action: &DpAction) -> bool {
+    match action {
+        DpAction::Userspace(_) | DpAction::Meter(_) => true,
+        DpAction::Clone(steps) => steps.iter().all(tells),
+        _ => false,
+    }
+}
+
+/// Does the step send the packet, hand it on or count it?
 fn sends(action: &DpAction) -> bool {
     match action {
-        DpAction::Output(_) | DpAction::Recirc(_) | DpAction::Userspace(_) | DpAction::Ct(_) => true,
+        DpAction::Output(_) | DpAction::Recirc(_) | DpAction::Userspace(_) | DpAction::Ct(_) | DpAction::Meter(_) => {
+            true
+        }
         DpAction::Clone(steps) => steps.iter().any(sends),
         _ => false,
     }

@@ -372,7 +372,7 @@ impl Switch {
 
     /// Puts settings into effect.
     fn run_with(&mut self, running: config::Running) {
-        let config::Running { datapath, flow_limit, max_idle, vlan_limit, .. } = running;
+        let config::Running { datapath, flow_limit, max_idle, vlan_limit, bundle_idle, .. } = running;
         let limits = self.control.limits();
         let wanted =
             datapath::Limits { megaflows: flow_limit as usize, max_idle: u64::from(max_idle) * 1_000_000, ..limits };
@@ -382,6 +382,7 @@ impl Switch {
             self.control.set_vlan_limit(vlan_limit);
             self.manager.set_vlan_limit(vlan_limit);
         }
+        self.openflow.set_bundle_idle(bundle_idle);
         if let Err(e) = self.set_other_config(datapath) {
             log::warn!(target: "bridge", "Open_vSwitch: other_config: {e}");
         }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use base::clock::Instant;
 use openflow::OfPort;
 use openflow::action::PacketInReason;
+use openflow::wire::codes::OFPBFC_TIMEOUT;
 use openflow::wire::{ErrorCode, Message, Version, Xid, encode, encode_all, error_reply};
 
 use super::UNREAD;
@@ -187,11 +188,23 @@ impl Connection {
         dropped
     }
 
-    /// When [`Connection::turn`] has something to do.
-    pub(super) fn deadline(&self) -> Option<Instant> {
+    /// Gives up bundles that nothing was heard of for `idle`.
+    pub(super) fn expire_bundles(&mut self, now: Instant, idle: Duration) {
+        let Some(version) = self.session.version.filter(|_| !self.session.bundles.is_empty()) else { return };
+        let expired: Vec<u32> =
+            self.session.bundles.iter().filter(|(_, b)| now >= b.used + idle).map(|(id, _)| *id).collect();
+        for id in expired {
+            let Some(bundle) = self.session.bundles.remove(&id) else { continue };
+            self.put(error_reply(OFPBFC_TIMEOUT, version, &bundle.opened));
+        }
+    }
+
+    /// When [`Connection::turn`] or [`Connection::expire_bundles`] has something to do.
+    pub(super) fn deadline(&self, idle: Duration) -> Option<Instant> {
         let paces = self.paces.iter().flatten().filter_map(Pace::deadline);
         let silent = self.probe.map(|probe| self.heard + if self.probed { 2 * probe } else { probe });
-        paces.chain(silent).min()
+        let bundles = self.session.bundles.values().map(|b| b.used + idle);
+        paces.chain(silent).chain(bundles).min()
     }
 
     /// What is shown of its limits.

@@ -12,7 +12,7 @@ use pipeline::{BundleItem, Port};
 
 use super::connection::Wait;
 use super::session::{BUNDLED, BUNDLES, Bundle, Kind};
-use super::{groups, packets, stats, work};
+use super::{groups, meters, packets, queues, stats, work};
 use crate::run::switch::Switch;
 
 type Done = Result<(), Error>;
@@ -82,6 +82,7 @@ fn execute(switch: &mut Switch, id: u64, xid: Xid, message: Message, bytes: &[u8
         message,
         Message::FlowMod { .. }
             | Message::GroupMod { .. }
+            | Message::MeterMod(_)
             | Message::PortMod(_)
             | Message::PacketOut(_)
             | Message::BundleControl { .. }
@@ -91,7 +92,8 @@ fn execute(switch: &mut Switch, id: u64, xid: Xid, message: Message, bytes: &[u8
         return refuse(OFPBRC_IS_SECONDARY);
     }
     let commits = matches!(message, Message::BundleControl { command: BundleCommand::CommitRequest, .. });
-    let excluded = commits || matches!(message, Message::FlowMod { .. } | Message::GroupMod { .. });
+    let excluded =
+        commits || matches!(message, Message::FlowMod { .. } | Message::GroupMod { .. } | Message::MeterMod(_));
     // what changes the same tables waits for a bundle, and a bundle for all that is long
     if excluded && (switch.openflow.has_bundle() || switch.longs.has_bundle() || commits && switch.longs.is_running()) {
         let Some(connection) = switch.openflow.connection(id) else { return Ok(()) };
@@ -152,6 +154,11 @@ fn execute(switch: &mut Switch, id: u64, xid: Xid, message: Message, bytes: &[u8
         Message::GroupMod { group, .. } => {
             let now = switch.clock.now();
             switch.manager.group_mod(&bridge, &group, now).map_err(|e| told(&e))?;
+            forward(switch, id, xid, 0, Message::GroupMod { group, nx: false });
+        }
+        Message::MeterMod(meter) => {
+            meters::change(switch, &bridge, &meter)?;
+            forward(switch, id, xid, 1, Message::MeterMod(meter));
         }
         Message::PortMod(port) => return port_mod(switch, &bridge, &port),
         Message::PacketOut(packet) => return packets::send(switch, &bridge, packet),
@@ -170,7 +177,7 @@ fn execute(switch: &mut Switch, id: u64, xid: Xid, message: Message, bytes: &[u8
             let ports = stats::descriptions(switch, &bridge, port)?;
             return reply(switch, id, xid, Message::PortDescReply(ports));
         }
-        Message::SetAsync { config, .. } => session.asks.take(&config),
+        Message::SetAsync { config, .. } => session.take_asks(&config),
         Message::GetAsyncRequest => {
             let config = session.asks.config();
             connection.send(&Message::GetAsyncReply(config), xid);
@@ -179,6 +186,13 @@ fn execute(switch: &mut Switch, id: u64, xid: Xid, message: Message, bytes: &[u8
         Message::GroupStatsRequest(wanted) => return groups::statistics(switch, id, xid, wanted),
         Message::GroupFeaturesRequest => {
             return reply(switch, id, xid, Message::GroupFeaturesReply(groups::features(version)));
+        }
+        Message::MeterConfigRequest(wanted) => return meters::configurations(switch, id, xid, wanted),
+        Message::MeterStatsRequest(wanted) => return meters::statistics(switch, id, xid, wanted),
+        Message::QueueStatsRequest(wanted) => return queues::statistics(switch, id, xid, wanted),
+        Message::QueueConfigRequest(wanted) => return queues::configurations(switch, id, xid, wanted),
+        Message::MeterFeaturesRequest => {
+            return reply(switch, id, xid, Message::MeterFeaturesReply(meters::features()));
         }
         // what only a switch says, and what is not there yet
         _ => return refuse(kind_of(bytes).map_or(OFPBRC_BAD_TYPE, |kind| kind.unsupported(version))),
@@ -217,9 +231,26 @@ pub(super) fn told(e: &pipeline::Error) -> Error {
         E::BadGroup(_) | E::IndirectBuckets => OFPGMFC_INVALID_GROUP,
         E::GroupLoop(_) => OFPGMFC_LOOP,
         E::BadBucket(_) => OFPGMFC_UNKNOWN_BUCKET,
+        E::BucketExists(_) => OFPGMFC_BUCKET_EXISTS,
+        E::BadMeter(_) => OFPMMFC_INVALID_METER,
+        E::MeterExists(_) => OFPMMFC_METER_EXISTS,
+        E::NoSuchMeter(_) => OFPMMFC_UNKNOWN_METER,
+        E::ManyMeters(_) => OFPMMFC_OUT_OF_METERS,
         E::Changed(_) => OFPBFC_MSG_CONFLICT,
     };
     Error::because(code, "ofproto", e.to_string())
+}
+
+/// Tells other controllers of a change of a group or meter (OpenFlow 1.4.1, section 7.4.6), by what it is about.
+fn forward(switch: &mut Switch, id: u64, xid: Xid, about: u32, message: Message) {
+    let openflow = &switch.openflow;
+    let Some(source) = openflow.connections.get(&id) else { return };
+    let others = openflow.connections.iter().filter(|(n, c)| **n != id && c.bridge == source.bridge);
+    let mut others = others.map(|(_, c)| c).filter(|c| c.session.wants_forwarded(about)).peekable();
+    if others.peek().is_some() {
+        let forwarded = Message::RequestForward { xid, message: Box::new(message) };
+        others.for_each(|c| c.tell(&forwarded));
+    }
 }
 
 /// OpenFlow 1.3.5 sections 6.3.6 and 7.3.9.
@@ -240,7 +271,7 @@ fn role(switch: &mut Switch, id: u64, xid: Xid, request: RoleRequest) -> Done {
         for (_, other) in others.filter(|(_, c)| c.session.role == Role::Primary) {
             other.session.role = Role::Secondary;
             let reason = RoleReason::PrimaryRequest;
-            if other.session.wants_role(reason) {
+            if other.session.wants_role() {
                 other.tell(&Message::RoleStatus(RoleStatus { role: Role::Secondary, reason, generation }));
             }
         }
@@ -283,6 +314,7 @@ fn port_mod(switch: &mut Switch, bridge: &str, wanted: &PortMod) -> Done {
 
 /// OpenFlow 1.4.1 section 7.3.9.
 fn bundle_control(switch: &mut Switch, id: u64, xid: Xid, which: Which, command: BundleCommand, bytes: &[u8]) -> Done {
+    let now = switch.clock.now();
     let Some(connection) = switch.openflow.connection(id) else { return Ok(()) };
     let bundles = &mut connection.session.bundles;
     let answer = match command {
@@ -293,7 +325,7 @@ fn bundle_control(switch: &mut Switch, id: u64, xid: Xid, which: Which, command:
             if bundles.len() >= BUNDLES {
                 return refuse(OFPBFC_OUT_OF_BUNDLES);
             }
-            bundles.insert(which.id, Bundle { flags: which.flags, ..Bundle::default() });
+            bundles.insert(which.id, Bundle::new(which.flags, bytes, now));
             BundleCommand::OpenReply
         }
         BundleCommand::CloseRequest => {
@@ -303,7 +335,7 @@ fn bundle_control(switch: &mut Switch, id: u64, xid: Xid, which: Which, command:
                 bundles.remove(&which.id);
                 return refuse(code);
             }
-            bundle.closed = true;
+            (bundle.closed, bundle.used) = (true, now);
             BundleCommand::CloseReply
         }
         BundleCommand::CommitRequest => {
@@ -322,10 +354,11 @@ fn bundle_control(switch: &mut Switch, id: u64, xid: Xid, which: Which, command:
         }
         _ => return refuse(OFPBFC_BAD_TYPE),
     };
-    reply(switch, id, xid, Message::BundleControl { bundle: which, command: answer })
+    reply(switch, id, xid, Message::BundleControl { bundle: Which { flags: 0, ..which }, command: answer })
 }
 
 fn bundle_add(switch: &mut Switch, id: u64, which: Which, message: Message, bytes: &[u8]) -> Done {
+    let now = switch.clock.now();
     let Some(connection) = switch.openflow.connection(id) else { return Ok(()) };
     let session = &mut connection.session;
     if session.bundled() >= BUNDLED {
@@ -336,8 +369,9 @@ fn bundle_add(switch: &mut Switch, id: u64, which: Which, message: Message, byte
     if !room {
         return refuse(OFPBFC_OUT_OF_BUNDLES);
     }
-    let new = || Bundle { flags: which.flags, ..Bundle::default() };
+    let new = || Bundle::new(which.flags, bytes, now);
     let bundle = session.bundles.entry(which.id).or_insert_with(new);
+    bundle.used = now;
     if bundle.closed {
         session.bundles.remove(&which.id);
         return refuse(OFPBFC_BUNDLE_CLOSED);

@@ -14,8 +14,10 @@ mod connection;
 mod groups;
 mod handle;
 mod in_band;
+mod meters;
 mod pace;
 mod packets;
+mod queues;
 mod remotes;
 mod session;
 mod sockets;
@@ -85,6 +87,8 @@ pub(super) struct OpenFlow {
     /// Packets that a controller was not sent, since it had too many to read.
     dropped: u64,
     in_band: InBand,
+    /// How long a bundle is kept that nothing is heard of (other_config:bundle-idle-timeout).
+    bundle_idle: Duration,
     /// A change that takes more than a turn.
     work: Option<Work>,
 }
@@ -115,8 +119,14 @@ impl OpenFlow {
             generations: BTreeMap::new(),
             dropped: 0,
             in_band: InBand::default(),
+            bundle_idle: Duration::from_secs(10),
             work: None,
         }
+    }
+
+    /// Gives up bundles that nothing was heard of for so many seconds.
+    pub(super) fn set_bundle_idle(&mut self, seconds: u64) {
+        self.bundle_idle = Duration::from_secs(seconds);
     }
 
     /// Waits until a connection has something.
@@ -205,6 +215,8 @@ pub(super) fn turn(switch: &mut Switch) {
     let openflow = &mut switch.openflow;
     openflow.receive(now);
     openflow.dropped += openflow.connections.values_mut().map(|c| c.turn(now)).sum::<u64>();
+    let idle = openflow.bundle_idle;
+    openflow.connections.values_mut().for_each(|c| c.expire_bundles(now, idle));
     work::turn(switch);
     if !switch.openflow.has_bundle() && !switch.longs.has_bundle() {
         switch.openflow.connections.values_mut().for_each(Connection::go_on);

@@ -124,6 +124,7 @@ pub(super) fn flows_removed(switch: &mut Switch) {
                 pipeline::manager::RemovedReason::Hard => RemovedReason::HardTimeout,
                 pipeline::manager::RemovedReason::Delete => RemovedReason::Delete,
                 pipeline::manager::RemovedReason::GroupDelete => RemovedReason::GroupDelete,
+                pipeline::manager::RemovedReason::MeterDelete => RemovedReason::MeterDelete,
             },
             table: Some(gone.table),
             duration: std::time::Duration::from_nanos(age),

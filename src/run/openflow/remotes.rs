@@ -174,7 +174,7 @@ impl OpenFlow {
         let wishes = self.wishes.values();
         let remotes = wishes.clone().flat_map(|w| w.remotes.values()).filter_map(|r| r.backoff.deadline());
         let alone = wishes.filter_map(Wishes::alone_at);
-        let connections = self.connections.values().filter_map(Connection::deadline);
+        let connections = self.connections.values().filter_map(|c| c.deadline(self.bundle_idle));
         remotes.chain(alone).chain(connections).min()
     }
 }

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use base::clock::Instant;
 use openflow::action::PacketInReason;
 use openflow::wire::asynchronous::{AsyncConfig, Unasked};
 use openflow::wire::flow::RemovedReason;
 use openflow::wire::packet::PacketInFormat;
 use openflow::wire::port::PortReason;
-use openflow::wire::switch::{Fragments, Role, RoleReason};
+use openflow::wire::switch::{Fragments, Role};
 use openflow::wire::{Connection, Version, Versions};
 use pipeline::BundleItem;
 
@@ -20,12 +21,22 @@ pub(super) const BUNDLED: usize = 1 << 20;
 const MISS_SEND_LEN: u16 = 128;
 
 /// A bundle that is being put together.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Bundle {
     pub(super) flags: u16,
     pub(super) closed: bool,
+    /// What opened it, which an error is about when it is left alone too long, and when it was last heard of.
+    pub(super) opened: Vec<u8>,
+    pub(super) used: Instant,
     /// Each with the transaction and the bytes that an error is about.
     pub(super) items: Vec<(Vec<u8>, BundleItem)>,
+}
+
+impl Bundle {
+    /// Empty, as `opened` asks for it.
+    pub(super) fn new(flags: u16, opened: &[u8], now: Instant) -> Bundle {
+        Bundle { flags, closed: false, opened: opened.to_vec(), used: now, items: Vec::new() }
+    }
 }
 
 /// What a connection is for.
@@ -47,7 +58,7 @@ pub(super) struct Asks {
     pub(super) port_status: [u32; 2],
     pub(super) flow_removed: [u32; 2],
     pub(super) role_status: [u32; 2],
-    /// Nothing of these two kinds is told yet.
+    /// Nothing of this kind is told yet.
     table_status: [u32; 2],
     request_forward: [u32; 2],
 }
@@ -166,9 +177,22 @@ impl Session {
         self.wants(self.asks.flow_removed, reason as u32)
     }
 
-    /// Whether it is told of its role.
-    pub(super) fn wants_role(&self, reason: RoleReason) -> bool {
-        self.version.is_some_and(|v| v >= Version::Of14) && self.wants(self.asks.role_status, reason as u32)
+    /// Whether it is told of its role, which it is whatever it asked for, as by the stock switch.
+    pub(super) fn wants_role(&self) -> bool {
+        self.version.is_some_and(|v| v >= Version::Of13)
+    }
+
+    /// Whether it is told of others' changes: 0 of groups, 1 of meters.
+    pub(super) fn wants_forwarded(&self, reason: u32) -> bool {
+        self.wants(self.asks.request_forward, reason)
+    }
+
+    /// Takes what a controller asks to be told; who came by himself and asks for that asks for packets too.
+    pub(super) fn take_asks(&mut self, config: &AsyncConfig) {
+        self.asks.take(config);
+        if self.kind == Kind::Service && self.miss_send_len == 0 {
+            self.miss_send_len = MISS_SEND_LEN;
+        }
     }
 
     /// Packets whose hop count ran out go to it.

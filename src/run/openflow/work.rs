@@ -129,7 +129,8 @@ fn end(switch: &mut Switch, id: u64, what: What, result: Result<(), Failed>) {
         (What::Commit { which, xid, .. }, Ok(())) => {
             if let Some(connection) = switch.openflow.connection(id) {
                 let command = BundleCommand::CommitReply;
-                connection.send(&Message::BundleControl { bundle: which, command }, xid);
+                let bundle = Which { flags: 0, ..which };
+                connection.send(&Message::BundleControl { bundle, command }, xid);
             }
         }
         (What::Commit { messages, commit, .. }, Err((at, e))) => {

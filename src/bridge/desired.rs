@@ -43,6 +43,20 @@ pub struct Vlan {
     pub other_config: Map,
 }
 
+/// A mirror as it is to be; ports by the names of their interfaces.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Mirror {
+    pub name: String,
+    /// Whatever the next two say.
+    pub all: bool,
+    pub sources: Vec<String>,
+    pub destinations: Vec<String>,
+    pub vlans: Vec<u16>,
+    pub to_port: Option<String>,
+    pub to_vlan: Option<u16>,
+    pub snaplen: u16,
+}
+
 /// A bridge as it is to be.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Bridge {
@@ -57,6 +71,7 @@ pub struct Bridge {
     pub hwaddr: Option<[u8; 6]>,
     /// VLANs without learning.
     pub flood_vlans: Vec<u16>,
+    pub mirrors: Vec<Mirror>,
     /// By target.
     pub controllers: BTreeMap<String, Controller>,
     /// Versions of OpenFlow by name; empty for all that there are.
@@ -106,6 +121,8 @@ pub struct Reading {
     pub refused: BTreeMap<Uuid, String>,
     /// What else is wrong.
     pub warnings: Vec<String>,
+    /// What is passed over, as the stock switch does without a word.
+    pub notes: Vec<String>,
 }
 
 /// Six bytes in hexadecimal digits with colons between them.
@@ -165,7 +182,9 @@ pub fn read(db: &Database, now: &Desired) -> Reading {
 impl Reading {
     fn bridge(&mut self, db: &Database, row: rows::Bridge, now: &Desired, names: &mut BTreeSet<String>) -> Bridge {
         let controllers = self.controllers(db, &row);
+        let mirrors = self.mirrors(db, &row);
         let mut other_config = row.other_config;
+        let notes = &mut self.notes;
         let mut warn = |text: String| self.warnings.push(format!("bridge {}: {text}", row.name));
         if !matches!(row.datapath_type.as_str(), "" | "netdev" | "system" | "dummy") {
             warn(format!("datapath_type {:?}: taken as \"netdev\", the only one that there is", row.datapath_type));
@@ -173,7 +192,8 @@ impl Reading {
         let mut take = |key: &str| other_config.remove(key);
         let id = take("datapath-id").and_then(|text| {
             datapath_id(&text).unwrap_or_else(|()| {
-                warn(format!("other_config:datapath-id {text:?} is no datapath ID, expected 16 hexadecimal digits"));
+                let expected = "is no datapath ID, expected 16 hexadecimal digits";
+                notes.push(format!("bridge {}: other_config:datapath-id {text:?} {expected}", row.name));
                 None
             })
         });
@@ -193,6 +213,7 @@ impl Reading {
             datapath_id: id,
             hwaddr,
             flood_vlans: vlans(&row.flood_vlans),
+            mirrors,
             other_config,
             ports: BTreeMap::new(),
             name: row.name,
@@ -222,6 +243,36 @@ impl Reading {
         let have = now.bridges.get(&bridge.name);
         bridge.ports = number(wanted, have);
         bridge
+    }
+
+    /// A bridge's mirrors, by name.
+    fn mirrors(&mut self, db: &Database, row: &rows::Bridge) -> Vec<Mirror> {
+        let names = |uuid: &Uuid| {
+            let interfaces = rows::Port::get(db, *uuid).map(|port| port.interfaces).unwrap_or_default();
+            interfaces.into_iter().filter_map(|uuid| rows::Interface::get(db, uuid)).map(|i| i.name)
+        };
+        let mut out = Vec::new();
+        for mirror in row.mirrors.iter().filter_map(|uuid| rows::Mirror::get(db, *uuid)) {
+            let to_port = mirror.output_port.as_ref().and_then(|uuid| names(uuid).next());
+            let to_vlan = mirror.output_vlan.and_then(|vlan| u16::try_from(vlan).ok());
+            if to_port.is_none() && to_vlan.is_none() {
+                self.warnings
+                    .push(format!("bridge {}: mirror {} does not specify output; ignoring", row.name, mirror.name));
+                continue;
+            }
+            out.push(Mirror {
+                all: mirror.select_all,
+                sources: mirror.select_src_port.iter().flat_map(names).collect(),
+                destinations: mirror.select_dst_port.iter().flat_map(names).collect(),
+                vlans: vlans(&mirror.select_vlan),
+                to_port,
+                to_vlan,
+                snaplen: mirror.snaplen.and_then(|n| u16::try_from(n).ok()).unwrap_or(0),
+                name: mirror.name,
+            });
+        }
+        out.sort_by(|a, b| a.name.cmp(&b.name));
+        out
     }
 
     /// Keys of Port:other_config about VLANs; one with another value than there are is said to be wrong.

@@ -212,6 +212,7 @@ table!(
         fail_mode: Option<String> = "fail_mode",
         ports: Vec<Uuid> = "ports",
         flood_vlans: Vec<i64> = "flood_vlans",
+        mirrors: Vec<Uuid> = "mirrors",
         controllers: Vec<Uuid> = "controller",
         protocols: Vec<String> = "protocols",
         other_config: Map = "other_config",
@@ -228,6 +229,20 @@ table!(
         vlan_mode: Option<String> = "vlan_mode",
         cvlans: Vec<i64> = "cvlans",
         other_config: Map = "other_config",
+    }
+);
+
+table!(
+    /// A row of table Mirror.
+    Mirror, "Mirror" {
+        name: String = "name",
+        select_all: bool = "select_all",
+        select_src_port: Vec<Uuid> = "select_src_port",
+        select_dst_port: Vec<Uuid> = "select_dst_port",
+        select_vlan: Vec<i64> = "select_vlan",
+        output_port: Option<Uuid> = "output_port",
+        output_vlan: Option<i64> = "output_vlan",
+        snaplen: Option<i64> = "snaplen",
     }
 );
 
@@ -280,7 +295,7 @@ mod tests {
     fn fields_fit_their_columns() {
         let db = Database::new(Arc::new(crate::schema::schema().unwrap()));
         let mut wrong = [OpenVSwitch::fits(&db), Bridge::fits(&db), Port::fits(&db), Interface::fits(&db)].concat();
-        wrong.extend([Controller::fits(&db), Ssl::fits(&db)].concat());
+        wrong.extend([Controller::fits(&db), Ssl::fits(&db), Mirror::fits(&db)].concat());
         assert_eq!(wrong, Vec::<String>::new());
     }
 

@@ -5,7 +5,7 @@ use ovsdb::table::{Database, Row, Table};
 use std::collections::BTreeSet;
 
 /// Columns that are done, or that are for others: what people note, what the switch writes.
-const DONE: [(&str, &[&str]); 5] = [
+const DONE: [(&str, &[&str]); 6] = [
     (
         "Open_vSwitch",
         &[
@@ -38,6 +38,7 @@ const DONE: [(&str, &[&str]); 5] = [
             "external_ids",
             "fail_mode",
             "flood_vlans",
+            "mirrors",
             "name",
             "other_config",
             "ports",
@@ -63,6 +64,21 @@ const DONE: [(&str, &[&str]); 5] = [
             "status",
             "target",
             "type",
+        ],
+    ),
+    (
+        "Mirror",
+        &[
+            "external_ids",
+            "name",
+            "output_port",
+            "output_vlan",
+            "select_all",
+            "select_dst_port",
+            "select_src_port",
+            "select_vlan",
+            "snaplen",
+            "statistics",
         ],
     ),
     (

@@ -72,8 +72,23 @@ pub struct Ct {
 pub enum Userspace {
     /// A protocol frame consumed by the switch itself.
     Protocol,
-    /// A packet-in for a controller: connection-independent cookie of the frozen arguments.
-    Controller(u32),
+    /// A packet-in for a controller.
+    Controller(PacketIn),
+}
+
+/// What is known of a packet-in from the megaflow; the rest is found by its number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct PacketIn {
+    /// Of the arguments that go with it, in the numbers of recirculations.
+    pub id: u32,
+    /// As OpenFlow has it.
+    pub reason: u8,
+    /// The packet waits for the controller to have it go on.
+    pub continuation: bool,
+    /// Of the flow that sends it.
+    pub cookie: u64,
+    pub controller: u16,
+    pub max_len: u16,
 }
 
 /// A masked rewrite of one header; only bits under the mask change. Checksums follow.

@@ -35,6 +35,7 @@ reasons! {
     NoSuchPort, "no_such_port", "Output to a port that does not exist or is down.";
     Vlan, "vlan", "The port's VLAN configuration does not admit it.";
     ReservedMac, "reserved_mac", "A reserved multicast destination (802.1D) that the bridge does not forward.";
+    MirrorPort, "mirror_port", "Received on, or for, a port that is reserved for a mirror's copies.";
     OwnMac, "own_mac", "Sent by this bridge's own address through another of its ports.";
     Depth, "depth", "Resubmitted too deep (64 levels) or too often (4096 lookups).";
     StackTooDeep, "stack", "The translation's stack outgrew 64 kB or was popped empty.";

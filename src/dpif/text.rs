@@ -77,7 +77,12 @@ impl Display for Action {
             Action::Meter(meter) => write!(f, "meter({})", meter.number()),
             Action::Trunc(len) => write!(f, "trunc({len})"),
             Action::Userspace(Userspace::Protocol) => f.write_str("userspace(pid=0,slow_path())"),
-            Action::Userspace(Userspace::Controller(cookie)) => write!(f, "userspace(pid=0,controller(id={cookie}))"),
+            Action::Userspace(Userspace::Controller(p)) => {
+                let (wait, id, max_len) = (u8::from(p.continuation), p.id, p.max_len);
+                let cookie = if p.cookie == 0 { "0".to_owned() } else { format!("{:#x}", p.cookie) };
+                write!(f, "userspace(pid=0,controller(reason={},dont_send=0,continuation={wait},", p.reason)?;
+                write!(f, "recirc_id={id},rule_cookie={cookie},controller_id={},max_len={max_len}))", p.controller)
+            }
             Action::Drop(_) => f.write_str("drop"),
         }
     }
@@ -166,9 +171,13 @@ impl<'a, 'b> List<'a, 'b> {
         self.masked(key, Hex(value), Hex(mask), Hex(0), Hex(all))
     }
 
-    /// Decimal when exact, hexadecimal when masked.
+    /// Decimal, with a mask in hexadecimal.
     fn number(&mut self, key: &str, value: u32, mask: u32, all: u32) -> fmt::Result {
-        if mask == all { self.item(key, value) } else { self.hex(key, value, mask, all) }
+        match mask {
+            0 => Ok(()),
+            _ if mask == all => self.item(key, value),
+            _ => self.item(key, format_args!("{value}/{mask:#x}")),
+        }
     }
 
     fn ports(&mut self, p: &Ports) -> fmt::Result {
@@ -192,7 +201,8 @@ struct Hex(u32);
 
 impl Display for Hex {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        write!(f, "{:#x}", self.0)
+        // as C's %#x, which has no prefix for 0
+        if self.0 == 0 { f.write_char('0') } else { write!(f, "{:#x}", self.0) }
     }
 }
 
@@ -312,7 +322,7 @@ mod tests {
             (vec![Action::Set(Set::Vlan { tci: 5, mask: 0xfff })], "set(vlan(vid=5))"),
             (
                 vec![Action::Set(Set::Udp(Ports { src: 0, src_mask: 0, dst: 0x10, dst_mask: 0xf0 }))],
-                "set(udp(dst=0x10/0xf0))",
+                "set(udp(dst=16/0xf0))",
             ),
             (vec![Action::Ct(Ct::default()), Action::Recirc(RecircId(1))], "ct,recirc(0x1)"),
             (vec![Action::Ct(Ct { commit: true, zone: 5, ..Ct::default() })], "ct(commit,zone=5)"),

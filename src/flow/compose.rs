@@ -40,10 +40,7 @@ fn mac(flow: &Flow, slot: Slot) -> MacAddr {
 /// # Errors
 /// No packet can have it, or not one so short.
 pub fn compose(flow: &Flow, len: Option<usize>) -> Result<Vec<u8>, ComposeError> {
-    let bytes = |payload: &[u8]| {
-        let built = build(flow, payload).and_then(|b| b.bytes().ok());
-        built.ok_or(ComposeError::Unrepresentable)
-    };
+    let bytes = |payload: &[u8]| compose_with(flow, payload);
     let Some(len) = len else {
         let counting: Vec<u8> = (0..PAYLOAD as u8).collect();
         return bytes(if carries(flow) { &counting } else { &[] });
@@ -51,6 +48,14 @@ pub fn compose(flow: &Flow, len: Option<usize>) -> Result<Vec<u8>, ComposeError>
     let headers = bytes(&[])?.len();
     let rest = len.checked_sub(headers).ok_or(ComposeError::TooShort)?;
     bytes(&vec![0; rest])
+}
+
+/// The packet that has `flow` and carries `payload`.
+///
+/// # Errors
+/// No packet can have it.
+pub fn compose_with(flow: &Flow, payload: &[u8]) -> Result<Vec<u8>, ComposeError> {
+    build(flow, payload).and_then(|b| b.bytes().ok()).ok_or(ComposeError::Unrepresentable)
 }
 
 /// Whether layer 4 is one that data follows.

@@ -19,6 +19,7 @@ pub use manager::{Begun, BridgeConfig, BundleItem, Choice, Config, Draft, Error,
 pub use normal::vlan::{PriorityTags, Trunks, VlanConfig, VlanMode};
 pub use snapshot::group::Group;
 pub use snapshot::meter::Metered;
+pub use snapshot::mirror::{Mirror, MirrorTo, Selected};
 pub use snapshot::port::{PatchPeer, Port, PortConfig, PortFlags, PortKind};
 pub use snapshot::table::Rule;
 pub use snapshot::{Bridge, Settings, Snapshot};

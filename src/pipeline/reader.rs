@@ -1,12 +1,14 @@
 //! A worker's handle on the tables: pins a version, translates under it, takes effects.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use base::clock::Instant;
 use base::rcu::{OfflineReader, Reader as RcuReader, Registry};
 use dpif::action::Userspace;
 use dpif::{Change, DropReason, Effect, Input, PortNo, Reader, Translate, Translation};
 use flow::Flow;
+use flow::layout::KEY_WORDS;
 use openflow::OfPort;
 
 use crate::normal::fdb::FdbKey;
@@ -85,6 +87,9 @@ impl Reader for PipelineReader {
         self.online();
         if let Pin::Online(reader) = &self.pin {
             crate::translate::run(reader.current(), &self.shared, input, &mut self.state, out, Silent);
+            if self.shared.exact.load(Ordering::Relaxed) {
+                out.mask.w.iter_mut().take(KEY_WORDS).for_each(|word| *word = u64::MAX);
+            }
         }
     }
 
@@ -106,7 +111,7 @@ impl Reader for PipelineReader {
 
     fn upcall(&mut self, what: Userspace, flow: &Flow, frame: &[u8], _now: Instant) -> Result<(), DropReason> {
         match what {
-            Userspace::Controller(cookie) => self.shared.tell(cookie, flow, frame),
+            Userspace::Controller(packet) => self.shared.tell(packet.id, flow, frame),
             _ => Err(DropReason::Unsupported),
         }
     }

@@ -5,7 +5,7 @@
 //! used for a while: a packet on its way finds it. The same for what a controller is to be told with a packet.
 
 use std::hash::{BuildHasher, Hash};
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -33,6 +33,8 @@ pub struct Frozen {
     pub registers: Box<[u64]>,
     pub stack: Vec<(u128, u16)>,
     pub action_set: Vec<Action>,
+    /// Mirrors that have a copy.
+    pub mirrors: u32,
     /// The actions are a controller's, of a packet that it sent.
     pub packet_out: bool,
     /// Innermost first.
@@ -54,15 +56,20 @@ pub struct PacketIn {
     /// Bytes of the packet.
     pub max_len: u16,
     pub userdata: Vec<u8>,
+    /// Where the packet goes on when the controller gives it back.
+    pub resume: Option<RecircId>,
     pub registers: Box<[u64]>,
 }
 
 /// A table from content to number and back, cut into shards so that workers rarely meet.
 #[derive(Debug)]
 struct Interner<T> {
-    shards: [Mutex<Shard<T>>; SHARDS],
-    /// Numbers count up within a shard: a number's shard is its remainder.
-    next: [AtomicU32; SHARDS],
+    /// By content.
+    numbers: [Mutex<FxHashMap<Arc<T>, u32>>; SHARDS],
+    /// By number, whose remainder is the shard. Locked after the content's.
+    states: [Mutex<FxHashMap<u32, Held<T>>>; SHARDS],
+    /// The number to try next; that of other tables too.
+    next: Arc<AtomicU32>,
 }
 
 const SHARDS: usize = 16;
@@ -72,12 +79,6 @@ const LINGER: Duration = Duration::from_secs(10);
 const MAX_STATES: usize = 1 << 20;
 
 #[derive(Debug)]
-struct Shard<T> {
-    numbers: FxHashMap<Arc<T>, u32>,
-    states: FxHashMap<u32, Held<T>>,
-}
-
-#[derive(Debug)]
 struct Held<T> {
     state: Arc<T>,
     stats: Arc<FlowStats>,
@@ -85,56 +86,61 @@ struct Held<T> {
 }
 
 impl<T: Hash + Eq> Interner<T> {
-    fn new() -> Self {
-        let shard = || Mutex::new(Shard { numbers: FxHashMap::default(), states: FxHashMap::default() });
-        Interner { shards: std::array::from_fn(|_| shard()), next: std::array::from_fn(|_| AtomicU32::new(1)) }
+    fn new(next: Arc<AtomicU32>) -> Self {
+        Interner {
+            numbers: std::array::from_fn(|_| Mutex::default()),
+            states: std::array::from_fn(|_| Mutex::default()),
+            next,
+        }
     }
 
-    fn shard(&self, i: usize) -> MutexGuard<'_, Shard<T>> {
-        self.shards[i % SHARDS].lock().unwrap_or_else(PoisonError::into_inner)
+    fn states(&self, number: u32) -> MutexGuard<'_, FxHashMap<u32, Held<T>>> {
+        self.states[number as usize % SHARDS].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The number of `state`, new or not, and the counters to hold while it is referred to. None when there are too many.
     fn intern(&self, state: T, now: Instant) -> Option<(u32, Arc<FlowStats>)> {
         let i = FxBuildHasher.hash_one(&state) as usize % SHARDS;
-        let mut shard = self.shard(i);
-        if let Some(number) = shard.numbers.get(&state).copied()
-            && let Some(held) = shard.states.get(&number)
+        let mut numbers = self.numbers[i].lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(number) = numbers.get(&state).copied()
+            && let Some(held) = self.states(number).get(&number)
         {
             held.used.fetch_max(now.as_nanos(), Ordering::Relaxed);
             return Some((number, held.stats.clone()));
         }
-        if shard.states.len() >= MAX_STATES / SHARDS {
+        if numbers.len() >= MAX_STATES / SHARDS {
             return None;
         }
-        // 28 bits of count above 4 of shard, 0 left out; a number still in use after it wrapped is passed over.
-        let number = loop {
-            let n = self.next[i].fetch_add(1, Ordering::Relaxed) << 4 | i as u32;
-            if n >> 4 != 0 && !shard.states.contains_key(&n) {
-                break n;
+        // 0 is nobody's; a number still in use after it wrapped is passed over
+        let (mut states, number) = loop {
+            let n = self.next.fetch_add(1, Ordering::Relaxed);
+            let states = self.states(n);
+            if n != 0 && !states.contains_key(&n) {
+                break (states, n);
             }
         };
         let (state, stats) = (Arc::new(state), Arc::<FlowStats>::default());
-        shard.numbers.insert(state.clone(), number);
-        shard.states.insert(number, Held { state, stats: stats.clone(), used: AtomicU64::new(now.as_nanos()) });
+        numbers.insert(state.clone(), number);
+        states.insert(number, Held { state, stats: stats.clone(), used: AtomicU64::new(now.as_nanos()) });
         Some((number, stats))
     }
 
     fn get(&self, number: u32) -> Option<Arc<T>> {
-        self.shard(number as usize % SHARDS).states.get(&number).map(|h| h.state.clone())
+        self.states(number).get(&number).map(|h| h.state.clone())
     }
 
     /// Removes what nobody refers to and was not used for a while.
     fn sweep(&self, now: Instant) -> usize {
         let mut gone = 0;
-        for i in 0..SHARDS {
-            let shard = &mut *self.shard(i);
-            let numbers = &mut shard.numbers;
-            shard.states.retain(|_, h| {
-                let used = Instant::from_nanos(h.used.load(Ordering::Relaxed).max(h.stats.get().2));
-                let keep = Arc::strong_count(&h.stats) > 1 || used + LINGER > now;
+        for numbers in &self.numbers {
+            numbers.lock().unwrap_or_else(PoisonError::into_inner).retain(|_, number| {
+                let mut states = self.states(*number);
+                let keep = states.get(number).is_some_and(|h| {
+                    let used = Instant::from_nanos(h.used.load(Ordering::Relaxed).max(h.stats.get().2));
+                    Arc::strong_count(&h.stats) > 1 || used + LINGER > now
+                });
                 if !keep {
-                    numbers.remove(&h.state);
+                    states.remove(number);
                     gone += 1;
                 }
                 keep
@@ -144,7 +150,7 @@ impl<T: Hash + Eq> Interner<T> {
     }
 
     fn len(&self) -> usize {
-        (0..SHARDS).map(|i| self.shard(i).states.len()).sum()
+        (0..SHARDS as u32).map(|i| self.states(i).len()).sum()
     }
 }
 
@@ -169,6 +175,8 @@ pub struct Shared {
     pub(crate) told: Ring<Told>,
     /// Bridges with controllers to tell.
     pub(crate) listening: RwLock<Vec<u32>>,
+    /// Megaflows are made of whole keys (`upcall/disable-megaflows`, for finding faults).
+    pub(crate) exact: AtomicBool,
 }
 
 /// Effects that may wait for the manager.
@@ -181,7 +189,9 @@ impl Shared {
         let effects = Ring::new(EFFECTS)?;
         let told = Ring::with_waker(TOLD, effects.waker().clone());
         let listening = RwLock::default();
-        Ok(Shared { frozen: Interner::new(), packet_ins: Interner::new(), effects, told, listening })
+        let next = Arc::new(AtomicU32::new(1));
+        let (frozen, packet_ins) = (Interner::new(next.clone()), Interner::new(next));
+        Ok(Shared { frozen, packet_ins, effects, told, listening, exact: AtomicBool::new(false) })
     }
 
     /// Takes a copy of a packet for controllers.
@@ -235,6 +245,7 @@ mod tests {
             registers: Box::default(),
             stack: vec![],
             action_set: vec![],
+            mirrors: 0,
             packet_out: false,
             frames: vec![],
         };

@@ -4,31 +4,59 @@ use std::collections::VecDeque;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use dpif::text::Actions;
-use dpif::{Action as DpAction, Effect, Input, RecircId, Translation};
+use base::clock::Instant;
+use dpif::text::{Actions, Named};
+use dpif::{Action as DpAction, DropReason, Effect, Input, PortNo, RecircId, Translation};
 use flow::layout as l;
-use flow::text::NoNames;
 use flow::text::format::{self, format_flow, format_masked, format_match};
+use flow::text::value::CT_STATE;
+use flow::text::{Names, NoNames};
 use flow::{Flow, Mask, Match};
 use openflow::action::actions_text_in;
+use openflow::text::PortNames;
 use openflow::view::Version;
 use openflow::{Action, OfPort, Subfield};
 
 use crate::manager::Error;
 use crate::recirc::Shared;
-use crate::snapshot::Snapshot;
 use crate::snapshot::table::Rule;
+use crate::snapshot::{Bridge, Snapshot};
 use crate::translate::state::{from16, to16};
-use crate::translate::{Kind, Sink, State, run};
+use crate::translate::{Kind, Sink, Start, State, TOO_MANY, run_from};
 
 /// Recirculations that a trace follows.
 const MAX_ROUNDS: usize = 16;
 
-/// The line for a table and the rule found in it.
-pub(crate) fn rule_line(table: u8, rule: &Arc<Rule>) -> String {
+/// Ports' names in a bridge, where they are asked for.
+struct Ports<'a>(Option<&'a Bridge>);
+
+impl Ports<'_> {
+    fn find(&self, port: OfPort) -> Option<String> {
+        self.0?.ports.get(&port).map(|p| p.name.to_string())
+    }
+}
+
+impl Names for Ports<'_> {
+    fn port_name(&self, port: u16) -> Option<String> {
+        self.find(from16(port))
+    }
+}
+
+impl PortNames for Ports<'_> {
+    fn number(&self, _name: &str) -> Option<OfPort> {
+        None
+    }
+
+    fn name(&self, port: OfPort) -> Option<String> {
+        self.find(port)
+    }
+}
+
+/// The line for a table and the rule found in it; `names` is the bridge whose ports' names are to be there.
+pub(crate) fn rule_line(table: u8, rule: &Arc<Rule>, names: Option<&Bridge>) -> String {
     let mut line = format!("{table:2}. ");
     if !rule.matching.is_any() {
-        let _ = write!(line, "{}, ", format_match(&rule.matching, &NoNames));
+        let _ = write!(line, "{}, ", format_match(&rule.matching, &Ports(names)));
     }
     let _ = write!(line, "priority {}", rule.rank);
     if rule.cookie.0 != 0 {
@@ -38,13 +66,8 @@ pub(crate) fn rule_line(table: u8, rule: &Arc<Rule>) -> String {
 }
 
 /// A list of actions as text.
-pub(crate) fn actions_text(actions: &[Action]) -> String {
-    actions_text_in(actions, Version::Of15, &Match::default(), &openflow::text::NoNames)
-}
-
-/// One action as text.
-pub(crate) fn action_text(action: &Action) -> String {
-    actions_text(std::slice::from_ref(action))
+pub(crate) fn actions_text(actions: &[Action], names: Option<&Bridge>) -> String {
+    actions_text_in(actions, Version::Of15, &Match::default(), &Ports(names))
 }
 
 /// What a field has become.
@@ -89,6 +112,7 @@ pub(crate) struct Story {
     lines: Vec<(usize, Kind, String)>,
     depth: usize,
     rounds: Vec<(RecircId, Flow)>,
+    names: bool,
 }
 
 impl Sink for Story {
@@ -100,16 +124,36 @@ impl Sink for Story {
         self.depth += 1;
     }
 
+    fn names(&self) -> bool {
+        self.names
+    }
+
     fn up(&mut self, levels: usize) {
         self.depth = self.depth.saturating_sub(levels);
     }
 
     fn recirculated(&mut self, id: RecircId, key: impl FnOnce() -> Flow) {
-        self.rounds.push((id, key()));
+        // how it goes on after anything but a look of the tracker is another trace's story
+        let key = key();
+        if key.get64(l::CT_STATE) != 0 {
+            self.rounds.push((id, key));
+        }
     }
 }
 
 impl Story {
+    /// Why the translation failed, if it did.
+    fn failure(&self, drop: Option<DropReason>) -> Option<&str> {
+        let (.., told) = self.lines.iter().rev().find(|(_, kind, _)| *kind == Kind::Error)?;
+        Some(match drop? {
+            DropReason::Depth if told == TOO_MANY => "Too many resubmits",
+            DropReason::Depth => "Recursion too deep",
+            DropReason::StackTooDeep => "Stack too deep",
+            DropReason::Recirculation => "No recirculation context",
+            _ => told,
+        })
+    }
+
     /// Writes the lines from `at` on that are `depth` deep or deeper; returns where it stopped. What ends a list of lines
     /// opens no further level, so that a chain of tables does not creep to the right.
     fn print(&self, out: &mut String, mut at: usize, depth: usize, level: usize) -> usize {
@@ -141,48 +185,86 @@ impl Story {
     }
 }
 
-/// Translates and tells, recirculations included. `input.flow` has the OpenFlow port that the packet comes from. The effects
-/// that a packet would have had come too.
+/// What is traced.
+#[derive(Clone, Default)]
+pub struct Request<'a> {
+    /// As tables see it: IN_PORT is a port of OpenFlow's.
+    pub flow: Flow,
+    pub frame: Option<&'a [u8]>,
+    /// A controller's, with which it sends the packet.
+    pub actions: Option<&'a [Action]>,
+    /// What the connections' states are after each look of the tracker.
+    pub ct_next: &'a [u32],
+    /// With ports' names.
+    pub names: bool,
+}
+
+/// Translates and tells, recirculations included. The effects that a packet would have had come too.
 pub(crate) fn trace(
     snap: &Snapshot,
     shared: &Shared,
     bridge: u32,
-    input: &Input<'_>,
+    request: &Request<'_>,
+    now: Instant,
 ) -> Result<(String, Vec<Effect>), Error> {
     let mut effects = Vec::new();
-    let mut text = format!("Flow: {}\n", format_flow(input.flow, &NoNames));
-    let mut key = input.flow.clone();
-    let port = from16(key.get64(l::IN_PORT) as u16);
     let found = snap.bridge(bridge).ok_or(Error::NoSuchBridge(bridge.to_string()))?;
-    let Some(device) = found.ports.get(&port).and_then(|p| p.device()) else {
-        return Err(Error::NoSuchPort(port.to_string(), found.name.to_string()));
+    let ports = Ports(request.names.then_some(found));
+    let mut text = format!("Flow: {}\n", format_flow(&request.flow, &ports));
+    let mut key = request.flow.clone();
+    let port = from16(key.get64(l::IN_PORT) as u16);
+    let device = found.ports.get(&port).and_then(|p| p.device());
+    if let Some(device) = device {
+        key.set(l::IN_PORT, u128::from(device.0));
+    }
+    let mut start = match request.actions {
+        Some(actions) => Start::Out(bridge, port, actions),
+        None if device.is_none() && key.get64(l::RECIRC_ID) == 0 => Start::At(bridge, port),
+        None => Start::Packet,
     };
-    key.set(l::IN_PORT, u128::from(device.0));
+    let device_name = |no: PortNo| {
+        let at = snap.port(no).and_then(|at| Some(snap.bridge(at.bridge)?.ports.get(&at.port)?.name.to_string()));
+        at.unwrap_or_else(|| no.to_string())
+    };
+    let mut states = request.ct_next.iter();
     let mut state = Box::<State>::default();
     let mut rounds = VecDeque::from([key]);
     for round in 0..MAX_ROUNDS {
-        let Some(key) = rounds.pop_front() else { break };
+        let Some(mut key) = rounds.pop_front() else { break };
         if round > 0 {
             let rule = "=".repeat(79);
             let id = key.get64(l::RECIRC_ID);
-            let next = match key.get64(l::CT_STATE) {
-                0 => "",
-                _ => " - resume conntrack with default ct_state=trk|new (use --ct-next to customize)",
+            let next = match (key.get64(l::CT_STATE), states.as_slice()) {
+                (0, _) => String::new(),
+                (_, []) => " - resume conntrack with default ct_state=trk|new (use --ct-next to customize)".into(),
+                (_, [next, ..]) => {
+                    states.next();
+                    key.set(l::CT_STATE, u128::from(*next));
+                    let names = CT_STATE.iter().filter(|(_, bit)| next & bit != 0).map(|(name, _)| *name);
+                    format!(" - resume conntrack with ct_state={}", names.collect::<Vec<_>>().join("|"))
+                }
             };
-            let _ = writeln!(text, "\n{rule}\nrecirc({id:#x}){next}\n{rule}\n\nFlow: {}", shown(&key, port));
+            let shown = format_flow(&with_port(&key, port), &ports);
+            let _ = writeln!(text, "\n{rule}\nrecirc({id:#x}){next}\n{rule}\n\nFlow: {shown}");
         }
         let mut out = Translation::default();
-        let step = Input { flow: &key, ..*input };
-        let story = run(snap, shared, &step, &mut state, &mut out, Story::default());
+        let step = Input { flow: &key, frame: request.frame, now };
+        let sink = Story { names: request.names, ..Story::default() };
+        let story = run_from(start, snap, shared, &step, &mut state, &mut out, sink);
+        start = Start::Packet;
         story.print(&mut text, 0, 0, 0);
         let (before, mut after) = (with_port(&key, port), state.now.flow.clone());
         after.set(l::ACTSET_OUTPUT, 0);
         let same =
             before.w[..l::KEY_WORDS] == after.w[..l::KEY_WORDS] && after.w[l::KEY_WORDS..].iter().all(|w| *w == 0);
-        let changed = if same { "unchanged".into() } else { format_flow(&after, &NoNames) };
+        let changed = if same { "unchanged".into() } else { format_flow(&after, &ports) };
         let _ = writeln!(text, "\nFinal flow: {changed}");
-        let _ = writeln!(text, "Megaflow: {}", megaflow(&with_port(&key, port), &out.mask));
-        let _ = write!(text, "Datapath actions: {}", Actions(&out.actions));
+        let _ = writeln!(text, "Megaflow: {}", megaflow(&with_port(&key, port), &out.mask, &ports));
+        let _ = match (story.failure(out.drop), request.names) {
+            (Some(why), _) => write!(text, "Translation failed ({why}), packet is dropped."),
+            (None, true) => write!(text, "Datapath actions: {}", Named(&out.actions, &device_name)),
+            (None, false) => write!(text, "Datapath actions: {}", Actions(&out.actions)),
+        };
         effects.append(&mut out.effects);
         rounds.extend(story.rounds.into_iter().map(|(_, key)| key));
         if !rounds.is_empty() {
@@ -198,13 +280,9 @@ fn with_port(key: &Flow, port: OfPort) -> Flow {
     flow
 }
 
-fn shown(key: &Flow, port: OfPort) -> String {
-    format_flow(&with_port(key, port), &NoNames)
-}
-
 /// A megaflow's match, the way that flows of the datapath are printed.
-fn megaflow(key: &Flow, mask: &Mask) -> String {
+fn megaflow(key: &Flow, mask: &Mask, ports: &Ports<'_>) -> String {
     let mut flow = Flow::default();
     flow.w.iter_mut().zip(key.w).zip(mask.w).for_each(|((f, k), m)| *f = k & m);
-    format_masked(&flow, mask, &NoNames)
+    format_masked(&flow, mask, ports)
 }

@@ -143,10 +143,17 @@ static COMMANDS: &[Row] = &[
     row("ofproto/list", "", 0, 0, Run::Now(|s, _| Ok(bridges(s)))),
     row(
         "ofproto/trace",
-        "{[dp_name] odp_flow | bridge br_flow} [-generate|packet]",
+        "{[dp_name] odp_flow | bridge br_flow} [OPTIONS] [-generate|packet]",
         1,
-        4,
+        MANY,
         Run::Published(tracing::trace),
+    ),
+    row(
+        "ofproto/trace-packet-out",
+        "[-consistent] {[dp_name] odp_flow | bridge br_flow} [OPTIONS] [-generate|packet] actions",
+        2,
+        MANY,
+        Run::Published(tracing::packet_out),
     ),
     row("other-config/set", "key=value...", 1, MANY, Run::Now(set_other_config)),
     row("port/add", "bridge name type [key=value...]", 3, MANY, Run::Later(port_add)),
@@ -157,6 +164,8 @@ static COMMANDS: &[Row] = &[
     row("revalidator/wait", "", 0, 0, Run::Later(collect)),
     row("time/stop", "", 0, 0, Run::Now(time::stop)),
     row("time/warp", "[large_msecs] msecs", 1, 2, Run::Later(time::warp)),
+    row("upcall/disable-megaflows", "", 0, 0, Run::Later(|s, call| exact(s, call, true))),
+    row("upcall/enable-megaflows", "", 0, 0, Run::Later(|s, call| exact(s, call, false))),
     row("upcall/set-flow-limit", "flow-limit-number", 1, 1, Run::Now(set_flow_limit)),
     row("upcall/show", "", 0, 0, Run::Now(coverage::upcalls)),
     row("version", "", 0, 0, Run::Now(version)),
@@ -592,6 +601,15 @@ fn del_megaflows(switch: &mut Switch, call: Call) {
         Ok(_) => purge(switch, call),
         Err(e) => call.answer(Err(dpctl::told(&e))),
     }
+}
+
+/// `upcall/disable-megaflows`, `upcall/enable-megaflows`: from now on, and of all megaflows.
+fn exact(switch: &mut Switch, call: Call, exact: bool) {
+    switch.manager.set_exact(exact);
+    let ticket = switch.control.flush();
+    let told = if exact { "megaflows disabled\n" } else { "megaflows enabled\n" };
+    let then = Box::new(move |_: &mut Switch| call.answer(Ok(told.to_owned())));
+    switch.tickets.insert(ticket, Later::Then(then));
 }
 
 fn purge(switch: &mut Switch, call: Call) {

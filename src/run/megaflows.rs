@@ -69,7 +69,7 @@ pub(super) fn of_bridge(switch: &mut Switch, call: Call) {
     ask(switch, call, asked_of_bridge);
 }
 
-/// `dpctl/get-flow [DP] ufid:UFID`: what `dpctl/dump-flows -m` shows of one.
+/// `dpctl/get-flow [DP] ufid:UFID`: what `dpctl/dump-flows` shows of one that `-m` has named.
 pub(super) fn one(switch: &mut Switch, call: Call) {
     ask(switch, call, asked_one);
 }
@@ -127,7 +127,7 @@ fn asked_one(switch: &Switch, arguments: &[String]) -> Asked {
     if let Some(name) = datapath.first() {
         dpctl::named(switch, name)?;
     }
-    let style = Style { more: true, names: true, headings: false };
+    let style = Style::default();
     Ok(Some((Wanted::default(), Dump { only, ..Dump::new(switch, style) })))
 }
 
@@ -194,7 +194,9 @@ impl Dump {
     }
 
     fn line(&self, out: &mut String, f: &Megaflow, now: Instant) {
-        let used = if f.packets == 0 {
+        // as stock counts: the packets that found it, without the one that it was made for
+        let (packets, bytes) = (f.packets.saturating_sub(1), f.bytes.saturating_sub(f.first));
+        let used = if packets == 0 {
             "never".to_owned()
         } else {
             let idle = now.as_nanos().saturating_sub(f.used.as_nanos());
@@ -203,13 +205,18 @@ impl Dump {
         if self.style.more {
             let _ = write!(out, "ufid:{}, ", ufid(&f.matching));
         }
-        let (flow, mask) = f.matching.expand();
+        let (mut flow, mask) = f.matching.expand();
+        for (word, value) in &f.whole {
+            // the port is the datapath's, which only the match has
+            let slot = flow.w.get_mut(usize::from(*word));
+            slot.into_iter().for_each(|w| *w |= value & !mask.w.get(usize::from(*word)).copied().unwrap_or(u64::MAX));
+        }
         let mut key = format_megaflow(&flow, &mask);
         if self.style.names {
             let number = flow.get64(l::IN_PORT);
             key = key.replacen(&format!("in_port({number})"), &format!("in_port({})", self.name(f.in_port)), 1);
         }
-        let _ = write!(out, "{key}, packets:{}, bytes:{}, used:{used}, ", f.packets, f.bytes);
+        let _ = write!(out, "{key}, packets:{packets}, bytes:{bytes}, used:{used}, ");
         if self.style.more {
             out.push_str("dp:ovs, ");
         }

@@ -117,7 +117,8 @@ class Shown(Case):
         self.assertEqual({d["reason"]: d["dropped"] for d in frame["drops"]}, total["reasons"])
         dumped = self.switch.appctl("dpctl/dump-flows").stdout
         flows = json.loads(self.own("flows", "--json").stdout)
-        self.assertEqual(sorted(f["packets"] for f in flows), sorted(int(n) for n in re.findall(r"packets:(\d+)", dumped)))
+        # the packet that a megaflow was made for did not find it: what the stock program's dump leaves out
+        self.assertEqual(sorted(f["packets"] - 1 for f in flows), sorted(int(n) for n in re.findall(r"packets:(\d+)", dumped)))
         self.assertEqual(sum(f["packets"] for f in flows), sum(self.frames.values()))
         self.assertEqual(metrics["ironbridge_packets_total", (("fate", "received"),)], total["received"])
         text = self.own("flows", "in_port=p1,udp", "--bridge", "br0", "--top", "1").stdout

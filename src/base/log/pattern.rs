@@ -128,9 +128,12 @@ fn expand<'a>(letter: char, format: Option<&str>, line: &Line<'a>) -> Cow<'a, st
     }
 }
 
+/// The module whose messages are the switch's own words in all their lines, which tools read as they are: keys of packets.
+pub(super) const OWN_LINES: &str = "dpif";
+
 /// A message as it may appear in a line: continuation lines are indented, so that no text from outside passes for a line of
-/// the log; control characters, which terminals obey, are shown as escapes.
-pub(super) fn clean(message: &str) -> Cow<'_, str> {
+/// the log; control characters, which terminals obey, are shown as escapes. `own` says that the message has no such text.
+pub(super) fn clean(message: &str, own: bool) -> Cow<'_, str> {
     let message = message.trim_end_matches('\n');
     if !message.contains(|c: char| c.is_control() && c != '\t') {
         return message.into();
@@ -138,6 +141,7 @@ pub(super) fn clean(message: &str) -> Cow<'_, str> {
     let mut clean = String::with_capacity(message.len() + 16);
     for c in message.chars() {
         match c {
+            '\n' if own => clean.push(c),
             '\n' => clean.push_str("\n    "),
             '\t' => clean.push(c),
             // writing to a String cannot fail

@@ -147,6 +147,8 @@ impl Flows {
             mask = table.mask.clone();
         }
         let mut key = flow.clone();
+        let beyond = flow.w.iter().zip(&mask.w).enumerate().filter(|(_, (k, m))| **m != 0 && *k & !*m != 0);
+        let beyond = beyond.map(|(i, (k, _))| (i as u8, *k)).collect();
         key.w.iter_mut().zip(&mask.w).for_each(|(k, m)| *k &= m);
         let mut line: Base = std::array::from_fn(|i| key.w[i]);
         line[0] = flow.get64(RECIRC_ID) << 32 | u64::from(slot) << 16 | u64::from(number);
@@ -173,6 +175,7 @@ impl Flows {
         let cold = Cold {
             key,
             mask,
+            whole: beyond,
             deps,
             effects: std::mem::take(&mut t.effects),
             stats: std::mem::take(&mut t.stats),
@@ -180,6 +183,7 @@ impl Flows {
             hash,
             packets: 0,
             bytes: 0,
+            first: 0,
             created: now.as_nanos(),
             folded: now.as_nanos(),
             rate: Rate::new(now.as_nanos()),

@@ -64,6 +64,8 @@ pub(crate) struct Cold {
     /// The key under the mask, IN_PORT being the port itself.
     pub(crate) key: Flow,
     pub(crate) mask: Mask,
+    /// Words of `key` with the bits that the mask leaves out, as the packet had them that it was made for.
+    pub(crate) whole: Box<[(u8, u64)]>,
     pub(crate) deps: Deps,
     pub(crate) effects: Vec<Effect>,
     pub(crate) stats: Vec<Arc<FlowStats>>,
@@ -73,6 +75,8 @@ pub(crate) struct Cold {
     /// Totals, without what `Hot` has counted since the last fold.
     pub(crate) packets: u64,
     pub(crate) bytes: u64,
+    /// Bytes of the packet that it was made for, which `packets` and `bytes` count too.
+    pub(crate) first: u64,
     /// When it was made, and its last packet before the last fold, nanoseconds.
     pub(crate) created: u64,
     pub(crate) folded: u64,

@@ -113,9 +113,13 @@ pub struct Megaflow {
     pub in_port: PortNo,
     /// Key and mask; IN_PORT is a datapath port.
     pub matching: Match,
+    /// Words of the key with the bits that the mask leaves out, as the first packet had them.
+    pub whole: Box<[(u8, u64)]>,
     pub actions: Vec<Action>,
     pub packets: u64,
     pub bytes: u64,
+    /// Bytes of the packet that it was made for, which is counted too.
+    pub first: u64,
     /// When its last packet came; equal to `created` without packets.
     pub used: Instant,
     pub created: Instant,
@@ -342,9 +346,11 @@ impl super::Core {
             worker,
             in_port,
             matching: Match::new(&key, &cold.mask),
+            whole: cold.whole.clone(),
             actions,
             packets: cold.packets + hot.packets,
             bytes: cold.bytes + hot.bytes,
+            first: cold.first,
             used: Instant::from_nanos(hot.used),
             created: Instant::from_nanos(cold.created),
             rate: self.rate(hot, cold),

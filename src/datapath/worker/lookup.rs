@@ -1,7 +1,10 @@
 //! One packet at a time: recirculated ones, parked ones, and those that no cache knew: translation and its budget.
 
+use base::limit::Verdict;
+use dpif::text::Actions;
 use dpif::{DropReason, Input};
 use flow::layout::IN_PORT;
+use flow::text::odp::{format_megaflow, format_packet};
 
 use super::Core;
 use crate::action::Packet;
@@ -120,6 +123,9 @@ impl Core {
         }
         *self.flow = self.key.to_flow();
         self.flow.set(IN_PORT, u128::from(number.0));
+        if log::log_enabled!(target: "dpif", log::Level::Debug) && self.tells() {
+            log::debug!(target: "dpif", "port {number}: miss upcall:\n{}", format_packet(&self.flow));
+        }
         self.translate(waiting);
     }
 
@@ -203,6 +209,10 @@ impl Core {
                 if waiting.meta.recirc_id == 0 {
                     self.learn_class(waiting.slot, Some(&waiting.frame), index);
                 }
+                if let Some((_, cold)) = self.flows.slab.both_mut(index) {
+                    cold.first = waiting.frame.len() as u64;
+                }
+                self.tell_added(index, &program);
                 self.hit(index, waiting);
                 self.flows.is_new(index);
                 return;
@@ -217,6 +227,33 @@ impl Core {
         let Some(port) = self.flows.port(slot) else { return };
         let mut packet = Packet::new(slot, port.port, primary, meta);
         self.out.run(&program.0, frame, &mut packet, DropReason::Rule, now);
+    }
+
+    /// Whether there may be one more line about misses.
+    fn tells(&mut self) -> bool {
+        match self.told.check(self.now) {
+            Verdict::Deny => false,
+            Verdict::Allow { suppressed } => {
+                if let Some(suppressed) = suppressed {
+                    log::debug!(target: "dpif_netdev", "{suppressed}");
+                }
+                true
+            }
+        }
+    }
+
+    /// Logs a new megaflow where somebody asked for that, bounded in time.
+    fn tell_added(&mut self, index: u32, program: &Program) {
+        if !log::log_enabled!(target: "dpif_netdev", log::Level::Debug) {
+            return;
+        }
+        if self.tells()
+            && let Some(cold) = self.flows.slab.cold(index)
+        {
+            // bits that do not decide are those of the packet that it was made for
+            let key = format_megaflow(&self.flow, &cold.mask);
+            log::debug!(target: "dpif_netdev", "flow_add: {key}, actions:{}", Actions(&program.0));
+        }
     }
 
     /// Counts what a miss cost that began at `start`.

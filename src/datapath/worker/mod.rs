@@ -28,6 +28,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use base::clock::Instant;
+use base::limit::RateLimit;
 use base::ring::Ring;
 use dpif::{DropReason, PortNo, Reader, Translation};
 use flow::extract::Layers;
@@ -139,6 +140,8 @@ pub(crate) struct Core {
     ticks: fn() -> u64,
     /// Ticks that translations took since a queue's turn began.
     missing: u64,
+    /// Of lines about new megaflows, where they are asked for.
+    told: RateLimit,
     /// Ticks that parked packets took in this step, and of these the ones in translations, by slot.
     owed: Vec<(u64, u64)>,
 }
@@ -163,6 +166,7 @@ impl Worker {
             sweep: sweep::Sweep::default(),
             ticks: link.ticks,
             missing: 0,
+            told: RateLimit::new(600, 600),
             owed: Vec::new(),
         };
         let last = (link.ticks)();

@@ -1,11 +1,14 @@
 //! Whole workers on dummy ports and a scripted pipeline: caches against none, changes, limits, accounting.
 
+use dpif::action::PacketIn;
 use dpif::{Action, DropReason, PortNo};
 use flow::Match;
 use flow::layout::{IN_PORT, NW_DST, NW_SRC, TP_DST};
 
 use crate::Limits;
 use crate::testkit::{Rig, matching, udp};
+
+const SEVEN: PacketIn = PacketIn { id: 7, reason: 0, continuation: false, cookie: 0, controller: 0, max_len: 0 };
 
 #[test]
 fn one_rule_forwards_everything_and_translates_once() {
@@ -137,7 +140,7 @@ fn what_management_does_not_take_is_dropped_by_name_unless_it_went_elsewhere() {
     use std::sync::atomic::Ordering;
     let mut rig = Rig::new(2, Limits::default());
     rig.script.refuse.store(true, Ordering::Relaxed);
-    let tell = Action::Userspace(Userspace::Controller(7));
+    let tell = Action::Userspace(Userspace::Controller(SEVEN));
     rig.script.add(1, matching(&[(NW_DST, 1, 0xffff_ffff)]), vec![tell.clone()]);
     rig.script.add(1, matching(&[(NW_DST, 2, 0xffff_ffff)]), vec![Action::Output(PortNo(2)), tell.clone()]);
     rig.steps(2);
@@ -156,7 +159,8 @@ fn what_management_does_not_take_is_dropped_by_name_unless_it_went_elsewhere() {
 fn copies_to_management_are_consumed_when_nothing_else_is_done() {
     use dpif::action::Userspace;
     let mut rig = Rig::new(2, Limits::default());
-    let id = rig.script.add(0, Match::default(), vec![Action::Trunc(20), Action::Userspace(Userspace::Controller(7))]);
+    let id =
+        rig.script.add(0, Match::default(), vec![Action::Trunc(20), Action::Userspace(Userspace::Controller(SEVEN))]);
     rig.steps(2);
     rig.port(1).inject(udp(1, 2, 3, 4));
     rig.port(1).inject(udp(1, 2, 3, 4));
@@ -165,7 +169,7 @@ fn copies_to_management_are_consumed_when_nothing_else_is_done() {
     {
         let upcalls = rig.script.upcalls.lock().unwrap();
         let (what, flow, bytes) = &upcalls[1];
-        assert_eq!((*what, bytes.len(), upcalls.len()), (Userspace::Controller(7), 20, 2));
+        assert_eq!((*what, bytes.len(), upcalls.len()), (Userspace::Controller(SEVEN), 20, 2));
         assert_eq!((flow.get(IN_PORT), flow.get(TP_DST)), (1, 4));
     }
     let ticket = rig.control.collect();

@@ -71,6 +71,10 @@ impl Printer<'_> {
                         let at = |n: u32| std::net::Ipv4Addr::from_bits(n);
                         let _ = write!(text, "{}/{}", at(v as u32), at(bits));
                     }
+                    _ if row.format == crate::fields::Format::Ipv6 && m != u128::MAX => {
+                        let at = |n: u128| std::net::Ipv6Addr::from_bits(n);
+                        let _ = write!(text, "{}/{}", at(v), at(m));
+                    }
                     _ => value(&mut text, row, v, m, &NoNames),
                 }
                 inner.push(format!("{part}={text}"));
@@ -95,19 +99,10 @@ impl Printer<'_> {
 
     fn metadata(&mut self) {
         self.single("skb_priority", l::SKB_PRIORITY, true);
-        self.group(
-            "tunnel",
-            &[("src", F::TunSrc), ("dst", F::TunDst), ("ipv6_src", F::TunIpv6Src), ("ipv6_dst", F::TunIpv6Dst)],
-            &[
-                ("tun_id", l::TUN_ID, true),
-                ("tos", l::TUN_TOS, true),
-                ("ttl", l::TUN_TTL, false),
-                ("tp_src", l::TUN_TP_SRC, false),
-                ("tp_dst", l::TUN_TP_DST, false),
-            ],
-            false,
-        );
-        self.flags("tun_flags", l::TUN_FLAGS, TUN_FLAGS);
+        // a packet that came by no tunnel has none of this
+        if self.flow.get(l::TUN_DST) | self.flow.get(l::TUN_IPV6_DST) != 0 {
+            self.tunnel();
+        }
         self.single("skb_mark", l::PKT_MARK, true);
         self.flags("ct_state", l::CT_STATE, CT_STATE);
         self.single("ct_zone", l::CT_ZONE, true);
@@ -125,6 +120,22 @@ impl Printer<'_> {
         self.group("eth", &[("src", F::EthSrc), ("dst", F::EthDst)], &[], false);
     }
 
+    fn tunnel(&mut self) {
+        self.group(
+            "tunnel",
+            &[("src", F::TunSrc), ("dst", F::TunDst), ("ipv6_src", F::TunIpv6Src), ("ipv6_dst", F::TunIpv6Dst)],
+            &[
+                ("tun_id", l::TUN_ID, true),
+                ("tos", l::TUN_TOS, true),
+                ("ttl", l::TUN_TTL, false),
+                ("tp_src", l::TUN_TP_SRC, false),
+                ("tp_dst", l::TUN_TP_DST, false),
+            ],
+            false,
+        );
+        self.flags("tun_flags", l::TUN_FLAGS, TUN_FLAGS);
+    }
+
     /// One VLAN tag; says whether what follows is encapsulated in it.
     fn vlan(&mut self, tci: Slot, tpid: Slot) -> bool {
         let (v, m) = (self.flow.get64(tci), self.mask.get64(tci));
@@ -135,15 +146,14 @@ impl Printer<'_> {
         let kind = if self.flow.get64(tpid) == 0 { u64::from(eth_type::VLAN) } else { self.flow.get64(tpid) };
         self.comma();
         let _ = write!(self.out, "eth_type(0x{kind:04x})");
-        let at = usize::from(tci.shift);
-        let word = usize::from(tci.word);
-        self.group(
-            "vlan",
-            &[],
-            &[("vid", Slot::new(word, at, 12), false), ("pcp", Slot::new(word, at + 13, 3), false)],
-            false,
-        );
-        self.out.push_str(",encap(");
+        // a part that the mask has nothing of is there when the packet had it
+        let part = |name: &str, shift: u32, all: u64| {
+            let (v, m) = (v >> shift & all, m >> shift & all);
+            let text = || if m == all { format!("{name}={v}") } else { format!("{name}={v}/{m:#x}") };
+            (v | m != 0).then(text)
+        };
+        let parts: Vec<String> = [part("vid", 0, 0xfff), part("pcp", 13, 7)].into_iter().flatten().collect();
+        let _ = write!(self.out, ",vlan({}),encap(", parts.join(","));
         true
     }
 
@@ -176,12 +186,7 @@ impl Printer<'_> {
                 &[],
                 false,
             ),
-            eth_type::MPLS | eth_type::MPLS_MULTICAST => self.group(
-                "mpls",
-                &[("label", F::MplsLabel), ("tc", F::MplsTc), ("ttl", F::MplsTtl), ("bos", F::MplsBos)],
-                &[],
-                false,
-            ),
+            eth_type::MPLS | eth_type::MPLS_MULTICAST => self.mpls(),
             eth_type::NSH => self.group(
                 "nsh",
                 &[
@@ -206,6 +211,24 @@ impl Printer<'_> {
         }
     }
 
+    /// The label stack as far as the mask has anything of it, each entry whole.
+    fn mpls(&mut self) {
+        let entries = [l::MPLS0, l::MPLS1, l::MPLS2].map(|slot| (self.flow.get64(slot), self.mask.get64(slot)));
+        let Some(last) = entries.iter().rposition(|(_, m)| *m != 0) else { return };
+        let text = entries.iter().take(last + 1).map(|(v, m)| {
+            let parts = [v >> 12, v >> 9 & 7, v & 0xff, v >> 8 & 1];
+            let [label, tc, ttl, bos] = parts;
+            if *m == 0xffff_ffff {
+                return format!("label={label},tc={tc},ttl={ttl},bos={bos}");
+            }
+            let (label_m, tc_m, ttl_m, bos_m) = (m >> 12, m >> 9 & 7, m & 0xff, m >> 8 & 1);
+            format!("label={label}/{label_m:#x},tc={tc}/{tc_m:x},ttl={ttl}/{ttl_m:#x},bos={bos}/{bos_m:x}")
+        });
+        let text = text.collect::<Vec<_>>().join(",");
+        self.comma();
+        let _ = write!(self.out, "mpls({text})");
+    }
+
     fn layer4(&mut self) {
         let ports = [("src", l::TP_SRC, false), ("dst", l::TP_DST, false)];
         let kinds = [("type", l::TP_SRC, false), ("code", l::TP_DST, false)];
@@ -226,10 +249,29 @@ impl Printer<'_> {
     }
 }
 
+/// The text of a packet's whole key, as the stock program's messages have it.
+pub fn format_packet(flow: &Flow) -> String {
+    let mut mask = Mask::default();
+    for word in &mut mask.w {
+        *word = u64::MAX;
+    }
+    let mut p = Printer { out: String::new(), flow, mask: &mask };
+    p.metadata();
+    // no connection's state is a number, what there is of it a list of flags
+    let none = format!("ct_state({})", CT_STATE.iter().map(|(name, _)| format!("-{name}")).collect::<String>());
+    p.out = p.out.replacen(&none, "ct_state(0)", 1);
+    finish(p)
+}
+
 /// The text of a megaflow: what `mask` has of `flow`. Values keep bits outside their mask, as the stock program's do.
 pub fn format_megaflow(flow: &Flow, mask: &Mask) -> String {
     let mut p = Printer { out: String::new(), flow, mask };
     p.metadata();
+    finish(p)
+}
+
+/// What follows the metadata.
+fn finish(mut p: Printer<'_>) -> String {
     let outer = p.vlan(l::VLAN_TCI, l::VLAN_TPID);
     let inner = outer && p.vlan(l::VLAN1_TCI, l::VLAN1_TPID);
     p.layer3();

@@ -236,7 +236,8 @@ impl Parser<'_> {
             if part.starts_with("ufid:") {
                 continue;
             }
-            let Some((name, inside)) = call(part) else { return syntax(part) };
+            let rest = || text.find(part).and_then(|at| text.get(at..)).unwrap_or(part);
+            let Some((name, inside)) = call(part) else { return syntax(rest()) };
             if self.key(name, inside, depth)?.is_none() {
                 return syntax(part);
             }
@@ -423,7 +424,10 @@ impl Parser<'_> {
 /// The part that cannot be read.
 pub fn parse_megaflow(text: &str, ports: PortNumbers<'_>) -> Result<(Flow, Mask), ParseError> {
     let mut parser = Parser { flow: Flow::default(), mask: Mask::default(), ports, tags: 0, labels: 0 };
-    parser.list(text, 0)?;
+    // what a dump tells a megaflow by is no part of it, nor is white space
+    let text: String = text.chars().filter(|c| !c.is_whitespace()).collect();
+    let named = text.strip_prefix("ufid:").and_then(|rest| rest.split_once(','));
+    parser.list(named.map_or(text.as_str(), |(_, rest)| rest), 0)?;
     Ok((parser.flow, parser.mask))
 }
 

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use base::clock::Instant;
 use dpif::{Change, Thing};
-use openflow::group_mod::{Bucket, BucketRef, GroupCommand, GroupKind};
+use openflow::group_mod::{Bucket, BucketRef, GroupCommand, GroupKind, SelectionMethod};
 use openflow::{Action, GroupId, GroupMod};
 
 use super::flows::{Outcome, RemovedReason};
 use super::{Error, Manager, check};
-use crate::snapshot::group::{Group, hash_table};
+use crate::snapshot::group::{Group, MAX_DEFAULT_HASHES, MAX_HASHES, hash_table};
 
 impl Manager {
     /// Deletes all groups of a bridge, and the flows that use them.
@@ -101,7 +101,7 @@ impl Manager {
 
 fn build(request: &GroupMod, buckets: &[Bucket], old: Option<&Arc<Group>>, now: Instant) -> Group {
     let same = |id: u32| old.and_then(|g| g.buckets.iter().find(|(b, _)| b.id == id)).map(|(_, s)| s.clone());
-    let weights: Vec<u16> = buckets.iter().map(|b| b.weight).collect();
+    let by_hash = if request.kind == GroupKind::Select { choose_hash(request, buckets) } else { Vec::new() };
     Group {
         id: request.id,
         kind: request.kind,
@@ -111,8 +111,59 @@ fn build(request: &GroupMod, buckets: &[Bucket], old: Option<&Arc<Group>>, now: 
         fields: request.fields.clone(),
         stats: old.map(|g| g.stats.clone()).unwrap_or_default(),
         created: old.map_or(now, |g| g.created),
-        by_hash: if request.kind == GroupKind::Select { hash_table(&weights) } else { Vec::new() },
+        by_hash,
     }
+}
+
+/// How a select group chooses: the table for the datapath's hash, empty where translation hashes. Tells why, as the stock
+/// switch does for who asks.
+fn choose_hash(request: &GroupMod, buckets: &[Bucket]) -> Vec<u16> {
+    const LOG: &str = "ofproto_dpif";
+    let weights: Vec<u16> = buckets.iter().map(|b| b.weight).collect();
+    log::debug!(target: LOG, "Constructing select group {}", request.id.0);
+    let most = match request.selection_method {
+        SelectionMethod::Default => {
+            log::debug!(target: LOG, "No selection method specified. Trying dp_hash.");
+            MAX_DEFAULT_HASHES
+        }
+        SelectionMethod::DpHash => {
+            log::debug!(target: LOG, "Selection method specified: dp_hash.");
+            MAX_HASHES
+        }
+        SelectionMethod::Hash => {
+            log::debug!(target: LOG, "Selection method specified: hash.");
+            if request.fields.is_empty() {
+                log::debug!(target: LOG, "No hash fields. Falling back to default hash method.");
+            }
+            return Vec::new();
+        }
+    };
+    let total: u64 = weights.iter().map(|w| u64::from(*w)).sum();
+    let table = hash_table(&weights, most);
+    match (weights.iter().filter(|w| **w > 0).min(), &table) {
+        (None, _) => log::debug!(target: LOG, "  Don't apply dp_hash method without buckets."),
+        (Some(least), Ok(table)) => {
+            log::debug!(target: LOG, "  Minimum weight: {least}, total weight: {total}");
+            log::debug!(target: LOG, "  Using {} hash values:", table.len());
+            for (i, weight) in weights.iter().enumerate() {
+                let hits = table.iter().filter(|b| usize::from(**b) == i).count();
+                let target = f64::from(*weight) * table.len() as f64 / total as f64;
+                log::debug!(target: LOG, "  Bucket {i}: weight={weight}, target={target:.2} hits={hits}");
+            }
+            let algorithm = u8::from(request.selection_method == SelectionMethod::Default);
+            let values = table.len();
+            log::debug!(target: LOG, "Use dp_hash with {values} hash values using algorithm {algorithm}.");
+        }
+        (Some(least), Err(wanted)) => {
+            log::debug!(target: LOG, "  Minimum weight: {least}, total weight: {total}");
+            log::debug!(target: LOG, "  Too many hash values required: {wanted}");
+        }
+    }
+    let table = table.unwrap_or_default();
+    if table.is_empty() {
+        log::debug!(target: LOG, "Falling back to default hash method.");
+    }
+    table
 }
 
 fn edit_buckets(old: &Group, request: &GroupMod) -> Result<Vec<Bucket>, Error> {

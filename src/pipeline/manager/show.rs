@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use base::clock::Instant;
-use dpif::{Change, Effect, Input, Thing};
+use dpif::{Change, Effect, RecircId, Thing};
 use flow::{Flow, Match};
 use openflow::{OfPort, TableId};
 
@@ -12,6 +12,7 @@ use super::{Error, Manager};
 use crate::normal::fdb::{Events, FdbKey};
 use crate::snapshot::Bridge;
 use crate::snapshot::table::Rule;
+use crate::trace::Request;
 
 /// Which flows to list.
 #[derive(Clone, Debug, Default)]
@@ -157,15 +158,33 @@ impl Manager {
     /// Tells how a packet with the key `flow` (IN_PORT being an OpenFlow port of `bridge`) is treated by the tables as
     /// they will be in the next version. Nothing is learned or counted.
     pub fn trace(&self, bridge: &str, flow: &Flow, frame: Option<&[u8]>, now: Instant) -> Result<String, Error> {
+        self.trace_request(bridge, &Request { flow: flow.clone(), frame, ..Request::default() }, now)
+    }
+
+    /// The same with all that can be asked for.
+    ///
+    /// # Errors
+    /// No such bridge, or actions that are not supported.
+    pub fn trace_request(&self, bridge: &str, request: &Request<'_>, now: Instant) -> Result<String, Error> {
         let index = self.index_of(bridge)?;
-        crate::trace::trace(&self.work, &self.shared, index, &Input { flow, frame, now }).map(|(text, _)| text)
+        if let Some(actions) = request.actions {
+            self.check_actions(index, actions, TableId(0))?;
+        }
+        crate::trace::trace(&self.work, &self.shared, index, request, now).map(|(text, _)| text)
+    }
+
+    /// The bridge and port of a packet that was recirculated with this number.
+    pub fn recirculated(&self, id: RecircId) -> Option<(u32, OfPort)> {
+        self.shared.frozen(id).map(|f| (f.bridge, f.in_port))
     }
 
     /// The same, as if the packet had come: what it teaches is learned.
-    pub fn trace_packet(&mut self, bridge: &str, flow: &Flow, frame: &[u8], now: Instant) -> Result<String, Error> {
+    ///
+    /// # Errors
+    /// No such bridge.
+    pub fn trace_packet(&mut self, bridge: &str, request: &Request<'_>, now: Instant) -> Result<String, Error> {
         let index = self.index_of(bridge)?;
-        let input = Input { flow, frame: Some(frame), now };
-        let (text, effects) = crate::trace::trace(&self.work, &self.shared, index, &input)?;
+        let (text, effects) = crate::trace::trace(&self.work, &self.shared, index, request, now)?;
         for effect in effects {
             if let Effect::Learn { bridge, vlan, mac, port, .. } = effect {
                 self.learn(bridge, FdbKey { vlan, mac }, OfPort(port), now);

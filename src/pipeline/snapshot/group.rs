@@ -38,8 +38,10 @@ impl Group {
     }
 }
 
-/// Hash values per select group, at most; how fine weights are.
-const MAX_HASHES: usize = 256;
+/// Hash values per select group that asks for this, at most; how fine weights are (ovs-ofctl(8), "dp_hash").
+pub const MAX_HASHES: usize = 256;
+/// The same where the switch chooses: each is a megaflow.
+pub const MAX_DEFAULT_HASHES: usize = 64;
 
 /// Shares `slots` among `weights` so that each gets its part, by Webster's method (divisors 1, 3, 5, ...): no other way
 /// of rounding is nearer to the weights. Returns the bucket of each slot; empty when all weights are 0.
@@ -59,12 +61,15 @@ pub fn share(weights: &[u16], slots: usize) -> Vec<u16> {
     out
 }
 
-/// The hash table of a select group: long enough that the smallest weight gets a slot, within bounds.
-pub fn hash_table(weights: &[u16]) -> Vec<u16> {
+/// The hash table of a select group: long enough that the smallest weight gets a slot, empty where nothing has weight.
+///
+/// # Errors
+/// It would be longer than `most`: so many.
+pub fn hash_table(weights: &[u16], most: usize) -> Result<Vec<u16>, u64> {
     let total: u64 = weights.iter().map(|w| u64::from(*w)).sum();
-    let Some(least) = weights.iter().filter(|w| **w > 0).min() else { return Vec::new() };
+    let Some(least) = weights.iter().filter(|w| **w > 0).min() else { return Ok(Vec::new()) };
     let wanted = (total / u64::from(*least)).max(16).next_power_of_two();
-    share(weights, usize::try_from(wanted).unwrap_or(MAX_HASHES).min(MAX_HASHES))
+    if wanted > most as u64 { Err(wanted) } else { Ok(share(weights, wanted as usize)) }
 }
 
 #[cfg(test)]
@@ -85,11 +90,11 @@ mod tests {
             (&[1, 1, 1], &[6, 5, 5]),
         ];
         for (weights, want) in cases {
-            let table = hash_table(weights);
+            let table = hash_table(weights, 64).unwrap();
             assert!(table.len().is_power_of_two());
             assert_eq!(counts(weights, &table), want, "{weights:?}");
         }
-        assert!(hash_table(&[]).is_empty() && hash_table(&[0, 0]).is_empty());
-        assert_eq!(hash_table(&[1, 65535]).len(), 256);
+        assert!([&[][..], &[0, 0]].iter().all(|w| hash_table(w, 64) == Ok(Vec::new())));
+        assert_eq!(hash_table(&[1, 65535], MAX_HASHES), Err(65536));
     }
 }

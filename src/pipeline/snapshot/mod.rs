@@ -6,6 +6,7 @@
 pub mod group;
 pub mod log;
 pub mod meter;
+pub mod mirror;
 pub mod port;
 pub mod table;
 
@@ -76,7 +77,12 @@ pub struct Settings {
     pub drop_own_source: bool,
     /// flood_vlans: what is in one of these goes to all its ports, and nothing is learned of it.
     pub flood_vlans: Option<Trunks>,
+    /// The first [`MAX_MIRRORS`] count.
+    pub mirrors: Arc<[mirror::Mirror]>,
 }
+
+/// Mirrors that a bridge may have (ovs-vswitchd.conf.db(5), Bridge, mirrors).
+pub const MAX_MIRRORS: usize = 32;
 
 impl Default for Settings {
     fn default() -> Self {
@@ -87,6 +93,7 @@ impl Default for Settings {
             forward_bpdu: false,
             drop_own_source: false,
             flood_vlans: None,
+            mirrors: Arc::default(),
         }
     }
 }

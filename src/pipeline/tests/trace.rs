@@ -30,7 +30,7 @@ fn manager() -> Manager {
 /// The numbers of recirculations and of what goes to controllers are nobody's business.
 fn anonymous(line: &str) -> String {
     let mut out = line.to_owned();
-    for (key, ends) in [("recirc(0x", ")"), ("recirc_id=0x", ",;"), ("controller(id=", ")")] {
+    for (key, ends) in [("recirc(0x", ")"), ("recirc_id=0x", ",;"), ("continuation=0,recirc_id=", ",")] {
         let Some(at) = out.find(key).map(|i| i + key.len()) else { continue };
         let end = out[at..].find(|c| ends.contains(c)).map_or(out.len(), |i| at + i);
         out.replace_range(at..end, "N");

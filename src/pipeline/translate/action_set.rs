@@ -59,7 +59,8 @@ impl<S: Sink> Walk<'_, S> {
             self.st.action_set.push(action.clone());
         }
         let set = &self.st.action_set;
-        self.sink.tell(Kind::Detail, || format!("action set is: {}", crate::trace::actions_text(&order(set))));
+        let bridge = self.sink.names().then_some(self.bridge);
+        self.sink.tell(Kind::Detail, || format!("action set is: {}", crate::trace::actions_text(&order(set), bridge)));
     }
 
     pub(crate) fn run_action_set(&mut self) {
@@ -69,7 +70,7 @@ impl<S: Sink> Walk<'_, S> {
         let set = std::mem::take(&mut self.st.action_set);
         self.tell(Kind::Table, || "--. Executing action set:".into());
         self.sink.down();
-        self.st.by = By { reason: PacketInReason::ActionSet, ..By::default() };
+        self.st.by = By { reason: PacketInReason::ActionSet, cookie: self.st.by.cookie, ..By::default() };
         self.as_action_set(&set);
         self.sink.up(1);
     }

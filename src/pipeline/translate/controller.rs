@@ -1,7 +1,7 @@
 //! Packets for controllers: a step that copies the packet to management, with a number that says what goes with it.
 
 use dpif::action::Userspace;
-use dpif::{Action as DpAction, DropReason, MeterRef, Thing};
+use dpif::{Action as DpAction, DropReason, MeterRef, RecircId, Thing};
 use flow::layout::KEY_WORDS;
 use openflow::MeterId;
 use openflow::action::{Controller, PacketInReason};
@@ -27,6 +27,11 @@ impl<S: Sink> Walk<'_, S> {
     pub(crate) fn controller(&mut self, c: &Controller) {
         // who says no reason has that of where it is
         let reason = if c.reason == PacketInReason::Action { self.st.by.reason } else { c.reason };
+        if c.pause {
+            // all lists unwind first, and leave what is to be done later
+            self.st.pausing = Some(Box::new(Controller { reason, ..c.clone() }));
+            return self.freeze();
+        }
         self.packet_in(c.controller_id, c.max_len, reason, &c.userdata, c.meter);
     }
 
@@ -39,6 +44,22 @@ impl<S: Sink> Walk<'_, S> {
         meter: Option<MeterId>,
     ) {
         self.commit();
+        self.told(controller, max_len, reason, userdata, (meter, None));
+    }
+
+    /// The packet waits for a controller, and goes on with what is frozen as `resume`.
+    pub(crate) fn paused(&mut self, c: &Controller, resume: RecircId) {
+        self.told(c.controller_id, c.max_len, c.reason, &c.userdata, (c.meter, Some(resume)));
+    }
+
+    fn told(
+        &mut self,
+        controller: u16,
+        max_len: u16,
+        reason: PacketInReason,
+        userdata: &[u8],
+        (meter, resume): (Option<MeterId>, Option<RecircId>),
+    ) {
         let what = PacketIn {
             bridge: self.bridge.index,
             table: self.st.table,
@@ -49,15 +70,24 @@ impl<S: Sink> Walk<'_, S> {
             controller,
             max_len,
             userdata: userdata.to_vec(),
+            resume,
             registers: self.st.now.flow.w[KEY_WORDS..].into(),
         };
-        let Some((cookie, stats)) = self.shared.packet_in(what, self.input.now) else {
+        let (reason, cookie) = (reason as u8, what.cookie);
+        let Some((id, stats)) = self.shared.packet_in(what, self.input.now) else {
             self.out.cacheable = false;
             self.reason(DropReason::Translation);
             return;
         };
         self.out.stats.push(stats);
-        let told = DpAction::Userspace(Userspace::Controller(cookie));
+        let told = DpAction::Userspace(Userspace::Controller(dpif::action::PacketIn {
+            id,
+            reason,
+            continuation: resume.is_some(),
+            cookie: if cookie == u64::MAX { 0 } else { cookie },
+            controller,
+            max_len,
+        }));
         // a meter for all that goes to controllers holds for what names no other
         let meter = self.meter_of(meter.unwrap_or(MeterId::CONTROLLER));
         self.out.actions.push(match meter {

@@ -38,7 +38,8 @@ impl<S: Sink> Walk<'_, S> {
         }));
         self.st.outputs += 1;
         self.st.epoch += 1;
-        self.tell(Kind::Action, || crate::trace::actions_text(&ct.exec));
+        let bridge = self.sink.names().then_some(self.bridge);
+        self.tell(Kind::Action, || crate::trace::actions_text(&ct.exec, bridge));
         if let Some(table) = ct.table {
             self.detail(|| {
                 let fork = "A clone of the packet is forked to recirculate.";

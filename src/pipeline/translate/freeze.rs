@@ -1,7 +1,7 @@
 //! Stopping where only the datapath can say how it goes on, and going on.
 
 use dpif::action::HashAlgorithm;
-use dpif::{Action as DpAction, DropReason};
+use dpif::{Action as DpAction, DropReason, RecircId};
 use flow::layout::KEY_WORDS;
 use openflow::action::PacketInReason;
 
@@ -27,19 +27,32 @@ impl<S: Sink> Walk<'_, S> {
     pub(crate) fn finish_freezing(&mut self) {
         let frames = self.st.freezing.take().unwrap_or_default();
         self.commit();
-        if let Some(recirc) = self.recirculate(frames) {
+        if let Some(controller) = self.st.pausing.take() {
+            if let Some(id) = self.frozen(frames) {
+                self.paused(&controller, id);
+            }
+        } else if let Some(recirc) = self.recirculate(frames) {
             self.out.actions.push(recirc);
         }
     }
 
     /// The step that makes a packet go on with `frames`.
     pub(crate) fn recirculate(&mut self, frames: Vec<Frame>) -> Option<DpAction> {
+        let id = self.frozen(frames)?;
+        let (base, made) = (&self.st.base.flow, self.out.actions.last());
+        self.sink.recirculated(id, || crate::trace::recirculated(base, self.input.flow, made, id));
+        Some(DpAction::Recirc(id))
+    }
+
+    /// The number of what is to be done later.
+    fn frozen(&mut self, frames: Vec<Frame>) -> Option<RecircId> {
         let frozen = Frozen {
             bridge: self.bridge.index,
             in_port: self.st.in_port(),
             registers: self.st.now.flow.w[KEY_WORDS..].into(),
             stack: self.st.stack.clone(),
             action_set: self.st.action_set.clone(),
+            mirrors: self.st.mirrors,
             packet_out: false,
             frames,
         };
@@ -50,9 +63,7 @@ impl<S: Sink> Walk<'_, S> {
         };
         self.out.stats.push(stats);
         self.st.outputs += 1;
-        let (base, made) = (&self.st.base.flow, self.out.actions.last());
-        self.sink.recirculated(id, || crate::trace::recirculated(base, self.input.flow, made, id));
-        Some(DpAction::Recirc(id))
+        Some(id)
     }
 
     /// Goes on with a packet that came back.
@@ -62,9 +73,10 @@ impl<S: Sink> Walk<'_, S> {
         self.tell(Kind::Table, || "thaw".into());
         self.sink.down();
         for frame in &frozen.frames {
+            let bridge = self.sink.names().then_some(self.bridge);
             self.tell(Kind::Table, || match frame.actions.is_empty() {
                 true => format!("Resuming from table {}", frame.table),
-                false => format!("Restoring actions: {}", crate::trace::actions_text(&frame.actions)),
+                false => format!("Restoring actions: {}", crate::trace::actions_text(&frame.actions, bridge)),
             });
         }
         self.sink.up(1);
@@ -74,8 +86,9 @@ impl<S: Sink> Walk<'_, S> {
         }
         self.st.now.touch_registers();
         self.st.stack.clone_from(&frozen.stack);
-        self.st.stack_bytes = self.st.stack.iter().map(|(_, bits)| usize::from(*bits).div_ceil(8)).sum();
+        self.st.stack_bytes = self.st.stack.iter().map(|(_, bits)| usize::from(*bits).div_ceil(8) + 1).sum();
         self.st.action_set.clone_from(&frozen.action_set);
+        self.st.mirrors = frozen.mirrors;
         if frozen.packet_out {
             self.st.by.reason = PacketInReason::PacketOut;
         }

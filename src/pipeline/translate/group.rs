@@ -39,12 +39,12 @@ impl<S: Sink> Walk<'_, S> {
                 self.chosen(group, first);
             }
             GroupKind::Select => match group.method {
-                SelectionMethod::Hash => {
+                _ if group.by_hash.is_empty() => {
                     let hash = self.hash_fields(group);
                     let bucket = self.weighted(group, hash);
                     self.chosen(group, bucket);
                 }
-                SelectionMethod::Default | SelectionMethod::DpHash => self.by_datapath_hash(group),
+                _ => self.by_datapath_hash(group),
             },
         }
     }
@@ -100,12 +100,17 @@ impl<S: Sink> Walk<'_, S> {
     /// Asks the datapath for the packet's hash, once, then takes the bucket in the slot that its low bits say.
     fn by_datapath_hash(&mut self, group: &Group) {
         let slots = group.by_hash.len();
-        if slots == 0 {
-            return self.chosen(group, None);
-        }
         if self.st.now.flow.get64(l::DP_HASH) == 0 {
-            self.look(l::DP_HASH);
-            self.freeze_for_hash(HashAlgorithm::L4, group.selection_param as u32);
+            // one that was not here before has none
+            if self.input.flow.get64(l::RECIRC_ID) != 0 {
+                self.look(l::DP_HASH);
+            }
+            // ovs-ofctl(8), "dp_hash": the algorithm is in the upper half of the parameter; without a method, it is chosen
+            let algorithm = match (group.method, group.selection_param >> 32) {
+                (SelectionMethod::DpHash, 0) => HashAlgorithm::L4,
+                _ => HashAlgorithm::SymmetricL4,
+            };
+            self.freeze_for_hash(algorithm, group.selection_param as u32);
             // the group itself is what the packet comes back to
             let (table, id) = (self.st.table, group.id);
             if let Some(frames) = &mut self.st.freezing {

@@ -17,6 +17,7 @@ mod controller;
 mod ct;
 mod freeze;
 mod group;
+mod mirror;
 mod mpls;
 mod normal;
 mod output;
@@ -36,7 +37,7 @@ use dpif::RecircId;
 use flow::Flow;
 
 pub(crate) use state::State;
-pub(crate) use walk::{Walk, run};
+pub(crate) use walk::{Start, TOO_MANY, Walk, run, run_from};
 
 /// Where a translation's story goes: a tree of lines. [`Silent`] costs nothing.
 pub trait Sink {
@@ -44,6 +45,11 @@ pub trait Sink {
     fn tell(&mut self, kind: Kind, line: impl FnOnce() -> String);
     /// What follows is part of the last line.
     fn down(&mut self);
+    /// Ports are told by their names.
+    #[inline]
+    fn names(&self) -> bool {
+        false
+    }
     /// Undoes `down`, `levels` times.
     fn up(&mut self, levels: usize);
     /// The packet goes round and comes back with that key.

@@ -12,7 +12,7 @@ use crate::normal::vlan::{Place, Retag, VlanConfig};
 use crate::snapshot::port::Port;
 
 /// 01:80:c2:00:00:00 to 0f are for the link alone (IEEE 802.1Q-2018, 8.6.3).
-const RESERVED: u64 = 0x0180_c200_0000;
+pub(super) const RESERVED: u64 = 0x0180_c200_0000;
 /// The group bit of an address.
 const MULTICAST: u64 = 1 << 40;
 
@@ -35,6 +35,10 @@ impl<S: Sink> Walk<'_, S> {
         }
         if dst & !0xf == RESERVED && !bridge.settings.forward_bpdu {
             return self.stop(DropReason::ReservedMac, "packet has reserved destination MAC, dropping");
+        }
+        if let Some(port) = from.filter(|p| bridge.is_reserved(p)) {
+            let why = format!("received packet on port {}, which is reserved exclusively for mirroring", port.name);
+            return self.stop(DropReason::MirrorPort, &why);
         }
         let config = from.map_or(VlanConfig::default(), |p| p.vlan.clone());
         let Some(place) = config.admit(tci) else {
@@ -72,6 +76,9 @@ impl<S: Sink> Walk<'_, S> {
             return self.stop(DropReason::InPortOutput, "learned port is input port, dropping");
         }
         match bridge.ports.get(&port) {
+            Some(port) if bridge.is_reserved(port) => {
+                self.stop(DropReason::MirrorPort, "learned port is reserved for mirroring, dropping");
+            }
             Some(port) => {
                 self.detail(|| "forwarding to learned port".into());
                 // Its VLANs are looked at, as well as whether it is up.
@@ -103,7 +110,9 @@ impl<S: Sink> Walk<'_, S> {
         let (bridge, in_port) = (self.bridge, self.st.in_port());
         self.out.deps.things.push(Thing::Bridge(bridge.index));
         self.reason(DropReason::InPortOutput);
-        let to = bridge.local_first().filter(|p| p.number != in_port && p.floods() && p.vlan.carries(place.vlan));
+        let to = bridge
+            .local_first()
+            .filter(|p| p.number != in_port && p.floods() && p.vlan.carries(place.vlan) && !bridge.is_reserved(p));
         let mut ports: Vec<&Arc<Port>> = to.collect();
         if ports.iter().any(|p| p.vlan.asks_customer()) {
             let customer = self.customer(place, tci);
@@ -130,7 +139,7 @@ impl<S: Sink> Walk<'_, S> {
     }
 
     /// Sends to `port` with the tag that the packet has there.
-    fn output_retagged(&mut self, port: &Arc<Port>, place: Place, tci: u16) {
+    pub(super) fn output_retagged(&mut self, port: &Arc<Port>, place: Place, tci: u16) {
         let before = self.st.now.tagging();
         match port.vlan.retag(place, tci) {
             Retag::Keep => return self.output_to(port),

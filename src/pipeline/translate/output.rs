@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use dpif::{Action as DpAction, DropReason, Thing};
+use flow::layout as l;
 use openflow::{OfPort, Subfield};
 
 use super::state::from16;
@@ -25,6 +26,24 @@ impl<S: Sink> Walk<'_, S> {
             OfPort::NONE | OfPort::UNSET => {}
             port => self.output_numbered(port),
         }
+    }
+
+    /// To a port's queue; the packet's own queue is for what follows.
+    pub(crate) fn enqueue(&mut self, port: OfPort, queue: u32) {
+        let view = &mut self.st.now;
+        let before = (view.flow.get(l::SKB_PRIORITY), view.written.get(l::SKB_PRIORITY));
+        self.st.put(l::SKB_PRIORITY, u128::from(queue));
+        self.output(port, 0);
+        let view = &mut self.st.now;
+        view.flow.set(l::SKB_PRIORITY, before.0);
+        view.written.set(l::SKB_PRIORITY, before.1);
+    }
+
+    /// Back to the priority that the packet came with.
+    pub(crate) fn unset_queue(&mut self) {
+        let own = self.input.flow.get(l::SKB_PRIORITY);
+        self.st.now.flow.set(l::SKB_PRIORITY, own);
+        self.st.now.written.set(l::SKB_PRIORITY, 0);
     }
 
     fn output_numbered(&mut self, port: OfPort) {
@@ -55,6 +74,7 @@ impl<S: Sink> Walk<'_, S> {
         self.commit();
         self.out.actions.push(DpAction::Trunc(max_len));
         self.send(device);
+        self.mirror_out(found);
     }
 
     /// To a port of this bridge, the one that it came from too.
@@ -83,7 +103,11 @@ impl<S: Sink> Walk<'_, S> {
         match (&port.kind, port.peer) {
             (PortKind::Device(device), _) => {
                 self.commit();
+                if self.st.snaplen != 0 {
+                    self.out.actions.push(DpAction::Trunc(self.st.snaplen.into()));
+                }
                 self.send(Some(*device));
+                self.mirror_out(port);
             }
             (_, Some(peer)) => self.through_patch(peer),
             (_, None) => {
@@ -114,6 +138,7 @@ impl<S: Sink> Walk<'_, S> {
         }
         self.out.deps.things.push(Thing::Bridge(peer.bridge));
         self.st.depth += 1;
+        let mirrors = std::mem::take(&mut self.st.mirrors);
         self.isolated(|w| {
             w.bridge = bridge;
             w.st.stack.clear();
@@ -123,6 +148,7 @@ impl<S: Sink> Walk<'_, S> {
             w.enter(peer.port);
         });
         self.st.depth = self.st.depth.saturating_sub(1);
+        self.st.mirrors = mirrors;
     }
 
     /// FLOOD (ports that are not set no_flood) or ALL.

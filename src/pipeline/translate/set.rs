@@ -69,7 +69,8 @@ impl<S: Sink> Walk<'_, S> {
     }
 
     pub(crate) fn push(&mut self, src: Subfield) {
-        let bytes = usize::from(src.n_bits).div_ceil(8);
+        // with its length, which takes a byte
+        let bytes = usize::from(src.n_bits).div_ceil(8) + 1;
         if self.st.stack_bytes + bytes > MAX_STACK {
             self.fail(DropReason::StackTooDeep);
             return;
@@ -86,7 +87,7 @@ impl<S: Sink> Walk<'_, S> {
             self.detail(|| "the stack is empty".into());
             return;
         };
-        self.st.stack_bytes -= usize::from(bits).div_ceil(8);
+        self.st.stack_bytes -= usize::from(bits).div_ceil(8) + 1;
         self.store_subfield(dst, value);
         self.tell_value(dst);
     }

@@ -2,7 +2,7 @@
 
 use flow::layout::{self as l, KEY_WORDS, Slot, WORDS};
 use flow::{Flow, Mask};
-use openflow::action::PacketInReason;
+use openflow::action::{Controller, PacketInReason};
 use openflow::{Action, OfPort};
 
 use super::vlan::Tags;
@@ -34,6 +34,8 @@ pub(crate) struct State {
     pub(crate) epoch: u32,
     pub(crate) table: u8,
     pub(crate) by: By,
+    /// The cookie of the bridge's first flow for the packet.
+    pub(crate) first: Option<u64>,
     /// What `push` put there: value and width in bits.
     pub(crate) stack: Vec<(u128, u16)>,
     pub(crate) stack_bytes: usize,
@@ -46,9 +48,15 @@ pub(crate) struct State {
     pub(crate) exit: bool,
     /// What is left to do after a recirculation, innermost first; Some while lists unwind.
     pub(crate) freezing: Option<Vec<Frame>>,
+    /// It waits for a controller then.
+    pub(crate) pausing: Option<Box<Controller>>,
     /// A label stack was popped and what is below has not been parsed.
     pub(crate) was_mpls: bool,
     pub(crate) outputs: u32,
+    /// Mirrors of this bridge that have a copy, a bit each.
+    pub(crate) mirrors: u32,
+    /// Bytes that are sent of a packet at most; 0 for all.
+    pub(crate) snaplen: u16,
 }
 
 /// A flow, which of its bits translation wrote (the others are the packet's own), and its VLAN tags once one was
@@ -80,6 +88,7 @@ impl State {
         self.epoch = 0;
         self.table = 0;
         self.by = By::default();
+        self.first = None;
         self.stack.clear();
         self.stack_bytes = 0;
         self.action_set.clear();
@@ -88,8 +97,11 @@ impl State {
         self.lookups = 0;
         self.exit = false;
         self.freezing = None;
+        self.pausing = None;
         self.was_mpls = false;
         self.outputs = 0;
+        self.mirrors = 0;
+        self.snaplen = 0;
     }
 
     /// Writes the bits `mask` of `slot`; all values are in the low bits.

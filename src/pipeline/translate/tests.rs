@@ -242,7 +242,7 @@ fn a_hash_group_comes_back() {
     let mut key = tcp(1);
     let out = w.send(&key);
     let id = recirc(&out.actions);
-    assert_eq!(Actions(&out.actions).to_string(), format!("hash(l4(0)),recirc({:#x})", id.0));
+    assert_eq!(Actions(&out.actions).to_string(), format!("hash(sym_l4(0)),recirc({:#x})", id.0));
     // Nothing of the five-tuple is in the mask: one megaflow for all.
     assert_eq!((out.mask.get64(l::NW_SRC), out.mask.get64(l::TP_DST)), (0, 0));
     assert_eq!(recirc(&w.send(&key).actions), id, "the same state has the same number");

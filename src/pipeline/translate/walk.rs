@@ -29,6 +29,9 @@ pub(crate) struct Walk<'a, S> {
     pub(crate) sink: S,
 }
 
+/// Why a packet is looked up no more.
+pub(crate) const TOO_MANY: &str = "over 4096 resubmit actions";
+
 /// The words of the datapath's key.
 const KEY_MAP: u128 = (1 << KEY_WORDS) - 1;
 
@@ -40,8 +43,32 @@ pub(crate) enum Next {
     Table(u8),
 }
 
+/// Where a translation begins.
+#[derive(Clone, Copy)]
+pub(crate) enum Start<'a> {
+    /// Where the packet is: at the port that it came by, or where it stopped before it was recirculated.
+    Packet,
+    /// At a port of a bridge, which need not be there.
+    At(u32, OfPort),
+    /// In a bridge, with a controller's actions, as if it had come from the port.
+    Out(u32, OfPort, &'a [Action]),
+}
+
 /// Translates `input` into `out`.
 pub(crate) fn run<'a, S: Sink>(
+    snap: &'a Snapshot,
+    shared: &'a Shared,
+    input: &'a Input<'a>,
+    st: &'a mut State,
+    out: &'a mut Translation,
+    sink: S,
+) -> S {
+    run_from(Start::Packet, snap, shared, input, st, out, sink)
+}
+
+/// As [`run`], from a place of one's choice.
+pub(crate) fn run_from<'a, S: Sink>(
+    start: Start<'a>,
     snap: &'a Snapshot,
     shared: &'a Shared,
     input: &'a Input<'a>,
@@ -52,7 +79,9 @@ pub(crate) fn run<'a, S: Sink>(
     clear(out);
     st.start(input.flow);
     always_exact(input, &mut out.mask);
-    let place = if input.flow.get64(l::RECIRC_ID) == 0 {
+    let place = if let Start::At(bridge, port) | Start::Out(bridge, port, _) = start {
+        Ok((bridge, Some(port), None))
+    } else if input.flow.get64(l::RECIRC_ID) == 0 {
         let dp_port = PortNo(input.flow.get64(l::IN_PORT) as u32);
         out.deps.things.push(Thing::Port(dp_port));
         snap.port(dp_port).map(|p| (p.bridge, Some(p.port), None)).ok_or(DropReason::NoBridge)
@@ -73,10 +102,11 @@ pub(crate) fn run<'a, S: Sink>(
         }
     };
     let mut walk = Walk { snap, shared, input, bridge, st, out, scratch: SmallVec::new(), sink };
-    match (port, frozen) {
-        (Some(port), _) => walk.enter(port),
-        (None, Some(frozen)) => walk.resume(&frozen),
-        (None, None) => {}
+    match (port, frozen, start) {
+        (Some(port), _, Start::Out(_, _, actions)) => walk.packet_out(port, actions),
+        (Some(port), ..) => walk.enter(port),
+        (None, Some(frozen), _) => walk.resume(&frozen),
+        (None, None, _) => {}
     }
     walk.finish();
     walk.sink
@@ -134,7 +164,16 @@ impl<'a, S: Sink> Walk<'a, S> {
 
     /// Ends the whole translation: nothing of the packet is sent.
     pub(crate) fn fail(&mut self, reason: DropReason) {
-        self.tell(Kind::Error, || reason.describe().trim_end_matches('.').to_owned());
+        let why = match reason {
+            DropReason::Depth => "over max translation depth 64",
+            DropReason::StackTooDeep => "resubmits yielded over 64 kB of stack",
+            _ => reason.describe().trim_end_matches('.'),
+        };
+        self.fail_because(reason, why);
+    }
+
+    fn fail_because(&mut self, reason: DropReason, why: &str) {
+        self.tell(Kind::Error, || why.to_owned());
         self.out.drop = Some(reason);
         self.out.actions.clear();
         self.st.outputs = 0;
@@ -198,6 +237,7 @@ impl<'a, S: Sink> Walk<'a, S> {
         let bridge = self.bridge;
         self.st.set_in_port(port);
         self.st.clear_registers();
+        self.st.first = None;
         self.tell_bridge();
         self.sink.down();
         match bridge.ports.get(&port) {
@@ -205,14 +245,32 @@ impl<'a, S: Sink> Walk<'a, S> {
                 self.warn(|| "port is configured not to receive".into());
                 self.reason(DropReason::Rule);
             }
-            _ => {
+            found => {
+                if let Some(p) = found {
+                    self.mirror_in(p);
+                }
                 let levels = self.tables(0, false, None);
-                // The action set is told of as part of the first table.
+                // The action set is the first flow's, and told of as part of the first table.
+                self.st.by.cookie = self.st.first.unwrap_or(0);
                 self.sink.up(levels - 1);
                 self.end_of_pipeline();
                 self.sink.up(1);
             }
         }
+        self.sink.up(1);
+    }
+
+    /// A controller sends a packet, with what is to be done with it.
+    fn packet_out(&mut self, port: OfPort, actions: &[Action]) {
+        self.st.set_in_port(port);
+        self.st.clear_registers();
+        self.st.by.reason = PacketInReason::PacketOut;
+        self.tell_bridge();
+        self.sink.down();
+        if let Next::Table(table) = self.actions(actions) {
+            self.table(table, false);
+        }
+        self.end_of_pipeline();
         self.sink.up(1);
     }
 
@@ -275,6 +333,8 @@ impl<'a, S: Sink> Walk<'a, S> {
         let port = bridge.ports.get(&self.st.in_port());
         if bridge.misses_told && !port.is_some_and(|p| p.flags.no_packet_in) {
             self.tell(Kind::Action, || "CONTROLLER:65535".into());
+            // of no flow's; what misses has cookie 0
+            self.st.by.cookie = 0;
             return self.packet_in(0, u16::MAX, PacketInReason::NoMatch, &[], None);
         }
         self.tell(Kind::Action, || "drop".into());
@@ -287,6 +347,7 @@ impl<'a, S: Sink> Walk<'a, S> {
             self.tell(Kind::Action, || "drop".into());
             self.reason(DropReason::Rule);
         }
+        self.st.first.get_or_insert(rule.cookie.0);
         self.st.by = By {
             reason: PacketInReason::Action,
             cookie: rule.cookie.0,
@@ -301,7 +362,7 @@ impl<'a, S: Sink> Walk<'a, S> {
     fn lookup(&mut self, number: u8) -> Option<&'a Arc<Rule>> {
         self.st.lookups += 1;
         if self.st.lookups > MAX_LOOKUPS {
-            self.fail(DropReason::Depth);
+            self.fail_because(DropReason::Depth, TOO_MANY);
             return None;
         }
         let bridge = self.bridge;
@@ -324,7 +385,8 @@ impl<'a, S: Sink> Walk<'a, S> {
         match (rule, table) {
             (Some(rule), _) => {
                 self.out.stats.push(rule.stats.clone());
-                self.tell(Kind::Table, || crate::trace::rule_line(number, rule));
+                let bridge = self.sink.names().then_some(bridge);
+                self.tell(Kind::Table, || crate::trace::rule_line(number, rule, bridge));
             }
             (None, table) => {
                 if let Some(table) = table {
@@ -378,12 +440,13 @@ impl<'a, S: Sink> Walk<'a, S> {
     }
 
     fn action(&mut self, action: &Action) -> Step {
-        self.tell(Kind::Action, || crate::trace::action_text(action));
+        let bridge = self.sink.names().then_some(self.bridge);
+        self.tell(Kind::Action, || crate::trace::actions_text(std::slice::from_ref(action), bridge));
         match action {
             Action::Output { port, max_len } => self.output(*port, *max_len),
             Action::OutputReg { src, max_len } => self.output_register(*src, *max_len),
             Action::OutputTrunc { port, max_len } => self.output_truncated(*port, *max_len),
-            Action::Enqueue { port, .. } => self.output(*port, 0),
+            Action::Enqueue { port, queue } => self.enqueue(*port, *queue),
             Action::Controller(c) => self.controller(c),
             Action::Meter(id) => self.meter(*id),
             Action::Group(id) => self.group(*id),
@@ -391,6 +454,9 @@ impl<'a, S: Sink> Walk<'a, S> {
             Action::Move { src, dst } => self.copy(*src, *dst),
             Action::StackPush(src) => self.push(*src),
             Action::StackPop(dst) => self.pop(*dst),
+            // a queue's number is its priority in this datapath
+            Action::SetQueue(queue) => self.st.put(l::SKB_PRIORITY, u128::from(*queue)),
+            Action::PopQueue => self.unset_queue(),
             Action::SetTunnel { id, .. } => self.st.put(l::TUN_ID, u128::from(*id)),
             Action::SetVlanVid { vid, push } => self.set_vlan(*vid, 0x0fff, *push),
             Action::SetVlanPcp { pcp, push } => self.set_vlan(u16::from(*pcp) << 13, 0xe000, *push),
@@ -423,7 +489,7 @@ impl<'a, S: Sink> Walk<'a, S> {
             }
             Action::GotoTable(table) => return Step::Table(table.0),
             // What these do is nothing to the packet.
-            Action::Note(_) | Action::DebugSlow | Action::SetQueue(_) | Action::PopQueue => {}
+            Action::Note(_) | Action::DebugSlow => {}
             // Refused when a flow is added (see `manager::check`).
             Action::Bundle(_)
             | Action::DeleteField(_)

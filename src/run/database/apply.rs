@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use bridge::desired::Mirror;
 use bridge::{Bridge, Port, Step, Vlan};
 use openflow::flow_mod::Command;
 use openflow::{Action, FlowMod, OfPort};
-use pipeline::{Settings, Trunks};
+use pipeline::{MirrorTo, Selected, Settings, Trunks};
 
 use super::link::Order;
 use super::{Database, PortState};
@@ -106,6 +107,23 @@ fn set_vlan(port: &mut config::Port, vlan: &Vlan) {
     port.other_config.extend(vlan.other_config.clone());
 }
 
+fn mirror(mirror: &Mirror) -> pipeline::Mirror {
+    let selected = |names: &[String]| if mirror.all { Selected::All } else { Selected::Named(names.to_vec()) };
+    // a port comes before a VLAN, where somebody named both
+    let to = match (&mirror.to_port, mirror.to_vlan) {
+        (Some(port), _) => MirrorTo::Port(port.clone()),
+        (None, vlan) => MirrorTo::Vlan(vlan.unwrap_or_default()),
+    };
+    pipeline::Mirror {
+        name: mirror.name.clone(),
+        sources: selected(&mirror.sources),
+        destinations: selected(&mirror.destinations),
+        vlans: Some(&mirror.vlans).filter(|v| !v.is_empty()).map(|v| Trunks::new(v)),
+        to,
+        snaplen: mirror.snaplen,
+    }
+}
+
 /// Settings of a bridge as far as they can be; the others are said to be wrong.
 fn settings(bridge: &Bridge) -> Settings {
     let mut map = bridge.other_config.clone();
@@ -126,7 +144,8 @@ fn settings(bridge: &Bridge) -> Settings {
         }
     });
     let flood_vlans = Some(&bridge.flood_vlans).filter(|v| !v.is_empty()).map(|v| Trunks::new(v));
-    Settings { flood_vlans, ..bridge_settings(&map) }
+    let mirrors = bridge.mirrors.iter().map(mirror).collect();
+    Settings { flood_vlans, mirrors, ..bridge_settings(&map) }
 }
 
 impl Switch {

@@ -82,7 +82,9 @@ impl Link {
         let (facts, inbox) = channel();
         let wanted = Wanted {
             database: bridge::schema::DATABASE.to_owned(),
-            tables: ["Open_vSwitch", "Bridge", "Port", "Interface", "Controller", "SSL"].map(str::to_owned).to_vec(),
+            tables: ["Open_vSwitch", "Bridge", "Port", "Interface", "Controller", "Mirror", "SSL"]
+                .map(str::to_owned)
+                .to_vec(),
             leader_only: start.leader_only,
             // what the stock switch takes, so that there is one of them for a database
             lock: Some("ovs_vswitchd".to_owned()),
@@ -365,6 +367,12 @@ impl Client {
                 log::warn!(target: "bridge", "{line} is set and not supported yet");
             }
             said.insert(line.clone());
+        }
+        for note in &reading.notes {
+            if !self.told.contains(note) {
+                log::info!(target: "bridge", "{note}");
+            }
+            said.insert(note.clone());
         }
         self.told = said;
         self.last = reading.desired.clone();

@@ -85,6 +85,7 @@ fn execute(switch: &mut Switch, id: u64, xid: Xid, message: Message, bytes: &[u8
             | Message::MeterMod(_)
             | Message::PortMod(_)
             | Message::PacketOut(_)
+            | Message::Resume(_)
             | Message::BundleControl { .. }
             | Message::BundleAdd { .. }
     );
@@ -162,6 +163,7 @@ fn execute(switch: &mut Switch, id: u64, xid: Xid, message: Message, bytes: &[u8
         }
         Message::PortMod(port) => return port_mod(switch, &bridge, &port),
         Message::PacketOut(packet) => return packets::send(switch, &bridge, packet),
+        Message::Resume(packet) => return packets::resume(switch, &bridge, &packet),
         Message::BundleControl { bundle, command } => return bundle_control(switch, id, xid, bundle, command, bytes),
         Message::BundleAdd { bundle, message } => return bundle_add(switch, id, bundle, *message, bytes),
         Message::DescRequest => {

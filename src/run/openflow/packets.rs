@@ -63,7 +63,7 @@ fn packet_in(connection: &Connection, packet: &Told) -> PacketIn {
         cookie: Some(Cookie(about.cookie)),
         metadata: metadata(packet),
         userdata: about.userdata.clone(),
-        continuation: None,
+        continuation: about.resume.map(|id| id.0.to_be_bytes().to_vec()),
     }
 }
 
@@ -85,6 +85,21 @@ fn metadata(packet: &Told) -> Match {
         }
     }
     Match::new(&out, &mask)
+}
+
+/// Has a packet go on that a controller gives back.
+pub(super) fn resume(switch: &mut Switch, bridge: &str, packet: &PacketIn) -> Result<(), Error> {
+    let number = packet.continuation.as_deref().and_then(|bytes| <[u8; 4]>::try_from(bytes).ok());
+    let id = number.map(u32::from_be_bytes).ok_or_else(|| Error::new(NXR_STALE))?;
+    if packet.packet.len() < SHORTEST {
+        return Err(Error::because(OFPBRC_BAD_PACKET, "ofproto", "the packet is shorter than an Ethernet header"));
+    }
+    let now = switch.clock.now();
+    let resumed = switch.manager.resume(bridge, dpif::RecircId(id), &packet.metadata, now);
+    let id = resumed.map_err(|_| Error::new(NXR_STALE))?;
+    switch.manager.publish();
+    switch.control.inject(Frame::from_slice(&packet.packet), id);
+    Ok(())
 }
 
 /// Sends a controller's packet.

@@ -68,8 +68,8 @@ for flows,groups,traces in cases:
     for t in traces:
         r=run('ovs-appctl','-t',ctl,'ofproto/trace','br0',t)
         if r.returncode: print('TRACE',t,r.stderr,file=sys.stderr); continue
-        if 'userspace(' in r.stdout and 'dec_ttl' in r.stdout: print('#### ours userspace(pid=0,controller(id=N))')
-        elif 'userspace(' in r.stdout: print('#### ours userspace(pid=0,controller(id=N)),100')
+        if 'userspace(' in r.stdout and 'dec_ttl' in r.stdout: print('#### ours userspace(pid=0,controller(reason=2,dont_send=0,continuation=0,recirc_id=N,rule_cookie=0,controller_id=0,max_len=65535))')
+        elif 'userspace(' in r.stdout: print('#### ours userspace(pid=0,controller(reason=1,dont_send=0,continuation=0,recirc_id=N,rule_cookie=0,controller_id=0,max_len=40)),100')
         if 'push_vlan(vid=8' in r.stdout: print('#### ours set(vlan(vid=8)),1,pop_vlan,2,push_vlan(tpid=0x88a8,vid=0,pcp=0),4')
         print('#### trace '+t)
         print('\n'.join(l for l in r.stdout.rstrip('\n').split('\n') if not l.startswith(('This flow is handled','  - '))))

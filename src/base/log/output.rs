@@ -54,8 +54,12 @@ impl Sinks {
         }
     }
 
-    pub(super) fn set_pattern(&mut self, to: Destination, pattern: Pattern) {
-        self.patterns[to as usize] = pattern;
+    pub(super) fn set_pattern(&mut self, to: Option<Destination>, pattern: Pattern) {
+        for each in Destination::ALL {
+            if to.is_none_or(|to| to == each) {
+                self.patterns[each as usize] = pattern.clone();
+            }
+        }
     }
 
     pub(super) fn list_pattern(&self) -> String {

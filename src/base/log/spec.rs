@@ -8,8 +8,8 @@ use super::pattern::Pattern;
 pub(super) enum Change {
     /// A level; `None` is every module, every destination.
     Level { module: Option<String>, destination: Option<Destination>, level: Level },
-    /// A destination's pattern.
-    Pattern { destination: Destination, pattern: Pattern },
+    /// A destination's pattern, or that of all.
+    Pattern { destination: Option<Destination>, pattern: Pattern },
     /// The facility of the system log, by its number.
     Facility(u8),
 }
@@ -66,6 +66,9 @@ fn pattern(rest: &str) -> Result<Change, String> {
     if name.is_empty() {
         return Err("missing destination".into());
     }
-    let destination = Destination::parse(name).ok_or_else(|| format!("unknown destination \"{name}\""))?;
+    let destination = match name {
+        any if any.eq_ignore_ascii_case("any") => None,
+        name => Some(Destination::parse(name).ok_or_else(|| format!("unknown destination \"{name}\""))?),
+    };
     Ok(Change::Pattern { destination, pattern: Pattern::parse(pattern) })
 }

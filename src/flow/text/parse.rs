@@ -104,6 +104,8 @@ pub struct Parsed {
     pub matching: Match,
     /// Fields that were given but mean nothing beside the others, such as ip_src without ip.
     pub dropped: Vec<FieldId>,
+    /// The match with them, when there are any.
+    pub before: Option<Match>,
 }
 
 /// A match in the making, field by field.
@@ -204,6 +206,7 @@ impl<'a> MatchBuilder<'a> {
 
     /// The match, without what means nothing in it. Refuses fields whose prerequisites contradict the others.
     pub fn finish(mut self) -> Result<Parsed, ParseError> {
+        let whole = Match::new(&self.flow, &self.mask);
         let dropped = normalise(&mut self.flow, &mut self.mask);
         for f in Field::all() {
             let asked = f.kind != Kind::TunMetadata && f.get_match(&self.flow, &self.mask).1 != 0;
@@ -213,7 +216,9 @@ impl<'a> MatchBuilder<'a> {
                 return error(format!("{}: prerequisites of the field are not met (OFPBMC_BAD_PREREQ)", f.name));
             }
         }
-        Ok(Parsed { matching: Match::new(&self.flow, &self.mask), dropped })
+        let matching = Match::new(&self.flow, &self.mask);
+        let before = (!dropped.is_empty()).then_some(whole);
+        Ok(Parsed { matching, dropped, before })
     }
 }
 

@@ -152,7 +152,10 @@ fn bundle(arg: &str, load: bool, cx: &Reader) -> Result<Action> {
     if kind != "ofport" {
         bail!("{arg}: unknown member_type `{kind}'");
     }
-    let ports = members.unwrap_or("").split([',', ' ']).filter(|p| !p.is_empty());
+    let members = members.unwrap_or("");
+    // in brackets or without
+    let members = members.strip_prefix('[').map_or(members, |m| m.strip_suffix(']').unwrap_or(m));
+    let ports = members.split([',', ' ']).filter(|p| !p.is_empty());
     let members = ports
         .map(|m| match parse_port(m, cx.names) {
             Some(port) => Ok(port),

@@ -1,6 +1,7 @@
 //! Text of flows and of changes to them (ovs-ofctl(8), "Flow Syntax").
 
 use super::error::{ParseError, Result, bail};
+use super::formats::Formats;
 use super::names::{ForFlow, PortNames, parse_port, parse_table, port_text, table_text};
 use super::number::{u16_named, u32_plain, u64_plain};
 use super::scan::Items;
@@ -10,7 +11,7 @@ use crate::types::{Cookie, GroupId, TableId};
 use crate::view::Version;
 use flow::layout::VLAN_TCI;
 use flow::text::format::format_match;
-use flow::text::parse::MatchBuilder;
+use flow::text::parse::{MatchBuilder, Parsed};
 use std::time::Duration;
 
 /// Words for a command at the start of a line, longest first where one begins another.
@@ -58,6 +59,23 @@ pub struct ParsedFlow {
     pub flow: FlowMod,
     /// The actions fit the match as OpenFlow 1.1 and later ask; OpenFlow 1.0 takes those that do not.
     pub consistent: bool,
+    /// What it can be said in.
+    pub formats: Formats,
+    /// The match as it was written, where that has fields that mean nothing beside the others.
+    pub before: Option<String>,
+}
+
+impl ParsedFlow {
+    /// Lines for the log about what was left out of the match.
+    pub fn notes(&self) -> Vec<(&'static str, String)> {
+        let Some(before) = &self.before else { return Vec::new() };
+        let lines = [
+            "normalization changed ofp_match, details:".to_owned(),
+            format!(" pre: {before}"),
+            format!("post: {}", self.flow.matching),
+        ];
+        lines.into_iter().map(|line| ("ofp_match", line)).collect()
+    }
 }
 
 /// Where `actions=` and what follows begin.
@@ -78,6 +96,7 @@ pub fn parse_flow(text: &str, command: Command, names: &dyn PortNames) -> Result
     let mut flow = FlowMod { command, ..FlowMod::default() };
     let names_of_flow = ForFlow(names);
     let mut matching = MatchBuilder::new(&names_of_flow);
+    let mut written = Formats::default();
     for item in Items::new(fields) {
         let (key, value) = (item.key, item.value);
         if let Some((_, get)) = FLAGS.iter().find(|(n, _)| *n == key && !command.deletes()) {
@@ -89,6 +108,7 @@ pub fn parse_flow(text: &str, command: Command, names: &dyn PortNames) -> Result
             continue;
         }
         if (!bare && setting(&mut flow, key, value, names)?) || matching.pair(key, (!bare).then_some(value))? {
+            written = written.and(Formats::of_item(&item));
             continue;
         }
         if bare {
@@ -96,7 +116,9 @@ pub fn parse_flow(text: &str, command: Command, names: &dyn PortNames) -> Result
         }
         bail!("unknown keyword {key}");
     }
-    flow.matching = matching.finish()?.matching;
+    let Parsed { matching, before, .. } = matching.finish()?;
+    flow.matching = matching;
+    let before = before.map(|m| m.to_string());
     if command == Command::Add && flow.cookie_mask != 0 {
         bail!("flow additions cannot use a cookie mask");
     }
@@ -104,14 +126,21 @@ pub fn parse_flow(text: &str, command: Command, names: &dyn PortNames) -> Result
         if actions.is_some() {
             bail!("unknown keyword actions");
         }
-        return Ok(ParsedFlow { flow, consistent: true });
+        let formats = Formats::of_parsed(&flow, written, true);
+        return Ok(ParsedFlow { flow, consistent: true, formats, before });
     }
     let Some(actions) = actions else {
         bail!("must specify an action");
     };
     flow.actions = parse_actions(actions, names)?;
     match check(&flow.actions, &flow.matching, flow.table) {
-        Ok(consistent) => Ok(ParsedFlow { flow, consistent }),
+        Ok(consistent) => {
+            let formats = Formats::of_parsed(&flow, written, consistent);
+            if formats.is_empty() {
+                bail!("actions are invalid with specified match (OFPBAC_MATCH_INCONSISTENT)");
+            }
+            Ok(ParsedFlow { flow, consistent, formats, before })
+        }
         Err(e) => Err(ParseError::new(e.to_string())),
     }
 }

@@ -85,6 +85,18 @@ fn tci(wild: u32, vlan: u16, pcp: u8) -> Result<(u16, u16)> {
     }
 }
 
+/// True when `matching` asks for nothing that this match cannot say. ECN's bits are no reason: they are left out.
+pub(crate) fn fits(matching: &Match) -> bool {
+    let without = |m: &Match| {
+        let (mut flow, mut mask) = m.expand();
+        FieldId::NwEcn.row().set_match(&mut flow, &mut mask, 0, 0);
+        Match::new(&flow, &mask)
+    };
+    let mut b = Vec::new();
+    write(&mut b, matching);
+    read(&mut Bytes::new(&b)).is_ok_and(|m| without(&m) == without(matching))
+}
+
 /// Writes a match with its header; what it cannot say is left out.
 pub(super) fn write(out: &mut Vec<u8>, matching: &Match) {
     let (flow, mask) = matching.expand();

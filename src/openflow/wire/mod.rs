@@ -24,7 +24,7 @@ pub mod instruction;
 pub mod ipfix;
 pub mod kind;
 pub mod match10;
-mod match11;
+pub mod match11;
 pub mod message;
 pub mod meter;
 pub mod monitor;

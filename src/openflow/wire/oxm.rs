@@ -202,12 +202,11 @@ fn one(
     if !field.is_valid(value) {
         return refuse(OFPBMC_BAD_VALUE);
     }
-    let shared = matches!(field.kind, Kind::VlanVid | Kind::VlanPcp | Kind::VlanTci);
     if strict == Strictness::Strict {
         if !field.prereq.ok_match(flow, mask) {
             return refuse(OFPBMC_BAD_PREREQ);
         }
-        if !shared && field.get_match(flow, mask).1 != 0 {
+        if field.get_match(flow, mask).1 != 0 {
             return refuse(OFPBMC_DUP_FIELD);
         }
     }

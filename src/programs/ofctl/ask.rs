@@ -12,11 +12,11 @@ use openflow::wire::queue::QueueRequest;
 use openflow::wire::{Message, Version};
 use openflow::{GroupId, MeterId, OfPort};
 
-use super::formats::{self, Formats};
 use super::link::{Link, ON, is_error, log, tell, value};
 use super::names::Names;
 use super::{Call, Done};
 use crate::setup::print;
+use openflow::text::formats::{self, Formats};
 
 impl Call<'_> {
     /// The switch that the first argument names.

@@ -7,19 +7,20 @@ use openflow::action::actions_text_in;
 use openflow::flow_mod::{Command, FlowFlags};
 use openflow::text::message::Teller;
 use openflow::text::{FlowStats, ParsedFlow, PortNames, flow_text, parse_flow, parse_flows, table_text};
+use openflow::wire::encode::encode_with;
 use openflow::wire::flow::{FlowModRequest, needs_nx};
 use openflow::wire::stats::{FlowEntry, FlowRequest};
 use openflow::wire::switch::FlowFormat;
-use openflow::wire::{Message, Version};
+use openflow::wire::{Message, Version, Xid};
 use openflow::{Cookie, FieldId, FlowMod, TableId, view};
 
 use super::bundle;
-use super::formats::Formats;
 use super::link::{Link, ON, log, value};
 use super::names::Names;
 use super::offline::contents;
 use super::{Call, Done};
 use crate::setup::print;
+use openflow::text::Formats;
 
 /// Messages between two looks at what became of them, once as many were sent one by one.
 const AT_ONCE: usize = 512;
@@ -123,19 +124,72 @@ pub(super) fn modern(flow: FlowMod) -> Message {
     Message::FlowMod { request, nx: false }
 }
 
-/// What all flows can be said in.
-fn usable(flows: &[FlowMod]) -> Formats {
-    flows.iter().map(Formats::of_flow).fold(Formats::of_versions(Version::Of10..=Version::Of15), Formats::and)
-}
-
 fn change(call: &Call, flows: Vec<ParsedFlow>) -> Done {
+    let usable = flows.iter().fold(Formats::default(), |all, f| all.and(f.formats));
+    flows.iter().for_each(tell_notes);
     let flows: Vec<FlowMod> = flows.into_iter().map(|f| whole(f.flow)).collect();
-    let mut writer = Writer::open(call, usable(&flows))?;
+    let mut writer = Writer::open(call, usable)?;
     if call.parsed.has("bundle") {
         let messages = flows.into_iter().map(|flow| writer.message(flow)).collect();
         return bundle::send(&mut writer.link, messages);
     }
     writer.change(flows)
+}
+
+/// Logs what was left out of a match.
+fn tell_notes(flow: &ParsedFlow) {
+    for (module, line) in flow.notes() {
+        log::info!(target: module, "{line}");
+    }
+}
+
+/// Prints what flows can be said in, and the messages of the first form that is allowed.
+fn parsed(call: &Call, flows: Vec<ParsedFlow>, names: &Names) -> Done {
+    let usable = flows.iter().fold(Formats::default(), |all, f| all.and(f.formats));
+    flows.iter().for_each(tell_notes);
+    print(&format!("usable protocols: {usable}\n"));
+    let (form, version) = call.formats.and(usable).first().ok_or("no usable protocol")?;
+    print(&format!("chosen protocol: {form}\n"));
+    let teller = Teller { names, verbosity: call.verbosity, on: names.on() };
+    for (n, parsed) in flows.into_iter().enumerate() {
+        let flow = whole(parsed.flow);
+        let table_in_command = version == Version::Of10 && form.has_tables();
+        let request = FlowModRequest { out_port: flow.out_port, flow, buffer: None, table_in_command };
+        let message = Message::FlowMod { request, nx: form.has_nxm() };
+        let xid = Xid(u32::try_from(n + 1).unwrap_or(u32::MAX));
+        let bytes = encode_with(&message, version, xid, names.on().tlv).map_err(|e| e.to_string())?;
+        let told = teller.tell(&bytes);
+        log(&told.log);
+        print(&told.text);
+    }
+    Ok(())
+}
+
+pub(super) fn parse_one(call: &Call) -> Done {
+    let text = call.argument(0);
+    let names = Names::nowhere(text);
+    let flow = parse_flow(text, Command::Add, &names).map_err(|e| e.to_string())?;
+    parsed(call, vec![flow], &names)
+}
+
+pub(super) fn parse_file(call: &Call) -> Done {
+    let path = call.argument(0);
+    let text = text_of(path)?;
+    let names = Names::nowhere(&text);
+    let flows = lines_of(path, &text, Command::Add, &names)?;
+    parsed(call, flows, &names)
+}
+
+/// Flows of a file whose lines say no command.
+fn lines_of(path: &str, text: &str, command: Command, names: &Names) -> Result<Vec<ParsedFlow>, String> {
+    let mut flows = Vec::new();
+    for (n, line) in text.lines().enumerate() {
+        let line = line.split('#').next().unwrap_or("").trim();
+        if !line.is_empty() {
+            flows.push(parse_flow(line, command, names).map_err(|e| format!("{path}:{}: {e}", n + 1))?);
+        }
+    }
+    Ok(flows)
 }
 
 /// A flow of the command line, or a file of them.
@@ -153,13 +207,7 @@ fn of_file(call: &Call, path: &str, command: Command) -> Done {
     if command == Command::Add {
         return change(call, flows_of(path, &names)?);
     }
-    let mut flows = Vec::new();
-    for (n, line) in text_of(path)?.lines().enumerate() {
-        let line = line.split('#').next().unwrap_or("").trim();
-        if !line.is_empty() {
-            flows.push(parse_flow(line, command, &names).map_err(|e| format!("{path}:{}: {e}", n + 1))?);
-        }
-    }
+    let flows = lines_of(path, &text_of(path)?, command, &names)?;
     change(call, flows)
 }
 

@@ -5,13 +5,15 @@ use openflow::group_mod::GroupCommand;
 use openflow::text::{parse_group, parse_groups};
 use openflow::wire::meter::MeterCommand;
 use openflow::wire::tlv::{TlvCommand, TlvMod};
-use openflow::wire::{Message, Version};
+use openflow::wire::{Message, Version, Xid, encode};
 
 use super::bundle;
 use super::flows::text_of;
-use super::formats::{Formats, between};
-use super::link::Link;
+use super::link::{Link, tell};
+use super::names::Names;
 use super::{Call, Done};
+use crate::setup::print;
+use openflow::text::formats::{Formats, between};
 
 fn send(call: &Call, groups: Vec<GroupMod>) -> Done {
     let mut link = Link::open(call.argument(0), call.formats.versions())?;
@@ -46,6 +48,19 @@ fn of_file(call: &Call, path: &str, command: GroupCommand) -> Done {
         }
     };
     send(call, groups)
+}
+
+/// Prints the message of a group.
+pub(super) fn parse(call: &Call) -> Done {
+    let names = Names::default();
+    let group = parse_group(call.argument(0), GroupCommand::Add, &names).map_err(|e| e.to_string())?;
+    print(&format!("usable protocols: {}\n", Formats::default()));
+    let (_, version) = call.formats.first().ok_or("no usable protocol")?;
+    print(&format!("chosen version: {}\n", version.name()));
+    let message = Message::GroupMod { group, nx: version == Version::Of10 };
+    let bytes = encode(&message, version, Xid(1)).map_err(|e| e.to_string())?;
+    print(&tell(&bytes, call.verbosity));
+    Ok(())
 }
 
 pub(super) fn add_group(call: &Call) -> Done {

@@ -8,7 +8,6 @@ mod ask;
 mod bundle;
 mod bytes;
 mod flows;
-mod formats;
 mod groups;
 mod link;
 mod matches;
@@ -17,7 +16,7 @@ mod names;
 mod offline;
 mod ports;
 
-use formats::Formats;
+use openflow::text::Formats;
 
 use crate::options::{self, Known, Parsed, Takes, option};
 use crate::setup::{self, fatal, print};
@@ -87,7 +86,7 @@ type Command = (&'static str, usize, usize, &'static str, &'static str, fn(&Call
 const MANY: usize = usize::MAX;
 
 #[rustfmt::skip]
-const COMMANDS: [Command; 62] = [
+const COMMANDS: [Command; 65] = [
     ("show", 1, 1, "SWITCH", "show what a switch is", ask::show),
     ("dump-desc", 1, 1, "SWITCH", "print a switch's description", ask::dump_desc),
     ("dump-tables", 1, 1, "SWITCH", "print counters of tables", ask::dump_tables),
@@ -146,6 +145,9 @@ const COMMANDS: [Command; 62] = [
     ("parse-nx-match", 0, 0, "", "print matches read as NXM, as a switch writes them", matches::parse_nxm),
     ("parse-nxm", 0, 0, "", "print matches read as NXM, as a switch writes them", matches::parse_nxm),
     ("parse-oxm", 1, 1, "VERSION", "print matches read as OXM, as a switch writes them", matches::parse_oxm),
+    ("parse-flow", 1, 1, "FLOW", "print a flow as the message that adds it", flows::parse_one),
+    ("parse-flows", 1, 1, "FILE", "print flows of a file as the messages that add them", flows::parse_file),
+    ("parse-group", 1, 1, "GROUP", "print a group as the message that adds it", groups::parse),
     ("print-error", 1, 1, "ERROR", "print the numbers of an error in each version", offline::print_error),
     ("encode-error-reply", 2, 2, "ERROR REQUEST", "print the reply to a refused message", offline::encode_error_reply),
     ("encode-hello", 1, 1, "BITMAP", "print the hello for a bitmap of versions", offline::encode_hello),
@@ -153,7 +155,7 @@ const COMMANDS: [Command; 62] = [
 ];
 
 /// Commands of ovs-ofctl(8) that are not there.
-const MISSING: [&str; 5] = ["ct-flush", "ofp-parse-pcap", "parse-flow", "parse-flows", "parse-group"];
+const MISSING: [&str; 2] = ["ct-flush", "ofp-parse-pcap"];
 
 fn known() -> Vec<Known> {
     [&setup::COMMON[..], &daemon::OPTIONS[..], &tls::OPTIONS[..], &OPTIONS[..]].concat()
@@ -185,7 +187,7 @@ pub fn main(program: &str, arguments: Vec<String>) -> ExitCode {
         print(&setup::version(program));
         return ExitCode::SUCCESS;
     }
-    if let Err(text) = setup::start_log(program, &parsed, base::log::Level::Warn, &MODULES) {
+    if let Err(text) = setup::start_log(program, &parsed, base::log::Level::Info, &MODULES) {
         return fatal(program, text);
     }
     let code = Cell::new(0);
@@ -198,6 +200,8 @@ pub fn main(program: &str, arguments: Vec<String>) -> ExitCode {
 }
 
 fn run(parsed: &Parsed, code: &Cell<u8>) -> Done {
+    let bundle = parsed.has("bundle") || parsed.arguments.first().is_some_and(|name| name == "bundle");
+    let formats = Formats::new(parsed.value("flow-format"), parsed.value("protocols"), bundle)?;
     let Some((name, arguments)) = parsed.arguments.split_first() else {
         return Err("missing command name; use --help for help".to_owned());
     };
@@ -226,12 +230,11 @@ fn run(parsed: &Parsed, code: &Cell<u8>) -> Done {
         said.map(|(name, _)| *name == on)
     };
     let verbosity = parsed.options.iter().filter(|(n, _)| *n == "more").count();
-    let bundle = parsed.has("bundle") || name == "bundle";
     let call = Call {
         arguments,
         parsed,
         verbosity: u8::try_from(verbosity).unwrap_or(u8::MAX),
-        formats: Formats::new(parsed.value("flow-format"), parsed.value("protocols"), bundle)?,
+        formats,
         names: last("names", "no-names"),
         stats: last("stats", "no-stats").unwrap_or(true),
         code,

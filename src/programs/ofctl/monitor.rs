@@ -107,7 +107,7 @@ pub(super) fn monitor(call: &Call) -> Done {
     }
     let versions = call.formats.versions();
     let wants_ttl = call.arguments.iter().any(|a| a == "invalid_ttl");
-    let old = super::formats::Formats::of_versions(Version::Of10..=Version::Of12).versions();
+    let old = openflow::text::Formats::of_versions(Version::Of10..=Version::Of12).versions();
     if wants_ttl && versions.0 & old.0 == 0 {
         return Err(
             "invalid_ttl requires one of the OpenFlow versions OpenFlow10, OpenFlow11, OpenFlow12 but none is enabled (use -O)"

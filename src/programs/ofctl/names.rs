@@ -1,14 +1,15 @@
 //! Names of a switch's ports and tables, asked for when the first is needed.
 
 use std::cell::OnceCell;
+use std::collections::BTreeMap;
 
 use openflow::text::PortNames;
 use openflow::wire::port::PortDesc;
 use openflow::wire::stats::TableStats;
-use openflow::wire::{Message, Version, Versions};
-use openflow::{OfPort, TableId};
+use openflow::wire::{Connection, Message, Version, Versions};
+use openflow::{OfPort, TableId, TlvTable};
 
-use super::link::{Link, value};
+use super::link::{Link, ON, value};
 
 /// What a switch calls its ports and tables. A file of flows has no switch, and no names.
 #[derive(Default)]
@@ -19,6 +20,29 @@ pub(super) struct Names {
     shown: bool,
     ports: OnceCell<Vec<PortDesc>>,
     tables: OnceCell<Vec<TableStats>>,
+    /// Where tunnel options are, for what says nothing of a switch.
+    options: TlvTable,
+}
+
+/// Room for each tunnel option that a text names, as wide as its widest value there.
+fn options_in(text: &str) -> TlvTable {
+    let mut widths = BTreeMap::<u8, u8>::new();
+    for after in text.split("tun_metadata").skip(1) {
+        let digits = after.find(|c: char| !c.is_ascii_digit()).unwrap_or(after.len());
+        let (index, rest) = after.split_at(digits);
+        let Ok(index) = index.parse() else { continue };
+        let value = rest.strip_prefix("=0x").or_else(|| rest.strip_prefix(":0x")).unwrap_or("");
+        let digits = value.find(|c: char| !c.is_ascii_hexdigit()).unwrap_or(value.len());
+        let width = digits.div_ceil(8).clamp(1, 31) as u8 * 4;
+        let known = widths.entry(index).or_default();
+        *known = width.max(*known);
+    }
+    let mut table = TlvTable::default();
+    for (index, width) in widths {
+        // what is too much is told where it is read
+        let _ = table.add(u16::MAX, index, width, index);
+    }
+    table
 }
 
 /// All ports of a switch.
@@ -64,6 +88,16 @@ impl Names {
         Names { switch: Some((switch.to_owned(), versions)), shown, ..Names::default() }
     }
 
+    /// None, for a text of flows that go nowhere.
+    pub(super) fn nowhere(text: &str) -> Names {
+        Names { options: options_in(text), ..Names::default() }
+    }
+
+    /// How messages with these options are read.
+    pub(super) fn on(&self) -> Connection<'_> {
+        Connection { tlv: Some(&self.options), ..ON }
+    }
+
     fn ask<T>(&self, what: impl Fn(&mut Link) -> Result<Vec<T>, String>) -> Vec<T> {
         let Some((switch, versions)) = &self.switch else { return Vec::new() };
         // what is wrong with the switch shows when it is asked for what matters
@@ -89,6 +123,10 @@ impl PortNames for Names {
             return None;
         }
         self.ports().iter().find(|p| p.port == port).map(|p| p.name.clone())
+    }
+
+    fn tlv(&self) -> Option<&TlvTable> {
+        Some(&self.options)
     }
 
     fn table_number(&self, name: &str) -> Option<TableId> {

@@ -9,10 +9,10 @@ use openflow::wire::table_mod::{TableDesc, TableMiss, TableMod, Vacancy};
 use openflow::wire::{Message, Version};
 use openflow::{OfPort, TableId};
 
-use super::formats::Formats;
 use super::link::Link;
 use super::names;
 use super::{Call, Done};
+use openflow::text::Formats;
 
 /// What can be done to a port: bit, and whether it is set.
 const PORT: [(&str, u32, bool); 16] = [

@@ -138,7 +138,7 @@ impl Teller<'_> {
             }
             Message::PacketIn(p) | Message::Resume(p) => self.packet_in(out, p),
             Message::PacketOut(p) => self.packet_out(out, p, version),
-            Message::FlowMod { request, .. } => self.flow_mod(out, request, version),
+            Message::FlowMod { request, nx } => self.flow_mod(out, bytes, request, version, *nx),
             Message::FlowRemoved { removed, .. } => self.flow_removed(out, removed),
             Message::GroupMod { group, nx } => {
                 let _ = write!(out, "\n {}", self.group_mod(group, *nx || version >= Version::Of15));
@@ -365,7 +365,7 @@ impl Teller<'_> {
         actions_text(actions, version, self.names)
     }
 
-    fn flow_mod(&self, out: &mut String, r: &FlowModRequest, version: Version) {
+    fn flow_mod(&self, out: &mut String, bytes: &[u8], r: &FlowModRequest, version: Version, nx: bool) {
         let f = &r.flow;
         let command = match f.command {
             Command::Add => "ADD",
@@ -376,9 +376,14 @@ impl Teller<'_> {
         };
         let mut words = vec![command.to_owned()];
         let all = version > Version::Of10 && f.command != Command::Add;
-        let table = f.table.or(all.then_some(crate::TableId(crate::TableId::ALL)));
+        // OpenFlow 1.0 has it in the command's upper byte
+        let said = bytes.get(if nx { 24 } else { 56 }).filter(|_| version == Version::Of10).map(|n| crate::TableId(*n));
+        let table = said.or(f.table).or(all.then_some(crate::TableId(crate::TableId::ALL)));
         words.extend(table.filter(|t| t.0 != 0).map(|t| format!("table:{t}")));
-        words.extend(Some(super::flow::rule_text(f, view::Version::Meant, self.names)).filter(|r| !r.is_empty()));
+        let raw = if self.verbosity >= 3 { super::raw::flow_mod(bytes, version, nx) } else { None };
+        let priority = raw.as_ref().filter(|_| f.priority != crate::flow_mod::DEFAULT_PRIORITY).map(|_| f.priority);
+        let rule = raw.unwrap_or_else(|| super::flow::rule_text(f, view::Version::Meant, self.names));
+        words.extend(Some(rule).filter(|r| !r.is_empty()));
         words.extend(f.new_cookie.filter(|c| c.0 != 0).map(|c| format!("cookie:{c}")));
         if f.cookie_mask != 0 {
             words.push(format!("cookie:{}/{:#x}", f.cookie, f.cookie_mask));
@@ -387,6 +392,7 @@ impl Teller<'_> {
         some("idle", f.idle_timeout);
         some("hard", f.hard_timeout);
         some("importance", f.importance);
+        words.extend(priority.map(|p| format!("pri:{p}")));
         words.extend(r.buffer.map(|b| format!("buf:{b:#x}")));
         words.extend(r.out_port.map(|p| format!("out_port:{}", port_text(p, self.names))));
         words.extend(f.out_group.map(|g| format!("out_group:{g}")));

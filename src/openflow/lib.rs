@@ -19,6 +19,7 @@ pub mod wire;
 pub use ::flow::Match;
 pub use action::Action;
 pub use flow::fields::tlv::TlvTable;
+pub use flow::layout::VLAN_TCI;
 pub use flow_mod::FlowMod;
 pub use group_mod::GroupMod;
 pub use subfield::{FieldId, Subfield};

@@ -196,7 +196,7 @@ impl Logger {
         }
         // Before any lock: formatting runs the caller's code, which may log.
         let message = message.to_string();
-        let message = pattern::clean(&message, module == pattern::OWN_LINES);
+        let message = pattern::clean(&message, pattern::OWN_LINES.contains(&module));
         let thread = std::thread::current();
         let mut sinks = self.sinks();
         let line = Line {

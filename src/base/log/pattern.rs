@@ -128,8 +128,9 @@ fn expand<'a>(letter: char, format: Option<&str>, line: &Line<'a>) -> Cow<'a, st
     }
 }
 
-/// The module whose messages are the switch's own words in all their lines, which tools read as they are: keys of packets.
-pub(super) const OWN_LINES: &str = "dpif";
+/// Modules whose messages are the program's own words in all their lines, which tools read as they are: keys of packets,
+/// bytes of actions in hexadecimal.
+pub(super) const OWN_LINES: [&str; 2] = ["dpif", "ofp_actions"];
 
 /// A message as it may appear in a line: continuation lines are indented, so that no text from outside passes for a line of
 /// the log; control characters, which terminals obey, are shown as escapes. `own` says that the message has no such text.

@@ -144,6 +144,8 @@ struct Printer<'a> {
     flow: &'a Flow,
     mask: &'a Mask,
     names: &'a dyn Names,
+    /// Fields of protocols that it does not ask for are printed too.
+    whole: bool,
 }
 
 impl Printer<'_> {
@@ -290,16 +292,21 @@ impl Printer<'_> {
         }
         if arp {
             self.all(&[F::ArpOp, F::ArpSha, F::ArpTha]);
+            if self.whole {
+                self.field(F::NwTos);
+            }
             return;
         }
         if eth == eth_type::NSH {
             self.all(&[F::NshFlags, F::NshTtl, F::NshMdtype, F::NshNp, F::NshSpi, F::NshSi]);
             self.all(&[F::NshC1, F::NshC2, F::NshC3, F::NshC4]);
         }
-        if !matches!(
-            eth,
-            eth_type::IPV4 | eth_type::IPV6 | eth_type::NSH | eth_type::MPLS | eth_type::MPLS_MULTICAST | 0
-        ) {
+        if !self.whole
+            && !matches!(
+                eth,
+                eth_type::IPV4 | eth_type::IPV6 | eth_type::NSH | eth_type::MPLS | eth_type::MPLS_MULTICAST | 0
+            )
+        {
             return;
         }
         if !proto_named {
@@ -329,6 +336,10 @@ impl Printer<'_> {
                 self.named(F::TcpSrc, "tp_src");
                 self.named(F::TcpDst, "tp_dst");
                 self.field(F::TcpFlags);
+            }
+            _ if self.whole => {
+                self.named(F::TcpSrc, "tp_src");
+                self.named(F::TcpDst, "tp_dst");
             }
             _ => {}
         }
@@ -361,12 +372,14 @@ fn suffix(tci_name: &str) -> &str {
 /// The text of a match, without priority.
 pub fn format_match(matching: &Match, names: &dyn Names) -> String {
     let (flow, mask) = matching.expand();
-    format_masked(&flow, &mask, names)
+    let mut p = Printer { out: String::new(), flow: &flow, mask: &mask, names, whole: true };
+    p.print();
+    p.out
 }
 
 /// The text of a flow under a mask: a match, or a megaflow (which has its recirculation id exact).
 pub fn format_masked(flow: &Flow, mask: &Mask, names: &dyn Names) -> String {
-    let mut p = Printer { out: String::new(), flow, mask, names };
+    let mut p = Printer { out: String::new(), flow, mask, names, whole: false };
     p.print();
     p.out
 }

@@ -33,7 +33,7 @@ use crate::types::{GroupId, MeterId, OfPort, TableId};
 /// One action or instruction, independent of the version of the protocol.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Action {
-    /// To a port; `max_len` is how many bytes go to [`OfPort::CONTROLLER`], and 0 for other ports.
+    /// To a port; `max_len` is how many bytes go to [`OfPort::CONTROLLER`], and means nothing for other ports.
     Output {
         port: OfPort,
         max_len: u16,

@@ -68,14 +68,15 @@ pub struct ParsedFlow {
 impl ParsedFlow {
     /// Lines for the log about what was left out of the match.
     pub fn notes(&self) -> Vec<(&'static str, String)> {
-        let Some(before) = &self.before else { return Vec::new() };
-        let lines = [
-            "normalization changed ofp_match, details:".to_owned(),
-            format!(" pre: {before}"),
-            format!("post: {}", self.flow.matching),
-        ];
-        lines.into_iter().map(|line| ("ofp_match", line)).collect()
+        self.before.as_ref().map_or_else(Vec::new, |before| notes(before, &self.flow.matching))
     }
+}
+
+/// Lines for the log about a match that was written as `before`.
+pub fn notes(before: &str, after: &flow::Match) -> Vec<(&'static str, String)> {
+    let lines =
+        ["normalization changed ofp_match, details:".to_owned(), format!(" pre: {before}"), format!("post: {after}")];
+    lines.into_iter().map(|line| ("ofp_match", line)).collect()
 }
 
 /// Where `actions=` and what follows begin.

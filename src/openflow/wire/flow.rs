@@ -379,7 +379,7 @@ pub fn read_removed(b: &mut Bytes, nx: bool, cx: Cx) -> Result<FlowRemoved> {
     if cx.version >= Version::Of15 && !nx {
         return read_removed15(b, cx);
     }
-    let matching10 = if !nx && cx.version == Version::Of10 { Some(match10::read(b)?) } else { None };
+    let matching10 = if !nx && cx.version == Version::Of10 { Some(match10::read_all(b)?) } else { None };
     let (cookie, priority, why, table_byte) = (Cookie(b.u64()?), b.u16()?, reason(b.u8()?)?, b.u8()?);
     let (duration, idle_timeout, word) = (read_duration(b)?, b.u16()?, b.u16()?);
     let (packets, bytes) = (b.u64()?, b.u64()?);

@@ -131,6 +131,8 @@ pub fn write(out: &mut Vec<u8>, actions: &[Action], matching: &Match, cx: Cx) {
     for a in actions {
         match a {
             Action::ClearActions => instruction(out, CLEAR_ACTIONS, |o| o.zeros(4)),
+            // nothing to add to the set
+            Action::WriteActions(inner) if inner.is_empty() => {}
             Action::WriteActions(inner) => instruction(out, WRITE_ACTIONS, |o| {
                 o.zeros(4);
                 write_list(o, inner, matching, cx);

@@ -38,6 +38,18 @@ pub(super) fn is_exact(mut b: Bytes) -> bool {
 
 /// Reads a match. What means nothing beside the other fields is left out, as the specification's figure 4 has it.
 pub fn read(b: &mut Bytes) -> Result<Match> {
+    read_all(b).map(|matching| normal(&matching))
+}
+
+/// A match without what means nothing in it.
+pub fn normal(matching: &Match) -> Match {
+    let (mut flow, mut mask) = matching.expand();
+    normalise(&mut flow, &mut mask);
+    Match::new(&flow, &mask)
+}
+
+/// Reads a match with all its fields, as who reports what was matched means them.
+pub fn read_all(b: &mut Bytes) -> Result<Match> {
     let (mut flow, mut mask) = (Flow::default(), Mask::default());
     let wild = b.u32()?;
     let (in_port, dl_src, dl_dst, vlan) = (b.u16()?, b.mac()?, b.mac()?, b.u16()?);
@@ -68,7 +80,6 @@ pub fn read(b: &mut Bytes) -> Result<Match> {
     let (tci, bits) = tci(wild, vlan, pcp);
     flow.set(l::VLAN_TCI, u128::from(tci & bits));
     mask.set(l::VLAN_TCI, bits.into());
-    normalise(&mut flow, &mut mask);
     Ok(Match::new(&flow, &mask))
 }
 
@@ -119,18 +130,18 @@ pub fn write(out: &mut Vec<u8>, matching: &Match) {
         }
     }
     let (tci, bits) = (flow.get(l::VLAN_TCI) as u16, mask.get(l::VLAN_TCI) as u16);
-    let tagged = tci & bits & l::VLAN_PRESENT != 0;
     let (mut vlan, mut pcp) = (0, 0);
-    if bits & l::VLAN_PRESENT != 0 && !tagged {
+    if bits & l::VLAN_PRESENT != 0 && tci & l::VLAN_PRESENT == 0 {
         vlan = VLAN_NONE;
         wild |= if bits & 0xe000 == 0xe000 { 0 } else { DL_VLAN_PCP };
     } else {
-        if tagged && bits & 0xfff == 0xfff {
+        // some bits are told as all of them
+        if bits & 0xfff != 0 {
             vlan = tci & 0xfff
         } else {
             wild |= DL_VLAN
         }
-        if tagged && bits & 0xe000 == 0xe000 { pcp = (tci >> 13) as u8 } else { wild |= DL_VLAN_PCP }
+        if bits & 0xe000 != 0 { pcp = (tci >> 13) as u8 } else { wild |= DL_VLAN_PCP }
     }
     out.u32(wild);
     out.u16(in_port as u16);

@@ -3,14 +3,14 @@
 
 use super::bytes::{Bytes, Put};
 use super::codes::{OFPBMC_BAD_LEN, OFPBMC_BAD_VALUE};
-use super::error::{Result, refuse};
+use super::error::{Result, refuse, refuse_because};
 use flow::fields::value::port_from_11;
 use flow::layout as l;
 use flow::text::parse::normalise;
 use flow::{FieldId, Flow, Mask, Match};
 
 /// Bytes of it, its header included.
-pub(super) const LEN: u16 = 88;
+pub const LEN: u16 = 88;
 
 const IN_PORT: u32 = 1 << 0;
 const DL_VLAN: u32 = 1 << 1;
@@ -28,7 +28,7 @@ const VID_ANY: u16 = 0xfffe;
 const VID_NONE: u16 = 0xffff;
 
 /// Reads a match with its header. Masks are of wildcards: a bit that is set does not count.
-pub(super) fn read(b: &mut Bytes) -> Result<Match> {
+pub fn read(b: &mut Bytes) -> Result<Match> {
     b.skip(2)?;
     if b.u16()? != LEN {
         return refuse(OFPBMC_BAD_LEN);
@@ -56,12 +56,17 @@ pub(super) fn read(b: &mut Bytes) -> Result<Match> {
         }
     };
     if wild & IN_PORT == 0 {
-        let Some(port) = port_from_11(in_port) else { return refuse(OFPBMC_BAD_VALUE) };
+        let Some(port) = port_from_11(in_port) else {
+            return refuse_because(OFPBMC_BAD_VALUE, "ofp_port", super::action::port_words(in_port));
+        };
         put(IN_PORT, FieldId::InPort, port.into());
     }
     put(DL_TYPE, FieldId::EthType, kind.into());
     // the field has DSCP alone; its two low bits are ECN's
-    put(NW_TOS, FieldId::NwTos, u128::from(tos & 0xfc));
+    if wild & NW_TOS == 0 && tos & 3 != 0 {
+        return refuse(OFPBMC_BAD_VALUE);
+    }
+    put(NW_TOS, FieldId::NwTos, u128::from(tos));
     put(NW_PROTO, FieldId::NwProto, proto.into());
     put(TP_SRC, FieldId::TcpSrc, tp_src.into());
     put(TP_DST, FieldId::TcpDst, tp_dst.into());
@@ -98,7 +103,7 @@ pub(crate) fn fits(matching: &Match) -> bool {
 }
 
 /// Writes a match with its header; what it cannot say is left out.
-pub(super) fn write(out: &mut Vec<u8>, matching: &Match) {
+pub fn write(out: &mut Vec<u8>, matching: &Match) {
     let (flow, mask) = matching.expand();
     let mut wild = 0;
     let mut get = |bit: u32, id: FieldId| {
@@ -111,8 +116,11 @@ pub(super) fn write(out: &mut Vec<u8>, matching: &Match) {
         0
     };
     let in_port = get(IN_PORT, FieldId::InPortOxm);
-    let (kind, tos, proto) =
-        (get(DL_TYPE, FieldId::EthType), get(NW_TOS, FieldId::NwTos), get(NW_PROTO, FieldId::NwProto));
+    // of ARP the operation and addresses stand where those of IP do
+    let arp = FieldId::ArpOp.row().prereq.ok_match(&flow, &mask);
+    let of_arp = |arp_field, ip_field| if arp { arp_field } else { ip_field };
+    let proto = of_arp(FieldId::ArpOp, FieldId::NwProto);
+    let (kind, tos, proto) = (get(DL_TYPE, FieldId::EthType), get(NW_TOS, FieldId::NwTos), get(NW_PROTO, proto));
     let either = |bit: u32, ids: [FieldId; 4]| {
         let found = ids
             .into_iter()
@@ -126,21 +134,19 @@ pub(super) fn write(out: &mut Vec<u8>, matching: &Match) {
     let (label, tc) = (get(MPLS_LABEL, F::MplsLabel), get(MPLS_TC, F::MplsTc));
     wild |= tp_src.err().unwrap_or(0) | tp_dst.err().unwrap_or(0);
     let (tci, bits) = (flow.get(l::VLAN_TCI) as u16, mask.get(l::VLAN_TCI) as u16);
-    let (vlan, pcp) = match (bits & l::VLAN_PRESENT != 0, tci & l::VLAN_PRESENT != 0) {
-        (false, _) => {
-            wild |= DL_VLAN | DL_VLAN_PCP;
-            (0, 0)
+    let (mut vlan, mut pcp) = (0, 0);
+    if bits & l::VLAN_PRESENT != 0 && tci & l::VLAN_PRESENT == 0 {
+        vlan = VID_NONE;
+        wild |= DL_VLAN_PCP;
+    } else {
+        // some bits are told as all of them
+        match bits & 0xfff {
+            0 if bits == 0 => wild |= DL_VLAN,
+            0 => vlan = VID_ANY,
+            _ => vlan = tci & 0xfff,
         }
-        (true, false) => {
-            wild |= DL_VLAN_PCP;
-            (VID_NONE, 0)
-        }
-        (true, true) => {
-            wild |= if bits & 0xe000 == 0xe000 { 0 } else { DL_VLAN_PCP };
-            let vid = if bits & 0xfff == 0xfff { tci & 0xfff } else { VID_ANY };
-            (vid, if bits & 0xe000 == 0xe000 { (tci >> 13) as u8 } else { 0 })
-        }
-    };
+        if bits & 0xe000 != 0 { pcp = (tci >> 13) as u8 } else { wild |= DL_VLAN_PCP }
+    }
     out.u16(0);
     out.u16(LEN);
     out.u32(in_port as u32);
@@ -160,8 +166,8 @@ pub(super) fn write(out: &mut Vec<u8>, matching: &Match) {
     out.u16(kind as u16);
     out.u8(tos as u8);
     out.u8(proto as u8);
-    masked(out, F::IpSrc, 4);
-    masked(out, F::IpDst, 4);
+    masked(out, of_arp(F::ArpSpa, F::IpSrc), 4);
+    masked(out, of_arp(F::ArpTpa, F::IpDst), 4);
     out.u16(tp_src.unwrap_or(0) as u16);
     out.u16(tp_dst.unwrap_or(0) as u16);
     out.u32(label as u32);

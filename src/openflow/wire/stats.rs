@@ -204,7 +204,7 @@ pub fn read_entry(b: &mut Bytes, nx: bool, cx: Cx) -> Result<FlowEntry> {
     let of10 = cx.version == Version::Of10;
     let exact = of10 && !nx && match10::is_exact(b);
     if of10 && !nx {
-        e.matching = match10::read(&mut b)?;
+        e.matching = match10::read_all(&mut b)?;
     }
     e.duration = read_duration(&mut b)?;
     (e.priority, e.idle_timeout, e.hard_timeout) = (b.u16()?, b.u16()?, b.u16()?);

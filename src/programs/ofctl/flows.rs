@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use openflow::action::actions_text_in;
 use openflow::flow_mod::{Command, FlowFlags};
@@ -126,7 +127,7 @@ pub(super) fn modern(flow: FlowMod) -> Message {
 
 fn change(call: &Call, flows: Vec<ParsedFlow>) -> Done {
     let usable = flows.iter().fold(Formats::default(), |all, f| all.and(f.formats));
-    flows.iter().for_each(tell_notes);
+    flows.iter().for_each(|f| tell_notes(&f.notes()));
     let flows: Vec<FlowMod> = flows.into_iter().map(|f| whole(f.flow)).collect();
     let mut writer = Writer::open(call, usable)?;
     if call.parsed.has("bundle") {
@@ -136,9 +137,16 @@ fn change(call: &Call, flows: Vec<ParsedFlow>) -> Done {
     writer.change(flows)
 }
 
+/// Matches of which it is told what was left out; a file may have very many.
+const NOTES: u32 = 5;
+
 /// Logs what was left out of a match.
-fn tell_notes(flow: &ParsedFlow) {
-    for (module, line) in flow.notes() {
+pub(super) fn tell_notes(notes: &[(&'static str, String)]) {
+    static TOLD: AtomicU32 = AtomicU32::new(0);
+    if notes.is_empty() || TOLD.fetch_add(1, Relaxed) >= NOTES {
+        return;
+    }
+    for (module, line) in notes {
         log::info!(target: module, "{line}");
     }
 }
@@ -146,7 +154,7 @@ fn tell_notes(flow: &ParsedFlow) {
 /// Prints what flows can be said in, and the messages of the first form that is allowed.
 fn parsed(call: &Call, flows: Vec<ParsedFlow>, names: &Names) -> Done {
     let usable = flows.iter().fold(Formats::default(), |all, f| all.and(f.formats));
-    flows.iter().for_each(tell_notes);
+    flows.iter().for_each(|f| tell_notes(&f.notes()));
     print(&format!("usable protocols: {usable}\n"));
     let (form, version) = call.formats.and(usable).first().ok_or("no usable protocol")?;
     print(&format!("chosen protocol: {form}\n"));

@@ -29,7 +29,8 @@ pub(super) fn tell(bytes: &[u8], verbosity: u8) -> String {
 
 pub(super) fn log(lines: &[(&'static str, String)]) {
     for (module, text) in lines {
-        log::warn!(target: module, "{text}");
+        let level = if *module == "ofp_match" { log::Level::Info } else { log::Level::Warn };
+        log::log!(target: module, level, "{text}");
     }
 }
 

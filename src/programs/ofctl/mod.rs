@@ -86,7 +86,7 @@ type Command = (&'static str, usize, usize, &'static str, &'static str, fn(&Call
 const MANY: usize = usize::MAX;
 
 #[rustfmt::skip]
-const COMMANDS: [Command; 65] = [
+const COMMANDS: [Command; 68] = [
     ("show", 1, 1, "SWITCH", "show what a switch is", ask::show),
     ("dump-desc", 1, 1, "SWITCH", "print a switch's description", ask::dump_desc),
     ("dump-tables", 1, 1, "SWITCH", "print counters of tables", ask::dump_tables),
@@ -148,6 +148,9 @@ const COMMANDS: [Command; 65] = [
     ("parse-flow", 1, 1, "FLOW", "print a flow as the message that adds it", flows::parse_one),
     ("parse-flows", 1, 1, "FILE", "print flows of a file as the messages that add them", flows::parse_file),
     ("parse-group", 1, 1, "GROUP", "print a group as the message that adds it", groups::parse),
+    ("parse-ofp10-match", 0, 0, "", "print matches read as OpenFlow 1.0's", matches::parse_match10),
+    ("parse-ofp11-match", 0, 0, "", "print matches read as OpenFlow 1.1's", matches::parse_match11),
+    ("check-vlan", 2, 2, "TCI MASK", "print a match of a tag in each form", matches::check_vlan),
     ("print-error", 1, 1, "ERROR", "print the numbers of an error in each version", offline::print_error),
     ("encode-error-reply", 2, 2, "ERROR REQUEST", "print the reply to a refused message", offline::encode_error_reply),
     ("encode-hello", 1, 1, "BITMAP", "print the hello for a bitmap of versions", offline::encode_hello),

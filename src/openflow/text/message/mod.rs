@@ -138,7 +138,12 @@ impl Teller<'_> {
             }
             Message::PacketIn(p) | Message::Resume(p) => self.packet_in(out, p),
             Message::PacketOut(p) => self.packet_out(out, p, version),
-            Message::FlowMod { request, nx } => self.flow_mod(out, bytes, request, version, *nx),
+            Message::FlowMod { request, nx } => {
+                self.flow_mod(out, bytes, request, version, *nx);
+                if version == Version::Of10 && !nx {
+                    told.log.extend(left_out(bytes, &request.flow.matching));
+                }
+            }
             Message::FlowRemoved { removed, .. } => self.flow_removed(out, removed),
             Message::GroupMod { group, nx } => {
                 let _ = write!(out, "\n {}", self.group_mod(group, *nx || version >= Version::Of15));
@@ -535,6 +540,15 @@ fn refused(bytes: &[u8], header: Header, e: &Error) -> Told {
     let name = name_of(bytes, header).filter(|_| code != codes::OFPBRC_BAD_LEN);
     let head = name.map(|n| head(n, header.version, header.xid) + " ").unwrap_or_default();
     Told { text: format!("{head}***decode error: {code}***\n{}", hex_dump(bytes, true)), log }
+}
+
+/// What is said of a match of OpenFlow 1.0 that has fields which mean nothing beside the others.
+fn left_out(bytes: &[u8], matching: &crate::Match) -> Vec<(&'static str, String)> {
+    let mut b = Bytes::new(bytes.get(8..).unwrap_or(&[]));
+    match crate::wire::match10::read_all(&mut b) {
+        Ok(whole) if whole != *matching => super::flow::notes(&whole.to_string(), matching),
+        _ => Vec::new(),
+    }
 }
 
 /// The message inside a bundle's.

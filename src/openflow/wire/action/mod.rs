@@ -233,11 +233,14 @@ pub(super) fn to_port16(port: OfPort) -> u16 {
 pub(super) fn port32(b: &mut Bytes) -> Result<OfPort> {
     let port = b.u32()?;
     if port_from_11(port).is_none() {
-        let words =
-            format!("port {port} is outside the supported range 0 through 65279 or 0xffffff00 through 0xffffffff");
-        return refuse_because(OFPBAC_BAD_OUT_PORT, "ofp_port", words);
+        return refuse_because(OFPBAC_BAD_OUT_PORT, "ofp_port", port_words(port));
     }
     Ok(OfPort(port))
+}
+
+/// What is said of a number that is no port.
+pub(super) fn port_words(port: u32) -> String {
+    format!("port {port} is outside the supported range 0 through 65279 or 0xffffff00 through 0xffffffff")
 }
 
 /// First bit and number of bits minus one in 16 bits.

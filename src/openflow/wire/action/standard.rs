@@ -58,7 +58,7 @@ pub(super) fn read(kind: u16, b: &mut Bytes, cx: Cx) -> Result<Action> {
         0 => {
             let (port, max_len) = (output_port(port32(b)?)?, b.u16()?);
             b.skip(6)?;
-            Action::Output { port, max_len: if port == OfPort::CONTROLLER { max_len } else { 0 } }
+            Action::Output { port, max_len }
         }
         15 => Action::SetMplsTtl(first_byte(b)?),
         16 => padding(b, Action::DecMplsTtl)?,

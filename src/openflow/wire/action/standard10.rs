@@ -45,7 +45,7 @@ pub(super) fn read(kind: u16, b: &mut Bytes) -> Result<Action> {
     Ok(match kind {
         0 => {
             let (port, max_len) = (output_port(port16(b)?)?, b.u16()?);
-            Action::Output { port, max_len: if port == OfPort::CONTROLLER { max_len } else { 0 } }
+            Action::Output { port, max_len }
         }
         1 => {
             let vid = b.u16()?;

@@ -4,11 +4,16 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::time::Duration;
 
+use base::clock::Instant;
 use netdev::link::{self, Watch};
 
 use super::devices::Device;
 use super::switch::Switch;
+
+/// How often links are looked at of which nobody tells.
+const LOOK: Duration = Duration::from_millis(500);
 
 /// An interface as it was.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,6 +48,8 @@ struct Known {
 pub(super) struct Links {
     watch: Option<Watch>,
     known: RefCell<Known>,
+    /// When all ports' links are looked at next.
+    look: Instant,
 }
 
 impl Links {
@@ -50,15 +57,16 @@ impl Links {
     pub(super) fn new() -> Links {
         let told =
             |e: &netdev::NetdevError| log::warn!(target: "netdev", "the kernel's interfaces are asked each time: {e}");
-        Links { watch: Watch::new().inspect_err(told).ok(), known: RefCell::default() }
+        Links { watch: Watch::new().inspect_err(told).ok(), known: RefCell::default(), look: Instant::ZERO }
     }
 
-    /// Takes in what has changed.
-    pub(super) fn refresh(&mut self) {
-        let Some(watch) = &mut self.watch else { return };
+    /// Takes in what has changed. Whether something has.
+    pub(super) fn refresh(&mut self) -> bool {
+        let Some(watch) = &mut self.watch else { return false };
         let known = self.known.get_mut();
         match watch.events() {
             Ok(events) => {
+                let any = !events.is_empty();
                 for event in events {
                     known.seen.remove(&event.name);
                     // it may have had another name
@@ -66,8 +74,12 @@ impl Links {
                         known.seen.remove(&before);
                     }
                 }
+                any
             }
-            Err(_) => *known = Known::default(),
+            Err(_) => {
+                *known = Known::default();
+                true
+            }
         }
     }
 
@@ -89,6 +101,27 @@ impl Links {
 }
 
 impl Switch {
+    /// Looks at the links of all ports when the kernel told of a change, else at intervals: what watches them must know.
+    pub(super) fn look_at_links(&mut self, now: Instant) {
+        if self.links.refresh() || now >= self.links.look {
+            self.follow_links(now);
+        }
+    }
+
+    /// Has the tables know which ports have link.
+    pub(super) fn follow_links(&mut self, now: Instant) {
+        self.links.look = now + LOOK;
+        for entry in self.ports.values() {
+            let up = self.state_of(&entry.device) == "up";
+            // an entry whose port is not in the tables any more is on its way out
+            if let Ok(true) = self.manager.set_link(&entry.bridge, &entry.name, up)
+                && let Some(database) = &mut self.database
+            {
+                database.tell_now();
+            }
+        }
+    }
+
     /// What can be said of a device's state, for display.
     pub(super) fn state_of(&self, device: &Device) -> &'static str {
         let Device::Kernel { name, status } = device else { return device.state() };
@@ -131,6 +164,21 @@ impl Switch {
             Device::Dummy(device) => device.ifindex(),
             _ => None,
         }
+    }
+
+    /// Brings a port's device up or down, where that is the switch's to do.
+    pub(super) fn set_admin_up(&mut self, port: &str, up: bool) {
+        let Some(entry) = self.ports.values().find(|p| p.name == port) else { return };
+        match &entry.device {
+            Device::Kernel { name, .. } => {
+                if let Err(e) = link::set_up(name, up) {
+                    log::warn!(target: "netdev", "{e}");
+                }
+            }
+            Device::Dummy(device) => device.set_up(up),
+            _ => {}
+        }
+        self.follow_links(self.clock.now());
     }
 
     /// Whether a device is administratively up.

@@ -219,6 +219,11 @@ impl Switch {
         };
         // a patch has no datapath port; it is kept under its free number all the same
         let key = if port.interface_type == InterfaceType::Patch { self.patch_key() } else { no };
+        // before controllers hear of the port
+        let up = self.state_of(&entry.device) == "up";
+        if let Err(e) = self.manager.set_link(bridge, &port.name, up) {
+            log::error!(target: "bridge", "{bridge}: {e}");
+        }
         self.ports.insert(key, entry);
         Ok(())
     }

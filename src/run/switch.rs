@@ -337,7 +337,7 @@ impl Switch {
     }
 
     fn round(&mut self, now: Instant) {
-        self.links.refresh();
+        self.look_at_links(now);
         self.manager.process(now);
         self.schedule(now);
         self.sample(now);

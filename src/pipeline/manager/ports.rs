@@ -119,6 +119,26 @@ impl Manager {
         Ok(())
     }
 
+    /// Says whether a port has link. Translations that do not look at this port are not concerned. Returns whether it is news.
+    ///
+    /// # Errors
+    /// There is no such bridge or port.
+    pub fn set_link(&mut self, bridge: &str, name: &str, up: bool) -> Result<bool, Error> {
+        let index = self.index_of(bridge)?;
+        let found = self.work.bridge(index).and_then(|b| b.port_named(name));
+        let Some(old) = found else { return Err(Error::NoSuchPort(name.into(), bridge.into())) };
+        if old.up == up {
+            return Ok(false);
+        }
+        let port = Port { up, ..Port::clone(old) };
+        let thing = port.device().map_or(Thing::Bridge(index), Thing::Port);
+        self.changes.push(Change::Thing(thing));
+        if let Some(bridge) = self.edit(index) {
+            Arc::make_mut(&mut bridge.ports).insert(port.number, Arc::new(port));
+        }
+        Ok(true)
+    }
+
     /// Removes a port and what was learned on it.
     pub fn del_port(&mut self, bridge: &str, name: &str) -> Result<(), Error> {
         let index = self.index_of(bridge)?;

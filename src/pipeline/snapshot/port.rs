@@ -18,7 +18,7 @@ pub struct PortConfig {
     pub mac: u64,
     pub vlan: VlanConfig,
     pub flags: PortFlags,
-    /// Has link.
+    /// Has link: what groups and bundles that watch it go by. Packets are sent without it all the same.
     pub up: bool,
 }
 
@@ -103,7 +103,12 @@ impl Port {
 
     /// Can a packet leave here?
     pub fn sends(&self) -> bool {
-        self.up && !self.flags.down && !self.flags.no_forward
+        !self.flags.down && !self.flags.no_forward
+    }
+
+    /// Does what watches it count on it?
+    pub fn is_live(&self) -> bool {
+        self.up && !self.flags.down
     }
 
     /// Are packets from here looked at?

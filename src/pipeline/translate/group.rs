@@ -85,7 +85,7 @@ impl<S: Sink> Walk<'_, S> {
             let found = bridge.ports.get(&port);
             let device = found.and_then(|p| p.device());
             self.out.deps.things.push(device.map_or(Thing::Bridge(bridge.index), Thing::Port));
-            if !found.is_some_and(|p| p.up && !p.flags.down) {
+            if !found.is_some_and(|p| p.is_live()) {
                 return false;
             }
         }

@@ -206,10 +206,10 @@ fn what_normal_saw_is_what_it_depends_on() {
     assert!(touched(&w, version, &out, &key));
     let out = w.send(&key);
     let version = w.m.snapshot().version;
-    w.m.modify_port("br0", "p3", |p| p.up = false).unwrap();
+    assert!(w.m.set_link("br0", "p3", false).unwrap());
     w.m.publish();
     assert!(!touched(&w, version, &out, &key), "unicast does not depend on other ports");
-    w.m.modify_port("br0", "p2", |p| p.up = false).unwrap();
+    assert!(w.m.set_link("br0", "p2", false).unwrap());
     w.m.publish();
     assert!(touched(&w, version, &out, &key));
 }
@@ -275,12 +275,18 @@ fn hash_of_fields_looks_at_those_alone() {
         seen.insert(Actions(&out.actions).to_string());
     }
     assert_eq!(seen.into_iter().collect::<Vec<_>>(), ["2", "3"]);
-    w.m.modify_port("br0", "p3", |p| p.up = false).unwrap();
+    assert!(w.m.set_link("br0", "p3", false).unwrap());
     for src in 0..64u32 {
         let mut key = tcp(1);
         key.set(l::NW_SRC, src.into());
         assert_eq!(w.actions(&key), "2", "the bucket that watches a port without link is not taken");
     }
+    assert!(!w.m.set_link("br0", "p3", false).unwrap(), "that is no news");
+    assert!(w.m.set_link("br0", "p9", false).is_err());
+    w.flows("br0", "in_port=1,arp actions=3");
+    let mut arp = packet(1, 0xa, 0xb);
+    arp.set(l::ETH_TYPE, 0x0806);
+    assert_eq!(w.actions(&arp), "3", "whoever names a port without link has the packet sent there");
 }
 
 #[test]

@@ -330,7 +330,8 @@ proptest! {
         // Any packet that agrees on the mask gets the same.
         let other = vary(&key, &t.mask, &noise);
         let again = w.translate(&other);
-        prop_assert_eq!(&again.actions, &t.actions);
+        // A wider mask may save a rewrite, so the steps may differ, but not what is sent.
+        prop_assert_eq!(outcome(&other, &again.actions), outcome(&other, &t.actions));
         prop_assert_eq!(rules_of(&again), rules_of(&t));
         if !(t.drop.is_some() && (failed || t.drop == Some(dpif::DropReason::Translation))) {
             // Flipped bits may make a packet that cannot be (a tag below none): the twin would see it otherwise.

@@ -82,6 +82,7 @@ pub(in crate::run) fn set_admin_state(switch: &mut Switch, arguments: &[String])
         [name, _] => device(switch, name).ok_or("Unknown Dummy Interface")?.set_up(up),
         _ => all(switch).iter().for_each(|(_, device)| device.set_up(up)),
     }
+    switch.follow_links(switch.clock.now());
     if let Some(database) = &mut switch.database {
         database.tell_now();
     }

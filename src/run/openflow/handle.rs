@@ -311,7 +311,11 @@ fn port_mod(switch: &mut Switch, bridge: &str, wanted: &PortMod) -> Done {
             }
         }
     };
-    switch.manager.modify_port(bridge, &port.name, change).map_err(|e| told(&e))
+    switch.manager.modify_port(bridge, &port.name, change).map_err(|e| told(&e))?;
+    if wanted.mask & config::PORT_DOWN != 0 {
+        switch.set_admin_up(&port.name, wanted.config & config::PORT_DOWN == 0);
+    }
+    Ok(())
 }
 
 /// OpenFlow 1.4.1 section 7.3.9.

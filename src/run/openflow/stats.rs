@@ -84,8 +84,10 @@ pub(super) fn address(switch: &Switch, port: &Port) -> u64 {
 
 fn described(switch: &Switch, port: &Port) -> PortDesc {
     let flags = &port.flags;
+    let device = port.device().and_then(|no| switch.ports.get(&no));
+    let down = flags.down || device.is_some_and(|p| !switch.is_admin_up(&p.device));
     let bits = [
-        (flags.down, config::PORT_DOWN),
+        (down, config::PORT_DOWN),
         (flags.no_receive, config::NO_RECV),
         (flags.no_flood, config::NO_FLOOD),
         (flags.no_forward, config::NO_FWD),
@@ -96,7 +98,7 @@ fn described(switch: &Switch, port: &Port) -> PortDesc {
         hw_addr: address(switch, port),
         name: port.name.to_string(),
         config: bits.into_iter().filter(|(on, _)| *on).fold(0, |all, (_, bit)| all | bit),
-        state: if port.up { state::LIVE } else { state::LINK_DOWN },
+        state: if port.is_live() { state::LIVE } else { state::LINK_DOWN },
         ..PortDesc::default()
     }
 }

@@ -59,6 +59,7 @@ fn is_sink(action: &Action) -> bool {
         // it counts
         Action::Meter(_) => true,
         Action::Clone(inner) => inner.iter().any(is_sink),
+        Action::CheckLen { more, other, .. } => more.iter().chain(other).any(is_sink),
         Action::Ct(ct) => ct.commit,
         _ => false,
     }

@@ -38,6 +38,12 @@ pub enum Action {
     CtClear,
     /// Runs the steps on a copy; what they change does not show outside.
     Clone(Vec<Action>),
+    /// Runs one list or the other by whether the packet has more than so many bytes.
+    CheckLen {
+        size: u16,
+        more: Vec<Action>,
+        other: Vec<Action>,
+    },
     /// Cuts later outputs of this packet to so many bytes (the next output only, as OVS).
     Trunc(u32),
     /// Drops the packet, or what a Clone made of it, when it is above a rate.

@@ -41,6 +41,10 @@ impl Display for Named<'_> {
             match action {
                 Action::Output(port) => f.write_str(&self.1(*port))?,
                 Action::Clone(steps) => write!(f, "clone({})", Named(steps, self.1))?,
+                Action::CheckLen { size, more, other } => {
+                    let (more, other) = (Named(more, self.1), Named(other, self.1));
+                    write!(f, "check_pkt_len(size={size},gt({more}),le({other}))")?;
+                }
                 other => other.fmt(f)?,
             }
         }
@@ -74,6 +78,9 @@ impl Display for Action {
             Action::Ct(ct) => ct.fmt(f),
             Action::CtClear => f.write_str("ct_clear"),
             Action::Clone(steps) => write!(f, "clone({})", Actions(steps)),
+            Action::CheckLen { size, more, other } => {
+                write!(f, "check_pkt_len(size={size},gt({}),le({}))", Actions(more), Actions(other))
+            }
             Action::Meter(meter) => write!(f, "meter({})", meter.number()),
             Action::Trunc(len) => write!(f, "trunc({len})"),
             Action::Userspace(Userspace::Protocol) => f.write_str("userspace(pid=0,slow_path())"),
@@ -327,6 +334,10 @@ mod tests {
             (vec![Action::Ct(Ct::default()), Action::Recirc(RecircId(1))], "ct,recirc(0x1)"),
             (vec![Action::Ct(Ct { commit: true, zone: 5, ..Ct::default() })], "ct(commit,zone=5)"),
             (vec![Action::Clone(vec![Action::Trunc(64), Action::Output(PortNo(3))])], "clone(trunc(64),3)"),
+            (
+                vec![Action::CheckLen { size: 200, more: vec![Action::Output(PortNo(3))], other: vec![] }],
+                "check_pkt_len(size=200,gt(3),le(drop))",
+            ),
             (
                 vec![Action::PushMpls { lse: 0x0000_a140, ethertype: 0x8847 }],
                 "push_mpls(label=10,tc=0,ttl=64,bos=1,eth_type=0x8847)",

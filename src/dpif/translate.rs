@@ -10,7 +10,7 @@ use flow::{Flow, Mask};
 use crate::action::{Action, Userspace};
 use crate::change::{Change, Deps};
 use crate::drop::DropReason;
-use crate::port::PortNo;
+use crate::port::{PortNo, RuleId, TableKey};
 
 /// What translation may look at.
 pub struct Input<'a> {
@@ -44,6 +44,10 @@ pub struct Translation {
 pub enum Effect {
     /// NORMAL saw `mac` on `port` of `bridge` in `vlan`; `gratuitous` ARP may move entries that others may not.
     Learn { bridge: u32, vlan: u16, mac: u64, port: u32, gratuitous: bool },
+    /// A flow that packets add or refresh, by the number that its content has.
+    Flow { id: u32 },
+    /// TCP connections of a rule end: its timeouts become these seconds, where they are longer or there are none; 0 leaves one.
+    Ends { table: TableKey, rule: RuleId, idle: u16, hard: u16 },
     /// A copy of the packet for a controller or for a protocol machine; not replayed from a megaflow but by its
     /// Userspace action.
     Packet { bridge: u32, reason: u8, bytes: Box<[u8]> },

@@ -12,10 +12,13 @@ use std::time::Duration;
 use base::clock::Instant;
 use base::ring::Ring;
 use dpif::{DropReason, Effect, FlowStats, RecircId};
-use flow::Flow;
+use flow::{Flow, Match};
 use openflow::action::PacketInReason;
-use openflow::{Action, OfPort};
+use openflow::flow_mod::FlowFlags;
+use openflow::{Action, Cookie, OfPort};
 use rustc_hash::{FxBuildHasher, FxHashMap};
+
+use crate::snapshot::table::{Rule, Table};
 
 /// What is left of an action list in `table`, or, when nothing is, a lookup in `table`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -59,6 +62,44 @@ pub struct PacketIn {
     /// Where the packet goes on when the controller gives it back.
     pub resume: Option<RecircId>,
     pub registers: Box<[u64]>,
+}
+
+/// A flow that a packet teaches.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Taught {
+    pub bridge: u32,
+    pub table: u8,
+    pub matching: Match,
+    pub priority: u16,
+    pub cookie: Cookie,
+    pub idle_timeout: u16,
+    pub hard_timeout: u16,
+    pub send_flow_rem: bool,
+    /// Flows of the table with this cookie at most; 0 is no limit.
+    pub limit: u32,
+    pub actions: Arc<[Action]>,
+}
+
+impl Taught {
+    /// Whether a rule of its match and priority is all that it is.
+    pub(crate) fn is(&self, rule: &Rule) -> bool {
+        rule.cookie == self.cookie
+            && (rule.idle_timeout, rule.hard_timeout) == (self.idle_timeout, self.hard_timeout)
+            && rule.flags == self.flags()
+            && *rule.actions == *self.actions
+    }
+
+    pub(crate) fn flags(&self) -> FlowFlags {
+        FlowFlags { send_flow_rem: self.send_flow_rem, ..FlowFlags::default() }
+    }
+
+    /// Whether the limit leaves room for it: one that is there needs none.
+    pub(crate) fn fits(&self, table: &Table) -> bool {
+        let most = self.limit as usize;
+        most == 0
+            || table.rules.find_exact(&self.matching, self.priority.into()).is_some()
+            || table.rules().filter(|r| r.cookie == self.cookie).take(most).count() < most
+    }
 }
 
 /// A table from content to number and back, cut into shards so that workers rarely meet.
@@ -169,6 +210,7 @@ pub struct Told {
 pub struct Shared {
     frozen: Interner<Frozen>,
     packet_ins: Interner<PacketIn>,
+    taught: Interner<Taught>,
     /// What packets taught, on its way to the manager.
     pub effects: Ring<(Effect, Instant)>,
     /// Packets on their way to controllers.
@@ -190,8 +232,9 @@ impl Shared {
         let told = Ring::with_waker(TOLD, effects.waker().clone());
         let listening = RwLock::default();
         let next = Arc::new(AtomicU32::new(1));
-        let (frozen, packet_ins) = (Interner::new(next.clone()), Interner::new(next));
-        Ok(Shared { frozen, packet_ins, effects, told, listening, exact: AtomicBool::new(false) })
+        let (frozen, packet_ins) = (Interner::new(next.clone()), Interner::new(next.clone()));
+        let taught = Interner::new(next);
+        Ok(Shared { frozen, packet_ins, taught, effects, told, listening, exact: AtomicBool::new(false) })
     }
 
     /// Takes a copy of a packet for controllers.
@@ -221,9 +264,18 @@ impl Shared {
         self.packet_ins.get(cookie)
     }
 
+    /// The number of a flow that packets teach, and the counters to hold while it is referred to.
+    pub(crate) fn taught(&self, what: Taught, now: Instant) -> Option<(u32, Arc<FlowStats>)> {
+        self.taught.intern(what, now)
+    }
+
+    pub(crate) fn taught_of(&self, id: u32) -> Option<Arc<Taught>> {
+        self.taught.get(id)
+    }
+
     /// Forgets states that are no longer referred to. Returns how many.
     pub(crate) fn sweep(&self, now: Instant) -> usize {
-        self.frozen.sweep(now) + self.packet_ins.sweep(now)
+        self.frozen.sweep(now) + self.packet_ins.sweep(now) + self.taught.sweep(now)
     }
 
     /// (frozen states, packet-in arguments)

@@ -13,12 +13,13 @@ use flow::text::value::CT_STATE;
 use flow::text::{Names, NoNames};
 use flow::{Flow, Mask, Match};
 use openflow::action::actions_text_in;
+use openflow::flow_mod::DEFAULT_PRIORITY;
 use openflow::text::PortNames;
 use openflow::view::Version;
 use openflow::{Action, OfPort, Subfield};
 
 use crate::manager::Error;
-use crate::recirc::Shared;
+use crate::recirc::{Shared, Taught};
 use crate::snapshot::table::Rule;
 use crate::snapshot::{Bridge, Snapshot};
 use crate::translate::state::{from16, to16};
@@ -65,6 +66,26 @@ pub(crate) fn rule_line(table: u8, rule: &Arc<Rule>, names: Option<&Bridge>) -> 
     line
 }
 
+/// A flow that a packet teaches.
+pub(crate) fn taught_text(taught: &Taught, names: Option<&Bridge>) -> String {
+    let mut words = vec![format!("table={}", taught.table), format_match(&taught.matching, &Ports(names))];
+    words.retain(|word| !word.is_empty());
+    if taught.priority != DEFAULT_PRIORITY {
+        words.push(format!("priority={}", taught.priority));
+    }
+    if taught.cookie.0 != 0 {
+        words.push(format!("cookie={:#x}", taught.cookie.0));
+    }
+    let timeouts = [("idle", taught.idle_timeout), ("hard", taught.hard_timeout)];
+    words.extend(timeouts.iter().filter(|(_, n)| *n != 0).map(|(name, n)| format!("{name}={n}")));
+    if taught.send_flow_rem {
+        words.push("send_flow_rem".into());
+    }
+    let actions = actions_text_in(&taught.actions, Version::Of10, &Match::default(), &Ports(names));
+    words.push(format!("actions={actions}"));
+    words.join(" ")
+}
+
 /// A list of actions as text.
 pub(crate) fn actions_text(actions: &[Action], names: Option<&Bridge>) -> String {
     actions_text_in(actions, Version::Of15, &Match::default(), &Ports(names))
@@ -77,7 +98,8 @@ pub(crate) fn value_text(of: Subfield, flow: &Flow) -> String {
         let row = of.field.row();
         format::value(&mut value, row, row.get(flow), row.full_mask(), &NoNames);
     } else {
-        let _ = write!(value, "{:#x}", of.get(flow));
+        let bits = of.get(flow);
+        let _ = if bits == 0 { write!(value, "0") } else { write!(value, "{bits:#x}") };
     }
     format!("{} is now {value}", openflow::text::field::text(of))
 }
@@ -113,6 +135,8 @@ pub(crate) struct Story {
     depth: usize,
     rounds: Vec<(RecircId, Flow)>,
     names: bool,
+    /// Nothing that the packet does to tables is done.
+    idle: bool,
 }
 
 impl Sink for Story {
@@ -126,6 +150,10 @@ impl Sink for Story {
 
     fn names(&self) -> bool {
         self.names
+    }
+
+    fn is_idle(&self) -> bool {
+        self.idle
     }
 
     fn up(&mut self, levels: usize) {
@@ -197,6 +225,8 @@ pub struct Request<'a> {
     pub ct_next: &'a [u32],
     /// With ports' names.
     pub names: bool,
+    /// What the packet does to tables is done.
+    pub acts: bool,
 }
 
 /// Translates and tells, recirculations included. The effects that a packet would have had come too.
@@ -249,7 +279,7 @@ pub(crate) fn trace(
         }
         let mut out = Translation::default();
         let step = Input { flow: &key, frame: request.frame, now };
-        let sink = Story { names: request.names, ..Story::default() };
+        let sink = Story { names: request.names, idle: !request.acts, ..Story::default() };
         let story = run_from(start, snap, shared, &step, &mut state, &mut out, sink);
         start = Start::Packet;
         story.print(&mut text, 0, 0, 0);

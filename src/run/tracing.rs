@@ -59,7 +59,7 @@ pub(super) fn packet_out(switch: &mut Switch, arguments: &[String]) -> Answer {
 fn tell(switch: &mut Switch, wanted: &Wanted, actions: Option<&[Action]>, options: &Options) -> Answer {
     let frame = wanted.frame.as_deref();
     let (ct_next, names) = (options.ct_next.as_slice(), options.names);
-    let request = Request { flow: wanted.flow.clone(), frame, actions, ct_next, names };
+    let request = Request { flow: wanted.flow.clone(), frame, actions, ct_next, names, acts: false };
     let now = switch.clock.now();
     let told = match options.generate {
         true => switch.manager.trace_packet(&wanted.bridge, &request, now),

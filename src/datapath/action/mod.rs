@@ -133,6 +133,20 @@ impl Out {
                     Ok(())
                 }
                 Action::Clone(_) => Err(DropReason::Unsupported),
+                Action::CheckLen { size, more, other } if nesting < MAX_NESTING => {
+                    let branch = if frame.len() > usize::from(*size) { more } else { other };
+                    if last {
+                        return self.nested(branch, frame, p, otherwise, now, nesting + 1);
+                    }
+                    if let Some(copy) = frame.try_clone() {
+                        let mut q = Packet { primary: false, ..*p };
+                        self.nested(branch, copy, &mut q, otherwise, now, nesting + 1);
+                    } else {
+                        self.tx.fates.worker.lost.add(1);
+                    }
+                    Ok(())
+                }
+                Action::CheckLen { .. } => Err(DropReason::Unsupported),
                 Action::Trunc(n) => {
                     p.trunc = Some(*n);
                     Ok(())

@@ -178,6 +178,7 @@ impl Manager {
                 }
             }
         }
+        self.remove_orphans();
         self.swap(draft);
         true
     }

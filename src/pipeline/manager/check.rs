@@ -71,17 +71,11 @@ fn each(list: &[Action], level: usize, visit: &mut impl FnMut(&Action) -> Result
 
 fn supported(action: &Action) -> Result<(), Error> {
     Err(Error::UnsupportedAction(match action {
-        Action::Bundle(_) => "bundle",
         Action::DeleteField(_) => "delete_field",
         Action::DecNshTtl => "dec_nsh_ttl",
         Action::Encap(_) => "encap",
         Action::Decap(_) => "decap",
-        Action::Learn(_) => "learn",
         Action::Conjunction { .. } => "conjunction",
-        Action::Multipath(_) => "multipath",
-        Action::Sample(_) => "sample",
-        Action::FinTimeout { .. } => "fin_timeout",
-        Action::CheckPktLarger { .. } => "check_pkt_larger",
         Action::Ct(ct) if ct.nat.is_some() => "ct(nat)",
         _ => return Ok(()),
     }))

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use base::clock::Instant;
-use dpif::{Change, Effect, Thing};
+use dpif::{Change, Thing};
 use openflow::OfPort;
 
 use super::{Manager, RemovedReason};
@@ -20,12 +20,12 @@ impl Manager {
     pub fn process(&mut self, now: Instant) -> bool {
         let shared = self.shared.clone();
         for (effect, seen) in shared.effects.drain(EFFECTS_AT_ONCE) {
-            if let Effect::Learn { bridge, vlan, mac, port, .. } = effect {
-                self.learn(bridge, FdbKey { vlan, mac }, OfPort(port), seen);
-            }
+            self.carry_out(effect, seen);
         }
+        self.carry_out_deferred();
         self.age(now);
         self.expire_rules(now);
+        self.remove_orphans();
         if now >= self.swept + SWEEP {
             self.swept = now;
             self.shared.sweep(now);
@@ -102,7 +102,7 @@ impl Manager {
             let used = Instant::from_nanos(rule.stats.get().2).max(rule.modified);
             let after =
                 |from: Instant, seconds: u16| (seconds != 0).then(|| from + Duration::from_secs(seconds.into()));
-            let (hard, idle) = (after(rule.modified, rule.hard_timeout), after(used, rule.idle_timeout));
+            let (hard, idle) = (after(rule.renewed(), rule.hard_timeout), after(used, rule.idle_timeout));
             if hard.is_some_and(|at| at <= now) {
                 self.timed.remove(&id);
                 self.remove_rule(index, table, &rule, RemovedReason::Hard);

@@ -110,6 +110,7 @@ impl Manager {
             Command::Modify | Command::ModifyStrict => self.modify_flows(index, request, now),
             Command::Delete | Command::DeleteStrict => Ok(self.delete_flows(index, request)),
         }
+        .inspect(|_| self.remove_orphans())
     }
 
     pub(super) fn add_flow(&mut self, index: u32, request: &FlowMod, now: Instant) -> Result<Outcome, Error> {
@@ -144,11 +145,13 @@ impl Manager {
             added: self.publisher.version() + 1,
             created: now,
             modified: now,
+            refreshed: Default::default(),
         });
         self.arm(index, number.0, &rule, now);
         let key = TableKey { bridge: index, table: number.0 };
         if let Some(old) = &before {
             self.changes.push(Change::Gone { table: key, rule: old.id });
+            self.taught_no_more(index, &old.actions);
         }
         // A rule that takes the place of one with the same match and priority wins where that one won, nowhere else.
         if before.is_none() {
@@ -171,7 +174,7 @@ impl Manager {
     }
 
     /// The rules of a table for editing; made when there is none. Never fails for a bridge that exists.
-    fn table_mut(&mut self, index: u32, number: u8) -> &mut Classifier<Rule> {
+    pub(super) fn table_mut(&mut self, index: u32, number: u8) -> &mut Classifier<Rule> {
         let seed = self.seed;
         let bridge = match self.work.bridges.get_mut(index as usize).and_then(Option::as_mut) {
             Some(bridge) => Arc::make_mut(bridge),
@@ -236,15 +239,17 @@ impl Manager {
             added: old.added,
             created: old.created,
             modified: to.now,
+            refreshed: Default::default(),
         });
         if old.actions != rule.actions || to.reset {
             self.changes.push(Change::Gone { table: TableKey { bridge: index, table }, rule: old.id });
+            self.taught_no_more(index, &old.actions);
         }
         self.arm(index, table, &rule, to.now);
         self.table_mut(index, table).insert(rule);
     }
 
-    fn delete_flows(&mut self, index: u32, request: &FlowMod) -> Outcome {
+    pub(super) fn delete_flows(&mut self, index: u32, request: &FlowMod) -> Outcome {
         let rules = self.selected(index, request);
         for (table, rule) in &rules {
             self.remove_rule(index, *table, rule, RemovedReason::Delete);
@@ -257,6 +262,7 @@ impl Manager {
             return;
         }
         self.changes.push(Change::Gone { table: TableKey { bridge: index, table }, rule: rule.id });
+        self.taught_no_more(index, &rule.actions);
         if rule.flags.send_flow_rem {
             self.removed.push(Removed { bridge: index, table: TableId(table), rule: rule.clone(), reason });
         }
@@ -291,6 +297,7 @@ impl Manager {
                 added: self.publisher.version() + 1,
                 created: now,
                 modified: now,
+                refreshed: Default::default(),
             });
             let table = TableKey { bridge: index, table: 0 };
             self.changes.push(Change::Added { table, priority: new.rank, matching: rule.matching.clone() });
@@ -308,7 +315,7 @@ impl Manager {
     }
 
     /// Starts the timeouts of a rule.
-    fn arm(&mut self, index: u32, table: u8, rule: &Arc<Rule>, now: Instant) {
+    pub(super) fn arm(&mut self, index: u32, table: u8, rule: &Arc<Rule>, now: Instant) {
         let shortest = [rule.idle_timeout, rule.hard_timeout].into_iter().filter(|t| *t != 0).min();
         if let Some(timeout) = shortest {
             self.timed.insert(rule.id, Timed { matching: rule.matching.clone(), rank: rule.rank });

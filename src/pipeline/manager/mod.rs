@@ -1,7 +1,7 @@
 //! The only writer: edits a working copy of the tables, publishes it, applies what packets taught.
 //!
 //! One thread owns the [`Manager`]. Everything here is synchronous and short; a caller publishes after a batch or a
-//! millisecond. [`ports`], [`flows`], [`groups`], [`meters`] are the edits, [`expire`] is what time and packets do, [`packets`] come
+//! millisecond. [`ports`], [`flows`], [`groups`], [`meters`] are the edits, [`expire`] and [`learn`] are what time and packets do, [`packets`] come
 //! from controllers and go to them, [`show`] is what people ask.
 
 mod bundle;
@@ -10,6 +10,7 @@ mod error;
 mod expire;
 mod flows;
 mod groups;
+mod learn;
 mod meters;
 mod packets;
 mod ports;
@@ -75,6 +76,9 @@ pub struct Manager {
     /// Shared with each draft of a bundle.
     drafts: Arc<()>,
     removed: Vec<Removed>,
+    /// What packets do to tables once no bundle is under way.
+    deferred: std::collections::VecDeque<(dpif::Effect, Instant)>,
+    orphans: std::collections::BTreeSet<learn::Taught>,
     /// Flows of the switch's own, by bridge.
     hidden: std::collections::BTreeMap<u32, Vec<Hidden>>,
     /// Learned addresses that were refused or evicted others.
@@ -104,6 +108,8 @@ impl Manager {
             swept: Instant::ZERO,
             drafts: Arc::default(),
             removed: Vec::new(),
+            deferred: Default::default(),
+            orphans: Default::default(),
             hidden: Default::default(),
             evictions: 0,
         };

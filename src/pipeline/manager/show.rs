@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use base::clock::Instant;
-use dpif::{Change, Effect, RecircId, Thing};
+use dpif::{Change, RecircId, Thing};
 use flow::{Flow, Match};
 use openflow::{OfPort, TableId};
 
@@ -184,11 +184,10 @@ impl Manager {
     /// No such bridge.
     pub fn trace_packet(&mut self, bridge: &str, request: &Request<'_>, now: Instant) -> Result<String, Error> {
         let index = self.index_of(bridge)?;
-        let (text, effects) = crate::trace::trace(&self.work, &self.shared, index, request, now)?;
+        let request = Request { acts: true, ..request.clone() };
+        let (text, effects) = crate::trace::trace(&self.work, &self.shared, index, &request, now)?;
         for effect in effects {
-            if let Effect::Learn { bridge, vlan, mac, port, .. } = effect {
-                self.learn(bridge, FdbKey { vlan, mac }, OfPort(port), now);
-            }
+            self.carry_out(effect, now);
         }
         Ok(text)
     }

@@ -274,3 +274,118 @@ fn patches_meet_when_both_ends_are_there() {
     m.del_bridge("br1").unwrap();
     assert!(m.snapshot().bridge_named("br1").is_none());
 }
+
+const LEARNS: &str = "priority=9,in_port=1 actions=learn(table=2,cookie=0x5,hard_timeout=10,delete_learned,limit=2,\
+                      result_dst=reg0[3],NXM_OF_VLAN_TCI[0..11],NXM_OF_ETH_DST[]=NXM_OF_ETH_SRC[],\
+                      load:NXM_OF_IN_PORT[]->NXM_NX_REG1[16..31],output:NXM_OF_IN_PORT[]),resubmit(,1)";
+
+/// Sends a packet from port 1 with this source; what came of it, when its effects are carried out.
+fn teach(m: &mut Manager, reader: &mut Box<dyn Reader>, src: u64, now: Instant) -> dpif::Translation {
+    use flow::layout as l;
+    let mut key = flow::Flow::default();
+    key.set(l::IN_PORT, 1);
+    key.set(l::ETH_SRC, src.into());
+    key.set(l::ETH_TYPE, 0x1234);
+    m.publish();
+    reader.refresh();
+    let mut out = dpif::Translation::default();
+    reader.translate(&dpif::Input { flow: &key, frame: None, now }, &mut out);
+    for effect in &out.effects {
+        assert!(reader.apply(effect, now));
+    }
+    m.process(now);
+    out
+}
+
+fn sends(out: &dpif::Translation) -> String {
+    dpif::text::Actions(&out.actions).to_string()
+}
+
+#[test]
+fn packets_teach_flows() {
+    let (mut m, mut reader) = world();
+    for text in [LEARNS, "table=1,reg0=0x8/0x8 actions=2", "table=1,priority=1 actions=3"] {
+        m.flow_mod("br0", &flow(text), NOW).unwrap();
+    }
+    let learned = |m: &Manager| {
+        let all = m.dump_flows("br0", &FlowFilter { table: Some(TableId(2)), ..FlowFilter::default() }).unwrap();
+        all.into_iter().map(|(_, rule)| rule).collect::<Vec<_>>()
+    };
+    let out = teach(&mut m, &mut reader, 0xa, NOW);
+    // the bit says at once that the flow is learned; nothing depends on the rest of the packet but what was copied
+    assert_eq!(sends(&out), "2");
+    assert_eq!(out.mask.get64(flow::layout::ETH_SRC), 0xffff_ffff_ffff);
+    assert_eq!(out.mask.get64(flow::layout::ETH_DST), 0);
+    let rule = learned(&m).pop().unwrap();
+    let text = openflow::action::actions_text(&rule.actions, &NoNames);
+    assert_eq!(text, "load:0x1->NXM_NX_REG1[16..31],output:1");
+    let wanted = flow("table=2,vlan_tci=0/0xfff,dl_dst=00:00:00:00:00:0a actions=drop").matching;
+    assert_eq!((&rule.matching, rule.cookie.0, rule.hard_timeout, rule.priority()), (&wanted, 5, 10, 0x8000));
+    // again, it is the same flow, which lasts longer
+    let later = NOW + Duration::from_secs(6);
+    teach(&mut m, &mut reader, 0xa, later);
+    assert_eq!(learned(&m).len(), 1);
+    assert!(std::sync::Arc::ptr_eq(&rule, &learned(&m)[0]));
+    m.process(NOW + Duration::from_secs(11));
+    assert_eq!(learned(&m).len(), 1, "10 seconds count from when it was last taught");
+    // two, and no third
+    assert_eq!(sends(&teach(&mut m, &mut reader, 0xb, later)), "2");
+    assert_eq!(sends(&teach(&mut m, &mut reader, 0xc, later)), "3");
+    assert_eq!(learned(&m).len(), 2);
+    assert_eq!(sends(&teach(&mut m, &mut reader, 0xb, later)), "2", "what is there needs no room");
+    m.process(NOW + Duration::from_secs(17));
+    assert!(learned(&m).is_empty());
+    // what was learned goes with the last flow that taught it
+    let end = NOW + Duration::from_secs(20);
+    m.flow_mod("br0", &FlowMod { priority: 8, ..flow(LEARNS) }, end).unwrap();
+    teach(&mut m, &mut reader, 0xa, end);
+    m.flow_mod("br0", &with("priority=9,in_port=1 actions=drop", Command::ModifyStrict), end).unwrap();
+    assert_eq!(learned(&m).len(), 1);
+    let bundle = [BundleItem::Flow(with("priority=8,in_port=1 actions=drop", Command::DeleteStrict))];
+    m.bundle("br0", &bundle, end).unwrap();
+    assert!(learned(&m).is_empty());
+}
+
+#[test]
+fn what_packets_teach_waits_for_the_end_of_a_bundle() {
+    let (mut m, mut reader) = world();
+    m.flow_mod("br0", &flow("actions=learn(table=2,NXM_OF_ETH_DST[]=NXM_OF_ETH_SRC[],output:NXM_OF_IN_PORT[])"), NOW)
+        .unwrap();
+    let mut draft = m.draft("br0").unwrap();
+    m.change_draft(&mut draft, &BundleItem::Flow(flow("table=3 actions=2")), NOW).unwrap();
+    teach(&mut m, &mut reader, 0xa, NOW);
+    assert_eq!(listed(&m).len(), 1);
+    m.commit(draft).unwrap();
+    m.process(NOW);
+    assert_eq!(listed(&m), [(0, 0x8000, 1), (2, 0x8000, 1), (3, 0x8000, 1)]);
+}
+
+#[test]
+fn connections_that_end_shorten_timeouts() {
+    use flow::layout as l;
+    let (mut m, mut reader) = world();
+    m.flow_mod("br0", &flow("tcp,idle_timeout=60 actions=fin_timeout(idle_timeout=5,hard_timeout=7),2"), NOW).unwrap();
+    let timeouts = |m: &Manager| {
+        let rule = m.dump_flows("br0", &FlowFilter::default()).unwrap().remove(0).1;
+        (rule.idle_timeout, rule.hard_timeout)
+    };
+    let mut send = |m: &mut Manager, flags: u128| {
+        let mut key = flow::Flow::default();
+        for (slot, value) in [(l::IN_PORT, 1), (l::ETH_TYPE, 0x800), (l::NW_PROTO, 6), (l::TCP_FLAGS, flags)] {
+            key.set(slot, value);
+        }
+        m.publish();
+        reader.refresh();
+        let mut out = dpif::Translation::default();
+        reader.translate(&dpif::Input { flow: &key, frame: None, now: NOW }, &mut out);
+        out.effects.iter().for_each(|effect| assert!(reader.apply(effect, NOW)));
+        m.process(NOW);
+        assert_eq!(out.mask.get(l::TCP_FLAGS), 5, "FIN and RST decide, no other flag");
+    };
+    send(&mut m, 0x2);
+    assert_eq!(timeouts(&m), (60, 0));
+    send(&mut m, 0x11);
+    assert_eq!(timeouts(&m), (5, 7));
+    m.process(NOW + Duration::from_secs(6));
+    assert!(listed(&m).is_empty());
+}

@@ -1,6 +1,7 @@
 //! Flow tables and their rules.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use base::clock::Instant;
 use classifier::Classifier;
@@ -38,6 +39,8 @@ pub struct Rule {
     pub created: Instant,
     /// When it got its present actions; hard_timeout counts from here.
     pub modified: Instant,
+    /// When packets taught it again, in nanoseconds of the clock; 0 is never. hard_timeout counts from there too.
+    pub refreshed: AtomicU64,
 }
 
 impl classifier::Rule for Rule {
@@ -54,6 +57,27 @@ impl Rule {
     /// Its priority; that of a flow of the switch's own is none that can be asked for.
     pub fn priority(&self) -> u16 {
         self.rank.try_into().unwrap_or(0)
+    }
+
+    /// When it was made, changed or last taught.
+    pub fn renewed(&self) -> Instant {
+        self.modified.max(Instant::from_nanos(self.refreshed.load(Ordering::Relaxed)))
+    }
+
+    /// Packets that came then taught it again.
+    pub fn refresh(&self, seen: Instant) {
+        self.refreshed.fetch_max(seen.as_nanos(), Ordering::Relaxed);
+    }
+
+    /// Another that is the same, with the same counters.
+    pub fn with_same(&self) -> Rule {
+        Rule {
+            matching: self.matching.clone(),
+            actions: self.actions.clone(),
+            stats: self.stats.clone(),
+            refreshed: AtomicU64::new(self.refreshed.load(Ordering::Relaxed)),
+            ..*self
+        }
     }
 
     /// Whether it is the switch's own, which controllers neither see nor change.

@@ -2,7 +2,7 @@
 //!
 //! [`state`] is what changes on the way: the flow as tables see it and as the packet is at this point of the output, and
 //! which of its bits were written. [`walk`] looks up tables and runs action lists; the families are [`set`], [`vlan`],
-//! [`mpls`], [`output`], [`group`], [`normal`], [`ct`], [`controller`], [`action_set`]. [`commit`] turns the difference
+//! [`mpls`], [`output`], [`group`], [`normal`], [`learn`], [`select`], [`ct`], [`controller`], [`action_set`]. [`commit`] turns the difference
 //! between the two flows into datapath actions when something is sent. [`freeze`] stops a translation where only the
 //! datapath can say how it goes on, and [`Walk::run`] takes it up again.
 //!
@@ -17,10 +17,12 @@ mod controller;
 mod ct;
 mod freeze;
 mod group;
+mod learn;
 mod mirror;
 mod mpls;
 mod normal;
 mod output;
+mod select;
 mod set;
 pub(crate) mod state;
 mod vlan;
@@ -48,6 +50,11 @@ pub trait Sink {
     /// Ports are told by their names.
     #[inline]
     fn names(&self) -> bool {
+        false
+    }
+    /// What the packet would do to tables is not done.
+    #[inline]
+    fn is_idle(&self) -> bool {
         false
     }
     /// Undoes `down`, `levels` times.

@@ -54,7 +54,7 @@ impl<S: Sink> Walk<'_, S> {
         Some(from.get(&self.st.now.flow))
     }
 
-    fn store_subfield(&mut self, to: Subfield, value: u128) {
+    pub(crate) fn store_subfield(&mut self, to: Subfield, value: u128) {
         if self.has(to.field.row().prereq) {
             let value = value.checked_shl(to.ofs.into()).unwrap_or(0);
             self.store(to.field.row(), value & to.mask(), to.mask());
@@ -92,7 +92,7 @@ impl<S: Sink> Walk<'_, S> {
         self.tell_value(dst);
     }
 
-    fn tell_value(&mut self, of: Subfield) {
+    pub(crate) fn tell_value(&mut self, of: Subfield) {
         let flow = &self.st.now.flow;
         self.sink.tell(Line::Detail, || crate::trace::value_text(of, flow));
     }

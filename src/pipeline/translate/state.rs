@@ -1,5 +1,6 @@
 //! What changes while a packet is translated.
 
+use dpif::RuleId;
 use flow::layout::{self as l, KEY_WORDS, Slot, WORDS};
 use flow::{Flow, Mask};
 use openflow::action::{Controller, PacketInReason};
@@ -15,11 +16,12 @@ pub(crate) struct By {
     pub(crate) cookie: u64,
     /// It is a table's flow for packets that match no other.
     pub(crate) table_miss: bool,
+    pub(crate) rule: Option<RuleId>,
 }
 
 impl Default for By {
     fn default() -> By {
-        By { reason: PacketInReason::Action, cookie: u64::MAX, table_miss: false }
+        By { reason: PacketInReason::Action, cookie: u64::MAX, table_miss: false, rule: None }
     }
 }
 

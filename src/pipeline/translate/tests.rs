@@ -346,3 +346,53 @@ fn endless_tables_end() {
     w.flows("br0", "table=254 actions=3");
     assert_eq!(w.actions(&packet(1, 0xa, 0xb)), "3");
 }
+
+#[test]
+fn one_of_several_by_hash_and_by_link() {
+    let mut w = World::new();
+    w.flows(
+        "br0",
+        "in_port=1 actions=bundle(eth_src,0,active_backup,ofport,members:2,3)\n\
+         in_port=2 actions=bundle_load(eth_src,7,hrw,ofport,NXM_NX_REG0[0..15],members:3,4),output:NXM_NX_REG0[]\n\
+         in_port=3 actions=multipath(eth_src,1,modulo_n,3,0,NXM_NX_REG1[0..7]),resubmit(,1)\n\
+         in_port=4 actions=multipath(eth_src,1,iter_hash,3,5,NXM_NX_REG1[0..7]),resubmit(,1)\n\
+         table=1,reg1=0 actions=1\ntable=1,reg1=1 actions=2\ntable=1,reg1=2 actions=100",
+    );
+    let out = w.send(&packet(1, 0xa, 0xb));
+    assert_eq!(Actions(&out.actions).to_string(), "2");
+    assert_eq!(out.mask.get64(l::ETH_SRC), 0, "the first that is up needs no hash");
+    assert!(w.m.set_link("br0", "p2", false).unwrap());
+    assert_eq!(w.actions(&packet(1, 0xa, 0xb)), "3");
+    assert!(w.m.set_link("br0", "p3", false).unwrap());
+    assert_eq!(w.actions(&packet(1, 0xa, 0xb)), "drop");
+    for port in ["p2", "p3"] {
+        assert!(w.m.set_link("br0", port, true).unwrap());
+    }
+    let by_source = |w: &mut World, port| (0..64).map(|src| w.actions(&packet(port, src, 0xb))).collect::<Vec<_>>();
+    let both = by_source(&mut w, 2);
+    assert!(
+        both.iter().any(|s| s == "3") && both.iter().any(|s| s == "4") && both.iter().all(|s| s == "3" || s == "4")
+    );
+    assert_eq!(w.send(&packet(2, 1, 0xb)).mask.get64(l::ETH_SRC), 0xffff_ffff_ffff);
+    // a member that goes moves its own packets alone
+    assert!(w.m.set_link("br0", "p4", false).unwrap());
+    assert!(by_source(&mut w, 2).iter().all(|s| s == "3"));
+    for port in [3, 4] {
+        let seen: std::collections::BTreeSet<String> = by_source(&mut w, port).into_iter().collect();
+        assert_eq!(seen.len(), 3, "{seen:?}");
+    }
+}
+
+#[test]
+fn lists_go_on_by_a_packets_length() {
+    let mut w = World::new();
+    w.flows(
+        "br0",
+        "in_port=1 actions=check_pkt_larger(200)->NXM_NX_REG0[0],set_field:02:00:00:00:00:09->eth_dst,resubmit(,1),4\n\
+         in_port=4 actions=clone(check_pkt_larger(100)->NXM_NX_REG0[0],resubmit(,1)),1\n\
+         table=1,reg0=1/1 actions=2\ntable=1,reg0=0/1 actions=3",
+    );
+    let set = "set(eth(dst=02:00:00:00:00:09))";
+    assert_eq!(w.actions(&packet(1, 0xa, 0xb)), format!("check_pkt_len(size=200,gt({set},2,4),le({set},3,4))"));
+    assert_eq!(w.actions(&packet(4, 0xa, 0xb)), "check_pkt_len(size=100,gt(2),le(3)),1");
+}

@@ -225,7 +225,7 @@ impl<'a, S: Sink> Walk<'a, S> {
     }
 
     /// The result depends on these bits.
-    fn looked(&mut self, bits: &Mask) {
+    pub(crate) fn looked(&mut self, bits: &Mask) {
         let all = self.out.mask.w.iter_mut().zip(&bits.w).zip(&self.st.now.written.w);
         for ((exact, looked), written) in all {
             *exact |= looked & !written;
@@ -352,6 +352,7 @@ impl<'a, S: Sink> Walk<'a, S> {
             reason: PacketInReason::Action,
             cookie: rule.cookie.0,
             table_miss: rule.rank == 0 && rule.matching.is_any(),
+            rule: Some(rule.id),
         };
         self.st.nest += 1;
         let next = self.actions(actions);
@@ -416,6 +417,12 @@ impl<'a, S: Sink> Walk<'a, S> {
             if self.st.was_mpls && super::mpls::needs_parse(action) {
                 self.freeze();
                 self.leave_behind(&list[i..]);
+                return Next::Done;
+            }
+            if let Action::CheckPktLarger { len, dst } = action {
+                let bridge = self.sink.names().then_some(self.bridge);
+                self.tell(Kind::Action, || crate::trace::actions_text(std::slice::from_ref(action), bridge));
+                self.by_length(*len, *dst, &list[i + 1..]);
                 return Next::Done;
             }
             let next = self.action(action);
@@ -490,17 +497,18 @@ impl<'a, S: Sink> Walk<'a, S> {
             Action::GotoTable(table) => return Step::Table(table.0),
             // What these do is nothing to the packet.
             Action::Note(_) | Action::DebugSlow => {}
+            // nobody collects samples: tables that would say who are not supported
+            Action::Sample(_) => {}
+            Action::Learn(learn) => self.learn(learn),
+            Action::FinTimeout { idle, hard } => self.fin_timeout(*idle, *hard),
+            Action::Multipath(multipath) => self.multipath(multipath),
+            Action::Bundle(bundle) => self.bundle(bundle),
             // Refused when a flow is added (see `manager::check`).
-            Action::Bundle(_)
-            | Action::DeleteField(_)
+            Action::DeleteField(_)
             | Action::DecNshTtl
             | Action::Encap(_)
             | Action::Decap(_)
-            | Action::Learn(_)
             | Action::Conjunction { .. }
-            | Action::Multipath(_)
-            | Action::Sample(_)
-            | Action::FinTimeout { .. }
             | Action::CheckPktLarger { .. } => self.fail(DropReason::Unsupported),
         }
         Step::Go
@@ -558,6 +566,37 @@ impl<'a, S: Sink> Walk<'a, S> {
         }
     }
 
+    /// The rest of a list, once as if the packet had more than `len` bytes and once as if it had not: the datapath knows
+    /// (ovs-actions(7), "check_pkt_larger").
+    fn by_length(&mut self, len: u16, dst: openflow::Subfield, rest: &[Action]) {
+        if self.st.nest >= MAX_NEST {
+            return self.fail(DropReason::Depth);
+        }
+        self.commit();
+        let (before, base, epoch) = (self.out.actions.len(), self.st.base.clone(), self.st.epoch);
+        let mut branch = |larger: bool| {
+            self.isolated(|w| {
+                w.store_subfield(dst, larger.into());
+                if let Next::Table(table) = w.actions(rest) {
+                    w.table(table, false);
+                }
+            });
+            (self.st.base, self.st.epoch) = (base.clone(), epoch);
+            let mut steps = self.out.actions.split_off(before.min(self.out.actions.len()));
+            steps.truncate(steps.iter().rposition(sends).map_or(0, |i| i + 1));
+            // a copy that nothing follows need not be one
+            while let Some(DpAction::Clone(_)) = steps.last() {
+                let Some(DpAction::Clone(inner)) = steps.pop() else { break };
+                steps.extend(inner);
+            }
+            steps
+        };
+        let (more, other) = (branch(true), branch(false));
+        if !self.failed() {
+            self.out.actions.push(DpAction::CheckLen { size: len, more, other });
+        }
+    }
+
     /// Last touches: freezing, a drop's reason, nothing in the mask that the key does not have.
     fn finish(&mut self) {
         if self.st.freezing.is_some() {
@@ -609,6 +648,8 @@ fn sends(action: &DpAction) -> bool {
             true
         }
         DpAction::Clone(steps) => steps.iter().any(sends),
+        // which of two nothings is said as well
+        DpAction::CheckLen { .. } => true,
         _ => false,
     }
 }

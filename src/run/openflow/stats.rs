@@ -17,6 +17,7 @@ use pipeline::{Bridge, FlowFilter, Port, Rule, Snapshot};
 use super::connection::Wait;
 use super::handle::{reply, seconds};
 use super::remotes::Wishes;
+use crate::run::devices::Device;
 use crate::run::switch::{Later, Switch};
 
 type Done = Result<(), Error>;
@@ -156,6 +157,13 @@ fn counters(switch: &Switch, port: &Port) -> PortStats {
         stats.tx_errors = f.tx_errors + device.tx_errors;
         (stats.rx_frame_err, stats.rx_over_err, stats.rx_crc_err, stats.collisions) = (0, 0, 0, 0);
     }
+    // ports in memory count what goes through them, and know of nothing that could go wrong
+    if matches!(entry.device, Device::Dummy(_)) {
+        let wrong = [&mut stats.rx_dropped, &mut stats.tx_dropped, &mut stats.rx_errors, &mut stats.tx_errors];
+        wrong.into_iter().for_each(|n| *n = unknown);
+        let details = [&mut stats.rx_frame_err, &mut stats.rx_over_err, &mut stats.rx_crc_err, &mut stats.collisions];
+        details.into_iter().for_each(|n| *n = unknown);
+    }
     stats
 }
 
@@ -206,7 +214,7 @@ fn entry(table: TableId, rule: &Rule, now: Instant) -> FlowEntry {
         idle_timeout: rule.idle_timeout,
         hard_timeout: rule.hard_timeout,
         idle_age: Some(seconds(since(now, used.max(created)))),
-        hard_age: Some(seconds(since(now, rule.modified.as_nanos()))),
+        hard_age: Some(seconds(since(now, rule.renewed().as_nanos()))),
         flags: rule.flags,
         importance: rule.importance,
         cookie: rule.cookie,

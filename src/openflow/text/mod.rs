@@ -3,6 +3,7 @@
 //! [`error`] is what a refusal looks like; [`names`] maps port and table names; [`number`], [`scan`], [`field`] and
 //! [`value`] are the pieces; the actions' own text is with them in [`crate::action`]; [`message`] tells of whole messages.
 
+pub mod conntrack;
 pub mod error;
 pub mod field;
 pub mod file;

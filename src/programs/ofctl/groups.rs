@@ -136,6 +136,13 @@ pub(super) fn del_options(call: &Call) -> Done {
     options(call, if call.arguments.len() > 1 { TlvCommand::Delete } else { TlvCommand::Clear })
 }
 
+/// Tracked connections are forgotten, those of a zone or of addresses and ports, or all.
+pub(super) fn flush_connections(call: &Call) -> Done {
+    let rest = call.arguments.get(1..).unwrap_or_default();
+    let flush = openflow::text::conntrack::parse_flush(rest).map_err(|e| e.to_string())?;
+    call.link()?.change(&[Message::CtFlush(flush)])
+}
+
 /// A tracked connection's zone is forgotten.
 pub(super) fn flush_zone(call: &Call) -> Done {
     let text = call.argument(1);

@@ -1,12 +1,13 @@
 //! `ovs-ofctl`: OpenFlow from the command line, ovs-ofctl(8).
 //!
 //! [`link`] is the connection to a switch, [`formats`] what may be spoken on it, [`names`] what ports and tables are called.
-//! [`ask`], [`flows`], [`groups`], [`ports`], [`bundle`] and [`monitor`] are commands by what they are about; [`offline`] and [`matches`] are those that
-//! need no switch.
+//! [`ask`], [`flows`], [`groups`], [`ports`], [`bundle`] and [`monitor`] are commands by what they are about; [`offline`], [`matches`] and [`capture`] are
+//! those that need no switch.
 
 mod ask;
 mod bundle;
 mod bytes;
+mod capture;
 mod flows;
 mod groups;
 mod link;
@@ -86,7 +87,7 @@ type Command = (&'static str, usize, usize, &'static str, &'static str, fn(&Call
 const MANY: usize = usize::MAX;
 
 #[rustfmt::skip]
-const COMMANDS: [Command; 68] = [
+const COMMANDS: [Command; 70] = [
     ("show", 1, 1, "SWITCH", "show what a switch is", ask::show),
     ("dump-desc", 1, 1, "SWITCH", "print a switch's description", ask::dump_desc),
     ("dump-tables", 1, 1, "SWITCH", "print counters of tables", ask::dump_tables),
@@ -132,6 +133,7 @@ const COMMANDS: [Command; 68] = [
     ("dump-ipfix-bridge", 1, 1, "SWITCH", "print a bridge's IPFIX counters", ask::ipfix_bridge),
     ("dump-ipfix-flow", 1, 1, "SWITCH", "print flows' IPFIX counters", ask::ipfix_flow),
     ("ct-flush-zone", 2, 2, "SWITCH ZONE", "forget tracked connections of a zone", groups::flush_zone),
+    ("ct-flush", 1, 4, "SWITCH [zone=N] [TUPLE [REPLY]]", "forget tracked connections", groups::flush_connections),
     ("bundle", 2, 2, "SWITCH FILE", "make changes all together or not at all", bundle::command),
     ("probe", 1, 1, "SWITCH", "see whether a switch answers", ask::probe),
     ("ping", 1, 2, "SWITCH [N]", "time echoes of N bytes", ask::ping),
@@ -139,6 +141,7 @@ const COMMANDS: [Command; 68] = [
     ("monitor", 1, MANY, "SWITCH [MISSLEN] [invalid_ttl] [resume] [watch:[...]]", "print what a switch tells", monitor::monitor),
     ("snoop", 1, 1, "SWITCH", "print what a switch and its controllers say", monitor::snoop),
     ("ofp-parse", 1, 1, "FILE", "print messages read from FILE", offline::ofp_parse),
+    ("ofp-parse-pcap", 1, MANY, "FILE [PORT...]", "print messages captured into a pcap FILE", capture::ofp_parse_pcap),
     ("ofp-print", 1, 2, "HEX [VERBOSITY]", "print a message given in hexadecimal", offline::ofp_print),
     ("parse-actions", 1, 1, "VERSION", "print actions read as hexadecimal lines", offline::parse_actions),
     ("parse-instructions", 1, 1, "VERSION", "print instructions read as hexadecimal lines", offline::parse_instructions),
@@ -156,9 +159,6 @@ const COMMANDS: [Command; 68] = [
     ("encode-hello", 1, 1, "BITMAP", "print the hello for a bitmap of versions", offline::encode_hello),
     ("parse-key-value", 1, MANY, "STRING...", "print how lists are taken apart", offline::parse_key_value),
 ];
-
-/// Commands of ovs-ofctl(8) that are not there.
-const MISSING: [&str; 2] = ["ct-flush", "ofp-parse-pcap"];
 
 fn known() -> Vec<Known> {
     [&setup::COMMON[..], &daemon::OPTIONS[..], &tls::OPTIONS[..], &OPTIONS[..]].concat()
@@ -209,10 +209,7 @@ fn run(parsed: &Parsed, code: &Cell<u8>) -> Done {
         return Err("missing command name; use --help for help".to_owned());
     };
     let Some(&(_, least, most, _, _, command)) = COMMANDS.iter().find(|(known, ..)| known == name) else {
-        return Err(match MISSING.contains(&name.as_str()) {
-            true => format!("'{name}' is not supported yet"),
-            false => format!("unknown command '{name}'; use --help for help"),
-        });
+        return Err(format!("unknown command '{name}'; use --help for help"));
     };
     if arguments.len() < least {
         return Err(format!("'{name}' command requires at least {least} arguments"));

@@ -211,6 +211,25 @@ class OpenFlow(Case):
         text = monitor.stdout.readline() + monitor.stdout.readline()
         self.assertRegex(text, rf"PACKET_IN.*total_len={len(frame)} in_port=2 \(via action\) data_len=20")
 
+    def test_a_packet_waits_for_a_controller_and_goes_on(self):
+        """Both programs give back what waits, and what is left of the actions runs then."""
+        frame = udp4()
+        self.of("add-flow", "in_port=1,actions=controller(pause),2")
+        ours = self.folder / "ovs-ofctl"
+        ours.symlink_to(os.path.abspath(os.environ["IRONBRIDGE_BIN"]))
+        # those since it was asked last
+        sent = lambda: self.switch.ctl("netdev-dummy/sent", "p2").split()  # noqa: E731
+        for n, program in enumerate((OFCTL, ours)):
+            log, ctl = self.folder / f"told{n}", self.folder / f"told{n}.ctl"
+            with open(log, "w") as out:
+                subprocess.run([program, "monitor", f"unix:{self.path}", "resume", "--detach", "--no-chdir",
+                                f"--pidfile={log}.pid", f"--unixctl={ctl}"], stdin=subprocess.DEVNULL, stdout=out,
+                               stderr=out, check=True, timeout=60, env={**os.environ, "OVS_RUNDIR": str(self.folder)})
+            self.switch.ctl("netdev-dummy/receive", "p1", frame.hex())
+            until("the frame", lambda: sent() == [frame.hex()])
+            run("ovs-appctl", "-t", str(ctl), "exit", timeout=60)
+            self.assertEqual(log.read_text().count("send: NXT_RESUME"), 1)
+
     def taken(self, monitor, frame):
         """Sends a frame; whether it went to a controller."""
         before = self.switch.fates()["all"]

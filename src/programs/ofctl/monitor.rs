@@ -245,9 +245,16 @@ impl Monitor<'_> {
             && let Ok((_, _, Message::PacketIn(packet))) = decoded
             && packet.continuation.is_some()
         {
-            self.link.send(&Message::Resume(packet))?;
+            return self.send(&Message::Resume(packet), Xid(0));
         }
         Ok(())
+    }
+
+    /// Sends a message, and says so.
+    fn send(&mut self, message: &Message, xid: Xid) -> Done {
+        let bytes = self.link.encoded(message, xid)?;
+        self.tell("send: ", &bytes);
+        self.link.send_bytes(&bytes)
     }
 
     /// Does what callers want; false when it is to end.
@@ -298,9 +305,7 @@ impl Monitor<'_> {
             "ofctl/packet-out" => {
                 let packet = parse_packet_out(first, &self.names).map_err(|e| e.to_string())?;
                 let xid = self.link.fresh();
-                let bytes = self.link.encoded(&Message::PacketOut(packet), xid)?;
-                self.tell("send: ", &bytes);
-                self.link.send_bytes(&bytes)?;
+                self.send(&Message::PacketOut(packet), xid)?;
                 Ok(String::new())
             }
             "ofctl/set-output-file" => {

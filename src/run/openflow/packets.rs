@@ -63,7 +63,7 @@ fn packet_in(connection: &Connection, packet: &Told) -> PacketIn {
         cookie: Some(Cookie(about.cookie)),
         metadata: metadata(packet),
         userdata: about.userdata.clone(),
-        continuation: about.resume.map(|id| id.0.to_be_bytes().to_vec()),
+        continuation: about.resume.map(continuation),
     }
 }
 
@@ -87,9 +87,19 @@ fn metadata(packet: &Told) -> Match {
     Match::new(&out, &mask)
 }
 
+/// What is before the number of what a packet waits for: padding to 8 bytes, and the head of a property of this switch's
+/// own. ovs-ofctl takes a continuation that has no properties for none, and does not give the packet back.
+const GOES_ON: [u8; 8] = [0, 0, 0, 0, 0x80, 0xff, 0, 8];
+
+/// What a controller gives back to have the packet go on.
+fn continuation(id: dpif::RecircId) -> Vec<u8> {
+    [&GOES_ON[..], &id.0.to_be_bytes()].concat()
+}
+
 /// Has a packet go on that a controller gives back.
 pub(super) fn resume(switch: &mut Switch, bridge: &str, packet: &PacketIn) -> Result<(), Error> {
-    let number = packet.continuation.as_deref().and_then(|bytes| <[u8; 4]>::try_from(bytes).ok());
+    let number = packet.continuation.as_deref().and_then(|bytes| bytes.strip_prefix(&GOES_ON));
+    let number = number.and_then(|bytes| <[u8; 4]>::try_from(bytes).ok());
     let id = number.map(u32::from_be_bytes).ok_or_else(|| Error::new(NXR_STALE))?;
     if packet.packet.len() < SHORTEST {
         return Err(Error::because(OFPBRC_BAD_PACKET, "ofproto", "the packet is shorter than an Ethernet header"));

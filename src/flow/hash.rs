@@ -68,11 +68,15 @@ pub enum HashFields {
     EthSrc {
         vlan: bool,
     },
-    /// The same for both directions: MACs, VLAN, Ethertype, IP addresses, protocol and, for TCP, UDP and SCTP, ports.
+    /// The same for both directions: MACs, VLAN, Ethertype, IP addresses, protocol and, for TCP and SCTP, ports: those of
+    /// UDP differ by direction where it carries tunnels (ovs-actions(7), "multipath").
     SymmetricL4,
-    /// Addresses and protocol of IP, the same for both directions; ports too where `ports`. Nothing beside IP.
-    SymmetricL3 {
-        ports: bool,
+    /// Addresses of IP, the same for both directions. Nothing beside IP.
+    SymmetricL3,
+    /// Addresses and protocol of IP, and ports of TCP and SCTP, the same for both directions; of UDP too where `udp`.
+    /// Nothing beside IP.
+    SymmetricL3L4 {
+        udp: bool,
     },
     /// Addresses, protocol and ports, direction kept.
     FiveTuple,
@@ -103,9 +107,9 @@ fn addresses(flow: &Flow) -> (u128, u128) {
     }
 }
 
-fn has_ports(flow: &Flow) -> bool {
+fn has_ports(flow: &Flow, udp: bool) -> bool {
     let proto = flow.get64(l::NW_PROTO) as u8;
-    is_ip(flow) && matches!(proto, ip_proto::TCP | ip_proto::UDP | ip_proto::SCTP)
+    is_ip(flow) && (matches!(proto, ip_proto::TCP | ip_proto::SCTP) || udp && proto == ip_proto::UDP)
 }
 
 fn is_ip(flow: &Flow) -> bool {
@@ -116,8 +120,8 @@ fn is_ip(flow: &Flow) -> bool {
 pub fn hash_fields(flow: &Flow, fields: HashFields, seed: u32) -> u32 {
     let mut s = Sum(u64::from(seed) ^ K[3]);
     let (src, dst) = addresses(flow);
-    let ports = |s: &mut Sum, both_ways: bool| {
-        if has_ports(flow) {
+    let ports = |s: &mut Sum, both_ways: bool, udp: bool| {
+        if has_ports(flow, udp) {
             let (a, b) = (flow.get64(l::TP_SRC), flow.get64(l::TP_DST));
             s.add(if both_ways { a ^ b } else { a << 16 | b });
         }
@@ -132,17 +136,21 @@ pub fn hash_fields(flow: &Flow, fields: HashFields, seed: u32) -> u32 {
             if is_ip(flow) {
                 s.add_wide(src ^ dst);
                 s.add(flow.get64(l::NW_PROTO));
-                ports(&mut s, true);
+                ports(&mut s, true, false);
             }
         }
-        HashFields::SymmetricL3 { ports: with_ports } => {
+        HashFields::SymmetricL3 => {
+            if is_ip(flow) {
+                s.add(flow.get64(l::ETH_TYPE));
+                s.add_wide(src ^ dst);
+            }
+        }
+        HashFields::SymmetricL3L4 { udp } => {
             if is_ip(flow) {
                 s.add(flow.get64(l::ETH_TYPE));
                 s.add_wide(src ^ dst);
                 s.add(flow.get64(l::NW_PROTO));
-                if with_ports {
-                    ports(&mut s, true);
-                }
+                ports(&mut s, true, udp);
             }
         }
         HashFields::FiveTuple => {
@@ -150,7 +158,7 @@ pub fn hash_fields(flow: &Flow, fields: HashFields, seed: u32) -> u32 {
                 s.add_wide(src);
                 s.add_wide(dst);
                 s.add(flow.get64(l::NW_PROTO));
-                ports(&mut s, false);
+                ports(&mut s, false, true);
             }
         }
         HashFields::IpSrc => s.add_wide(src),
@@ -185,11 +193,12 @@ pub fn mask_hash_fields(flow: &Flow, mask: &mut Mask, fields: HashFields) {
         eth_type::IPV6 => (Some(l::IPV6_SRC), Some(l::IPV6_DST)),
         _ => (None, None),
     };
-    let end_points = |exact: &mut dyn FnMut(&[l::Slot]), ports: bool| {
+    // which ports: of TCP and SCTP, or of UDP too
+    let end_points = |exact: &mut dyn FnMut(&[l::Slot]), udp: bool| {
         exact(&[l::ETH_TYPE]);
         if let (Some(src), Some(dst)) = (src, dst) {
             exact(&[src, dst, l::NW_PROTO, l::NW_FRAG]);
-            if ports && has_ports(flow) {
+            if has_ports(flow, udp) {
                 exact(&[l::TP_SRC, l::TP_DST]);
             }
         }
@@ -203,9 +212,13 @@ pub fn mask_hash_fields(flow: &Flow, mask: &mut Mask, fields: HashFields) {
         }
         HashFields::SymmetricL4 => {
             exact(&[l::ETH_SRC, l::ETH_DST, l::VLAN_TCI]);
-            end_points(&mut exact, true);
+            end_points(&mut exact, false);
         }
-        HashFields::SymmetricL3 { ports } => end_points(&mut exact, ports),
+        HashFields::SymmetricL3 => {
+            exact(&[l::ETH_TYPE]);
+            src.into_iter().chain(dst).for_each(|slot| exact(&[slot]));
+        }
+        HashFields::SymmetricL3L4 { udp } => end_points(&mut exact, udp),
         HashFields::FiveTuple => end_points(&mut exact, true),
         HashFields::IpSrc | HashFields::IpDst => {
             exact(&[l::ETH_TYPE]);
@@ -299,7 +312,7 @@ mod tests {
             b.set(x, a.get(y));
             b.set(y, a.get(x));
         }
-        for f in [HashFields::SymmetricL4, HashFields::SymmetricL3 { ports: true }] {
+        for f in [HashFields::SymmetricL4, HashFields::SymmetricL3, HashFields::SymmetricL3L4 { udp: true }] {
             assert_eq!(hash_fields(&a, f, 0), hash_fields(&b, f, 0));
             assert_ne!(hash_fields(&a, f, 0), hash_fields(&a, f, 1));
         }
@@ -308,9 +321,18 @@ mod tests {
 
     #[test]
     fn mask_covers_what_was_hashed() {
-        for f in [HashFields::SymmetricL4, HashFields::FiveTuple, HashFields::IpSrc, HashFields::EthSrc { vlan: true }]
-        {
-            let a = tcp(5);
+        let kinds = [
+            HashFields::SymmetricL4,
+            HashFields::SymmetricL3,
+            HashFields::SymmetricL3L4 { udp: false },
+            HashFields::SymmetricL3L4 { udp: true },
+            HashFields::FiveTuple,
+            HashFields::IpSrc,
+            HashFields::EthSrc { vlan: true },
+        ];
+        for (f, proto) in kinds.into_iter().flat_map(|f| [(f, 6), (f, 17)]) {
+            let mut a = tcp(5);
+            a.set(l::NW_PROTO, proto);
             let mut mask = Mask::default();
             mask_hash_fields(&a, &mut mask, f);
             for i in 0..l::WORDS {
@@ -322,6 +344,22 @@ mod tests {
                     }
                 }
             }
+        }
+    }
+
+    #[test]
+    fn ports_of_udp_count_where_they_are_asked_for() {
+        let mut a = tcp(5);
+        a.set(l::NW_PROTO, 17);
+        let mut b = a.clone();
+        b.set(l::TP_SRC, 999);
+        for (f, differs) in [
+            (HashFields::SymmetricL4, false),
+            (HashFields::SymmetricL3L4 { udp: false }, false),
+            (HashFields::SymmetricL3L4 { udp: true }, true),
+            (HashFields::FiveTuple, true),
+        ] {
+            assert_eq!(hash_fields(&a, f, 0) != hash_fields(&b, f, 0), differs, "{f:?}");
         }
     }
 

@@ -69,8 +69,9 @@ impl<S: Sink> Walk<'_, S> {
         let fields = match fields {
             HashFields::EthSrc => Hashed::EthSrc { vlan: false },
             HashFields::SymmetricL4 => Hashed::SymmetricL4,
-            HashFields::SymmetricL3L4 | HashFields::SymmetricL3L4Udp => Hashed::SymmetricL3 { ports: true },
-            HashFields::SymmetricL3 => Hashed::SymmetricL3 { ports: false },
+            HashFields::SymmetricL3L4 => Hashed::SymmetricL3L4 { udp: false },
+            HashFields::SymmetricL3L4Udp => Hashed::SymmetricL3L4 { udp: true },
+            HashFields::SymmetricL3 => Hashed::SymmetricL3,
             HashFields::NwSrc => Hashed::IpSrc,
             HashFields::NwDst => Hashed::IpDst,
         };

@@ -14,10 +14,12 @@
 //! | [`tool`] | `ovsdb-tool` |
 //! | [`client`] | `ovsdb-client` |
 //! | [`ctl`] | `ovs-vsctl`, `vtep-ctl` |
+//! | [`appctl`] | `ovs-appctl` |
 //! | [`ofctl`] | `ovs-ofctl`, as far as it needs no switch |
 //! | [`server`] | `ovsdb-server` |
 #![forbid(unsafe_code)]
 
+pub mod appctl;
 pub mod client;
 pub mod ctl;
 pub mod daemon;
@@ -39,13 +41,14 @@ use std::process::ExitCode;
 /// A program: its name and the arguments behind it.
 type Program = fn(&str, Vec<String>) -> ExitCode;
 
-const PROGRAMS: [(&str, Program); 6] = [
+const PROGRAMS: [(&str, Program); 7] = [
     ("ovsdb-tool", tool::main),
     ("ovsdb-client", client::main),
     ("ovsdb-server", server::main),
     ("ovs-vsctl", ctl::vswitch::main),
     ("vtep-ctl", ctl::vtep::main),
     ("ovs-ofctl", ofctl::main),
+    ("ovs-appctl", appctl::main),
 ];
 
 /// The names of all programs.

@@ -53,6 +53,18 @@ impl Parsed {
 /// # Errors
 /// An option that is unknown, ambiguous, or has a value where it takes none or none where it takes one.
 pub fn parse(known: &[Known], arguments: Vec<String>) -> Result<Parsed, String> {
+    take_apart(known, arguments, false)
+}
+
+/// The same with options before the first argument only; what follows is somebody else's.
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_leading(known: &[Known], arguments: Vec<String>) -> Result<Parsed, String> {
+    take_apart(known, arguments, true)
+}
+
+fn take_apart(known: &[Known], arguments: Vec<String>, leading: bool) -> Result<Parsed, String> {
     let mut parsed = Parsed::default();
     let mut rest = arguments.into_iter();
     while let Some(argument) = rest.next() {
@@ -98,6 +110,9 @@ pub fn parse(known: &[Known], arguments: Vec<String>) -> Result<Parsed, String> 
             }
         } else {
             parsed.arguments.push(argument);
+            if leading {
+                parsed.arguments.extend(rest.by_ref());
+            }
         }
     }
     Ok(parsed)
@@ -139,6 +154,9 @@ mod tests {
             Ok(("verbose=x timeout=5 more= more= timeout=6".into(), "a b -v".into()))
         );
         assert_eq!(run("-v a --verbose=q -"), Ok(("verbose= verbose=q".into(), "a -".into())));
+        let line = ["-m", "a", "-m", "--", "-x"].map(str::to_owned).to_vec();
+        let leading = parse_leading(&KNOWN, line).unwrap();
+        assert_eq!((leading.options.len(), leading.arguments.join(" ").as_str()), (1, "a -m -- -x"));
         assert_eq!(run("--ver"), Err("option '--ver' is ambiguous".into()));
         assert_eq!(run("--foo"), Err("unrecognized option '--foo'".into()));
         assert_eq!(run("-x"), Err("invalid option -- 'x'".into()));

@@ -1,8 +1,11 @@
-//! `ofp-parse-pcap`: OpenFlow messages out of the TCP streams of a capture.
+//! Captures: `ofp-parse-pcap`, OpenFlow messages out of TCP streams, and `parse-pcap`, the flows that packets have.
 
 use super::link::tell;
 use super::{Call, Done};
 use crate::setup::{self, print};
+use flow::extract::{Metadata, extract_flow};
+use flow::text::NoNames;
+use flow::text::format::format_flow;
 use openflow::wire::Frames;
 use packet::locate::{L4, layers_of};
 use packet::{pcap, tcp};
@@ -13,6 +16,8 @@ use std::net::SocketAddr;
 
 /// TCP ports of OpenFlow: before it had one, and IANA's.
 const PORTS: [u16; 2] = [6633, 6653];
+/// A packet of a file came by no port: OFPP_NONE.
+const NO_PORT: u32 = 0xffff;
 /// Bytes that may wait for what was lost or comes late; more end the stream.
 const WAITING: usize = 1 << 20;
 
@@ -124,9 +129,25 @@ fn time(nanos: u64) -> String {
     format!("{} ", time.trim_end_matches('Z'))
 }
 
+/// Prints the flow that each packet of captures has, a line each.
+pub(super) fn parse_pcap(call: &Call) -> Done {
+    let metadata = Metadata { vlan_limit: 2, ..Metadata::default() };
+    for path in call.arguments {
+        let file = File::open(path).map_err(|e| format!("{path}: open failed ({})", ovsdb::error::strerror(&e)))?;
+        let mut capture = pcap::Reader::new(BufReader::new(file)).map_err(|e| format!("{path}: {e}"))?;
+        while let Some(record) = capture.record().map_err(|e| format!("{path}: {e}"))? {
+            // what is too short for an Ethernet header has no flow
+            if let Ok(flow) = extract_flow(&record.data, NO_PORT, &metadata) {
+                print(&format!("{}\n", format_flow(&flow, &NoNames)));
+            }
+        }
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
-    use super::Stream;
+    use super::*;
 
     /// Bytes come once and in order, whatever became of the segments on their way.
     #[test]
@@ -151,5 +172,17 @@ mod tests {
         let mut stream = Stream { next: Some(0), ..Stream::default() };
         (1..20u32).for_each(|n| stream.segment(n << 16, &[0; 1 << 16]));
         assert!(stream.broken);
+    }
+
+    #[test]
+    fn a_packet_has_no_port() {
+        let frame =
+            packet::hex::parse("50540000000a505400000001080600010800060400015054000000010a0000020000000000000a000001");
+        let flow = extract_flow(&frame.unwrap(), NO_PORT, &Metadata { vlan_limit: 2, ..Metadata::default() }).unwrap();
+        assert_eq!(
+            format_flow(&flow, &NoNames),
+            "arp,in_port=ANY,vlan_tci=0x0000,dl_src=50:54:00:00:00:01,dl_dst=50:54:00:00:00:0a,arp_spa=10.0.0.2,\
+             arp_tpa=10.0.0.1,arp_op=1,arp_sha=50:54:00:00:00:01,arp_tha=00:00:00:00:00:00"
+        );
     }
 }

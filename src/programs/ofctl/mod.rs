@@ -87,7 +87,7 @@ type Command = (&'static str, usize, usize, &'static str, &'static str, fn(&Call
 const MANY: usize = usize::MAX;
 
 #[rustfmt::skip]
-const COMMANDS: [Command; 70] = [
+const COMMANDS: [Command; 71] = [
     ("show", 1, 1, "SWITCH", "show what a switch is", ask::show),
     ("dump-desc", 1, 1, "SWITCH", "print a switch's description", ask::dump_desc),
     ("dump-tables", 1, 1, "SWITCH", "print counters of tables", ask::dump_tables),
@@ -147,6 +147,7 @@ const COMMANDS: [Command; 70] = [
     ("parse-instructions", 1, 1, "VERSION", "print instructions read as hexadecimal lines", offline::parse_instructions),
     ("parse-nx-match", 0, 0, "", "print matches read as NXM, as a switch writes them", matches::parse_nxm),
     ("parse-nxm", 0, 0, "", "print matches read as NXM, as a switch writes them", matches::parse_nxm),
+    ("parse-pcap", 1, MANY, "FILE...", "print the flows of packets captured into pcap FILEs", capture::parse_pcap),
     ("parse-oxm", 1, 1, "VERSION", "print matches read as OXM, as a switch writes them", matches::parse_oxm),
     ("parse-flow", 1, 1, "FLOW", "print a flow as the message that adds it", flows::parse_one),
     ("parse-flows", 1, 1, "FILE", "print flows of a file as the messages that add them", flows::parse_file),

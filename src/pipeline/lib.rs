@@ -4,7 +4,7 @@
 //! tables, and a log of what changed. [`normal`] is the learning switch over it. [`translate`] turns a packet into
 //! datapath actions, a mask, dependencies and effects, and touches nothing else. [`recirc`] keeps what a packet needs to
 //! go on after a recirculation. [`manager`] is the only writer: it edits a working copy, publishes it, and applies what
-//! packets taught. [`reader`] is a worker's handle, behind `dpif`'s traits.
+//! packets taught. [`watch`] says what who watches flows is told. [`reader`] is a worker's handle, behind `dpif`'s traits.
 #![forbid(unsafe_code)]
 
 pub mod manager;
@@ -14,6 +14,7 @@ pub mod recirc;
 pub mod snapshot;
 pub mod trace;
 pub mod translate;
+pub mod watch;
 
 pub use manager::{Begun, BridgeConfig, BundleItem, Choice, Config, Draft, Error, FlowFilter, Hidden, Manager};
 pub use normal::vlan::{PriorityTags, Trunks, VlanConfig, VlanMode};

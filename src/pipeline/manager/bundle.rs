@@ -11,6 +11,7 @@ use super::flows::{Outcome, Removed, RemovedReason, Rewrite, adds, select};
 use super::{Error, Manager};
 use crate::snapshot::table::Rule;
 use crate::snapshot::{Bridge, Snapshot};
+use crate::watch::FlowChange;
 
 /// One step of a bundle.
 #[derive(Clone, Debug)]
@@ -26,6 +27,7 @@ pub struct Draft {
     work: Snapshot,
     changes: Vec<Change>,
     removed: Vec<Removed>,
+    noted: Vec<FlowChange>,
     outcome: Outcome,
     /// Flows that the last change is about, by table; what is done to them.
     chosen: Vec<(u8, Arc<Rule>)>,
@@ -74,6 +76,7 @@ impl Manager {
             work: self.work.clone(),
             changes: Vec::new(),
             removed: Vec::new(),
+            noted: Vec::new(),
             outcome: Outcome::default(),
             chosen: Vec::new(),
             rewrite: None,
@@ -187,6 +190,7 @@ impl Manager {
         std::mem::swap(&mut self.work, &mut draft.work);
         std::mem::swap(&mut self.changes, &mut draft.changes);
         std::mem::swap(&mut self.removed, &mut draft.removed);
+        std::mem::swap(&mut self.watched.noted, &mut draft.noted);
     }
 
     /// Puts flows and groups of the draft in the place of the bridge's. Ports and learned addresses are those of now.
@@ -213,6 +217,7 @@ impl Manager {
         to.groups.clone_from(&from.groups);
         self.changes.append(&mut draft.changes);
         self.removed.append(&mut draft.removed);
+        self.watched.noted.append(&mut draft.noted);
         Ok(draft.outcome)
     }
 

@@ -15,6 +15,7 @@ use rustc_hash::FxBuildHasher;
 use super::{Error, Manager, check};
 use crate::snapshot::Bridge;
 use crate::snapshot::table::{Rule, Table};
+use crate::watch::{Fate, is_same};
 
 /// What a request did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -157,6 +158,7 @@ impl Manager {
         if before.is_none() {
             self.changes.push(Change::Added { table: key, priority, matching: rule.matching.clone() });
         }
+        self.note(index, number.0, Fate::Added, &rule, before);
         self.table_mut(index, number.0).insert(rule);
         Ok(Outcome { added: 1, ..Outcome::default() })
     }
@@ -245,6 +247,9 @@ impl Manager {
             self.changes.push(Change::Gone { table: TableKey { bridge: index, table }, rule: old.id });
             self.taught_no_more(index, &old.actions);
         }
+        if !is_same(old, &rule) {
+            self.note(index, table, Fate::Modified, &rule, Some(old.clone()));
+        }
         self.arm(index, table, &rule, to.now);
         self.table_mut(index, table).insert(rule);
     }
@@ -263,6 +268,7 @@ impl Manager {
         }
         self.changes.push(Change::Gone { table: TableKey { bridge: index, table }, rule: rule.id });
         self.taught_no_more(index, &rule.actions);
+        self.note(index, table, Fate::Removed(reason), rule, None);
         if rule.flags.send_flow_rem {
             self.removed.push(Removed { bridge: index, table: TableId(table), rule: rule.clone(), reason });
         }

@@ -2,10 +2,10 @@
 //!
 //! One thread owns the [`Manager`]. Everything here is synchronous and short; a caller publishes after a batch or a
 //! millisecond. [`ports`], [`flows`], [`groups`], [`meters`] are the edits, [`expire`] and [`learn`] are what time and packets do, [`packets`] come
-//! from controllers and go to them, [`show`] is what people ask.
+//! from controllers and go to them, [`watched`] notes what became of flows, [`show`] is what people ask.
 
 mod bundle;
-mod check;
+pub(crate) mod check;
 mod error;
 mod expire;
 mod flows;
@@ -17,6 +17,7 @@ mod ports;
 mod show;
 #[cfg(test)]
 mod tests;
+mod watched;
 
 use std::io;
 use std::sync::Arc;
@@ -76,6 +77,7 @@ pub struct Manager {
     /// Shared with each draft of a bundle.
     drafts: Arc<()>,
     removed: Vec<Removed>,
+    watched: watched::Watched,
     /// What packets do to tables once no bundle is under way.
     deferred: std::collections::VecDeque<(dpif::Effect, Instant)>,
     orphans: std::collections::BTreeSet<learn::Taught>,
@@ -108,6 +110,7 @@ impl Manager {
             swept: Instant::ZERO,
             drafts: Arc::default(),
             removed: Vec::new(),
+            watched: Default::default(),
             deferred: Default::default(),
             orphans: Default::default(),
             hidden: Default::default(),

@@ -12,6 +12,7 @@ use openflow::wire::encode::encode_with;
 use openflow::wire::flow::{FlowModRequest, needs_nx};
 use openflow::wire::stats::{FlowEntry, FlowRequest};
 use openflow::wire::switch::FlowFormat;
+use openflow::wire::text::hex_dump;
 use openflow::wire::{Message, Version, Xid};
 use openflow::{Cookie, FieldId, FlowMod, TableId, view};
 
@@ -51,6 +52,8 @@ pub(super) struct Writer {
     /// Forms that the switch was told of (OpenFlow 1.0 alone).
     nxm: bool,
     tables: bool,
+    /// Messages are printed: as a table of bytes when it is 5, as one number when it is more.
+    verbosity: u8,
 }
 
 impl Writer {
@@ -58,7 +61,7 @@ impl Writer {
         call.formats.require(usable)?;
         let formats = call.formats.and(usable);
         let link = Link::open(call.argument(0), formats.versions())?;
-        Ok(Writer { link, formats, nxm: false, tables: false })
+        Ok(Writer { link, formats, nxm: false, tables: false, verbosity: 0 })
     }
 
     /// Has the switch take the forms that changes need.
@@ -92,6 +95,18 @@ impl Writer {
         Message::FlowMod { request, nx }
     }
 
+    /// Prints a message for who wants to see everything.
+    fn show(&self, message: &[u8]) {
+        match self.verbosity {
+            0..5 => {}
+            5 => print(&hex_dump(message, true)),
+            _ => {
+                let hex: String = message.iter().map(|byte| format!("{byte:02x}")).collect();
+                print(&format!("0x{}\n", hex.trim_start_matches('0')));
+            }
+        }
+    }
+
     /// Makes changes, in order. The first that is refused ends it. Of many not each is waited for: some that follow a
     /// refused one may be done by then.
     pub(super) fn change(&mut self, flows: Vec<FlowMod>) -> Done {
@@ -101,7 +116,9 @@ impl Writer {
         for (n, flow) in flows.into_iter().enumerate() {
             let message = self.message(flow);
             let xid = self.link.fresh();
-            bytes.extend(self.link.encoded(&message, xid)?);
+            let encoded = self.link.encoded(&message, xid)?;
+            self.show(&encoded);
+            bytes.extend(encoded);
             if n < ONE_BY_ONE || n % AT_ONCE == 0 || n + 1 == count {
                 self.link.change_bytes(std::mem::take(&mut bytes))?;
             }
@@ -134,6 +151,7 @@ fn change(call: &Call, flows: Vec<ParsedFlow>) -> Done {
         let messages = flows.into_iter().map(|flow| writer.message(flow)).collect();
         return bundle::send(&mut writer.link, messages);
     }
+    writer.verbosity = call.verbosity;
     writer.change(flows)
 }
 

@@ -15,6 +15,7 @@ use super::UNREAD;
 use super::pace::Pace;
 use super::session::{Kind, Session};
 use super::transport::{Peer, Sink};
+use super::watch::Watching;
 
 /// What a connection's next messages wait for.
 pub(super) enum Wait {
@@ -53,6 +54,8 @@ pub(super) struct Connection {
     /// Packets for want of a flow, and others.
     paces: Option<[Pace; 2]>,
     onlookers: Onlookers,
+    /// Flows that it watches.
+    pub(super) watching: Option<Box<Watching>>,
 }
 
 impl Connection {
@@ -73,6 +76,7 @@ impl Connection {
             queue_size: usize::MAX,
             paces: None,
             onlookers: Onlookers::default(),
+            watching: None,
         }
     }
 

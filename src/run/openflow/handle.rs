@@ -8,11 +8,12 @@ use openflow::wire::message::{Bundle as Which, BundleCommand, kind_of};
 use openflow::wire::port::{PortMod, config};
 use openflow::wire::switch::{Role, RoleReason, RoleRequest, RoleStatus, SwitchConfig};
 use openflow::wire::{Error, ErrorCode, Header, Message, Version, Xid, bytes::Bytes, decode, error_reply};
+use pipeline::watch::By;
 use pipeline::{BundleItem, Port};
 
 use super::connection::Wait;
 use super::session::{BUNDLED, BUNDLES, Bundle, Kind};
-use super::{groups, meters, packets, queues, stats, work};
+use super::{groups, meters, packets, queues, stats, watch, work};
 use crate::run::switch::Switch;
 
 type Done = Result<(), Error>;
@@ -47,6 +48,8 @@ pub(super) fn handle(switch: &mut Switch, id: u64, bytes: Vec<u8>) {
             _ => Err(e),
         },
     };
+    // before any answer that is made later
+    watch::flush(switch);
     if let Err(e) = done {
         refused(switch, id, &e, &bytes);
     }
@@ -147,18 +150,20 @@ fn execute(switch: &mut Switch, id: u64, xid: Xid, message: Message, bytes: &[u8
                 work::change(switch, id, request.flow, bytes);
                 return Ok(());
             }
-            flow_mod(switch, &bridge, flow)?;
+            acting(switch, id, xid, |switch| flow_mod(switch, &bridge, flow))?;
             if request.buffer.is_some() {
                 return refuse(OFPBRC_BUFFER_UNKNOWN);
             }
         }
         Message::GroupMod { group, .. } => {
-            let now = switch.clock.now();
-            switch.manager.group_mod(&bridge, &group, now).map_err(|e| told(&e))?;
+            acting(switch, id, xid, |switch| {
+                let now = switch.clock.now();
+                switch.manager.group_mod(&bridge, &group, now).map_err(|e| told(&e)).map(drop)
+            })?;
             forward(switch, id, xid, 0, Message::GroupMod { group, nx: false });
         }
         Message::MeterMod(meter) => {
-            meters::change(switch, &bridge, &meter)?;
+            acting(switch, id, xid, |switch| meters::change(switch, &bridge, &meter))?;
             forward(switch, id, xid, 1, Message::MeterMod(meter));
         }
         Message::PortMod(port) => return port_mod(switch, &bridge, &port),
@@ -184,6 +189,8 @@ fn execute(switch: &mut Switch, id: u64, xid: Xid, message: Message, bytes: &[u8
             let config = session.asks.config();
             connection.send(&Message::GetAsyncReply(config), xid);
         }
+        Message::FlowMonitorRequest(requests) => return watch::request(switch, id, xid, requests),
+        Message::FlowMonitorCancel(monitor) => return watch::cancel(switch, id, monitor),
         Message::GroupDescRequest(wanted) => return groups::descriptions(switch, id, xid, wanted),
         Message::GroupStatsRequest(wanted) => return groups::statistics(switch, id, xid, wanted),
         Message::GroupFeaturesRequest => {
@@ -208,6 +215,14 @@ pub(super) fn reply(switch: &mut Switch, id: u64, xid: Xid, message: Message) ->
         connection.send(&message, xid);
     }
     Ok(())
+}
+
+/// Does what a connection asks for in its name.
+fn acting(switch: &mut Switch, id: u64, xid: Xid, change: impl FnOnce(&mut Switch) -> Done) -> Done {
+    switch.manager.act_for(Some(By { connection: id, xid: xid.0 }));
+    let done = change(switch);
+    switch.manager.act_for(None);
+    done
 }
 
 fn flow_mod(switch: &mut Switch, bridge: &str, flow: &FlowMod) -> Done {

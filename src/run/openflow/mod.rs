@@ -3,7 +3,7 @@
 //! [`sockets`] has the ways to connect, [`transport`] cuts messages out of streams, [`remotes`] keeps connections that rows
 //! ask for, [`session`] has what a connection agreed on, [`handle`] does what is asked, [`stats`] answers questions about
 //! flows, tables and ports, [`packets`] brings packets to controllers, as fast as [`pace`] lets it, and theirs into the
-//! datapath. A bridge listens at `BRIDGE.mgmt` in the run folder, as `ovs-ofctl` expects, and at `BRIDGE.snoop` for who looks
+//! datapath, [`watch`] tells of flows that change. A bridge listens at `BRIDGE.mgmt` in the run folder, as `ovs-ofctl` expects, and at `BRIDGE.snoop` for who looks
 //! on; what is on its way to its controllers has flows of its own ([`in_band`]).
 //!
 //! Requests of a connection are answered in their order: while one waits for something (workers that are to pass a barrier,
@@ -23,6 +23,7 @@ mod session;
 mod sockets;
 mod stats;
 mod transport;
+mod watch;
 mod work;
 
 use std::collections::BTreeMap;
@@ -210,6 +211,7 @@ pub(super) fn turn(switch: &mut Switch) {
     tell_of_ports(switch);
     packets::flows_removed(switch);
     packets::bring(switch, now);
+    watch::turn(switch);
     barriers(switch);
     let until = now + SLICE;
     let openflow = &mut switch.openflow;

@@ -7,7 +7,7 @@ use flow::layout::{IN_PORT, KEY_WORDS};
 use flow::{Flow, Mask, Match};
 use openflow::action::PacketInReason;
 use openflow::wire::codes::*;
-use openflow::wire::flow::{FlowRemoved, RemovedReason};
+use openflow::wire::flow::FlowRemoved;
 use openflow::wire::packet::{PacketIn, PacketInFormat, PacketOut};
 use openflow::wire::{Error, Message, Version};
 use openflow::{Cookie, OfPort, TableId};
@@ -144,13 +144,7 @@ pub(super) fn flows_removed(switch: &mut Switch) {
             matching: rule.matching.clone(),
             cookie: rule.cookie,
             priority: rule.priority(),
-            reason: match gone.reason {
-                pipeline::manager::RemovedReason::Idle => RemovedReason::IdleTimeout,
-                pipeline::manager::RemovedReason::Hard => RemovedReason::HardTimeout,
-                pipeline::manager::RemovedReason::Delete => RemovedReason::Delete,
-                pipeline::manager::RemovedReason::GroupDelete => RemovedReason::GroupDelete,
-                pipeline::manager::RemovedReason::MeterDelete => RemovedReason::MeterDelete,
-            },
+            reason: gone.reason.wire(),
             table: Some(gone.table),
             duration: std::time::Duration::from_nanos(age),
             idle_timeout: rule.idle_timeout,

@@ -8,7 +8,8 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 
 use openflow::wire::Frames;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -33,6 +34,8 @@ type Out = (Vec<u8>, bool);
 struct Account {
     octets: AtomicUsize,
     packets: AtomicUsize,
+    /// The owner loop waits until there is nothing.
+    awaited: AtomicBool,
 }
 
 /// Where messages for a peer go.
@@ -54,7 +57,7 @@ impl Sink {
     }
 
     fn put(&self, message: Vec<u8>, packet: bool) {
-        self.account.octets.fetch_add(message.len(), Relaxed);
+        self.account.octets.fetch_add(message.len(), SeqCst);
         self.account.packets.fetch_add(usize::from(packet), Relaxed);
         // refused when the peer is gone, which the reader tells
         let _ = self.out.send((message, packet));
@@ -63,6 +66,12 @@ impl Sink {
     /// Octets that the peer has not taken yet.
     pub(super) fn queued(&self) -> usize {
         self.account.octets.load(Relaxed)
+    }
+
+    /// Whether the peer has taken everything; when it has not, the bell rings as soon as it has.
+    pub(super) fn is_drained(&self) -> bool {
+        self.account.awaited.store(true, SeqCst);
+        self.account.octets.load(SeqCst) == 0
     }
 
     /// Packets that the peer has not taken yet.
@@ -221,11 +230,12 @@ async fn transmit(
             Ok(()) => write.flush().await,
             failed => failed,
         };
-        let waited = account.octets.fetch_sub(out.len(), Relaxed);
+        let waited = account.octets.fetch_sub(out.len(), SeqCst);
+        let drained = waited == out.len() && account.awaited.swap(false, SeqCst);
         account.packets.fetch_sub(packets, Relaxed);
         out.clear();
         // requests wait for it, see `UNREAD`
-        if waited >= UNREAD {
+        if waited >= UNREAD || drained {
             bell.ring();
         }
         if written.is_err() {

@@ -11,6 +11,7 @@ use pipeline::BundleItem;
 use super::connection::Wait;
 use super::handle::{refused, told};
 use super::session::Bundle as Filled;
+use super::watch;
 use crate::run::bundles::{Bundle, Failed, Progress};
 use crate::run::long;
 use crate::run::switch::Switch;
@@ -42,21 +43,34 @@ impl Work {
 
 /// Begins to commit a bundle. Nothing else may be under way.
 pub(super) fn commit(switch: &mut Switch, id: u64, xid: Xid, which: Which, filled: Filled, bytes: &[u8]) {
-    let (messages, items) = filled.items.into_iter().unzip();
-    begin(switch, id, items, What::Commit { messages, commit: bytes.to_vec(), which, xid });
+    let (messages, items): (Vec<Vec<u8>>, Vec<BundleItem>) = filled.items.into_iter().unzip();
+    begin(
+        switch,
+        id,
+        (items, messages.iter().map(|m| xid_of(m)).collect()),
+        What::Commit { messages, commit: bytes.to_vec(), which, xid },
+    );
 }
 
 /// Begins a change of many flows.
 pub(super) fn change(switch: &mut Switch, id: u64, flow: FlowMod, bytes: &[u8]) {
-    begin(switch, id, vec![BundleItem::Flow(flow)], What::Change(bytes.to_vec()));
+    begin(switch, id, (vec![BundleItem::Flow(flow)], vec![xid_of(bytes)]), What::Change(bytes.to_vec()));
 }
 
-fn begin(switch: &mut Switch, id: u64, items: Vec<BundleItem>, what: What) {
+/// The transaction of a message.
+fn xid_of(message: &[u8]) -> u32 {
+    message.get(4..8).and_then(|x| x.first_chunk()).map_or(0, |x| u32::from_be_bytes(*x))
+}
+
+fn begin(switch: &mut Switch, id: u64, (items, transactions): (Vec<BundleItem>, Vec<u32>), what: What) {
     let Some(connection) = switch.openflow.connection(id) else { return };
     connection.wait = Some(Wait::Answer);
     let bridge = connection.bridge.clone();
     match Bundle::new(&switch.manager, &bridge, items) {
-        Ok(bundle) => switch.openflow.work = Some(Work { id, bundle: Some(bundle), what }),
+        Ok(bundle) => {
+            let bundle = Some(bundle.of(id, transactions));
+            switch.openflow.work = Some(Work { id, bundle, what });
+        }
         Err(e) => end(switch, id, what, Err((None, e))),
     }
 }
@@ -123,6 +137,7 @@ fn end(switch: &mut Switch, id: u64, what: What, result: Result<(), Failed>) {
     if let Some(connection) = switch.openflow.connection(id) {
         connection.wait = None;
     }
+    watch::flush(switch);
     match (what, result) {
         (What::Change(_), Ok(())) => {}
         (What::Change(bytes), Err((_, e))) => refused(switch, id, &told(&e), &bytes),

@@ -37,6 +37,7 @@ reasons! {
     ReservedMac, "reserved_mac", "A reserved multicast destination (802.1D) that the bridge does not forward.";
     MirrorPort, "mirror_port", "Received on, or for, a port that is reserved for a mirror's copies.";
     OwnMac, "own_mac", "Sent by this bridge's own address through another of its ports.";
+    Fragment, "fragment", "An IP fragment, and the bridge drops these.";
     Depth, "depth", "Resubmitted too deep (64 levels) or too often (4096 lookups).";
     StackTooDeep, "stack", "The translation's stack outgrew 64 kB or was popped empty.";
     Recirculation, "recirculation", "Recirculated more often than allowed, or the frozen state is gone.";

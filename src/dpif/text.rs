@@ -289,7 +289,12 @@ impl Display for Set {
 
 /// `name(0x1)` or `name(0x1/0xff)`.
 fn metadata(f: &mut Formatter<'_>, name: &str, value: u32, mask: u32) -> fmt::Result {
-    if mask == u32::MAX { write!(f, "{name}({value:#x})") } else { write!(f, "{name}({value:#x}/{mask:#x})") }
+    match (value, mask) {
+        (0, u32::MAX) => write!(f, "{name}(0)"),
+        (_, u32::MAX) => write!(f, "{name}({value:#x})"),
+        (0, _) => write!(f, "{name}(0/{mask:#x})"),
+        _ => write!(f, "{name}({value:#x}/{mask:#x})"),
+    }
 }
 
 #[cfg(test)]

@@ -17,11 +17,13 @@ pub fn low_bits(n: u16) -> u128 {
 }
 
 impl Subfield {
-    /// The whole field: of vlan_vid the VID without the bit that says that there is a tag, of ct_state the unused bits too.
+    /// The whole field: of vlan_vid the VID without the bit that says that there is a tag, of ct_state the unused bits too,
+    /// of arp_op all 16 bits, though a key has the low ones alone.
     pub fn whole(field: FieldId) -> Subfield {
         let n_bits = match field {
             FieldId::VlanVid => 12,
             FieldId::CtState => 32,
+            FieldId::ArpOp => 16,
             field => field.row().bits,
         };
         Subfield { field, ofs: 0, n_bits }

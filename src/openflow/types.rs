@@ -66,6 +66,8 @@ pub struct TableId(pub u8);
 impl TableId {
     /// "All tables" on the wire.
     pub const ALL: u8 = 255;
+    /// The switch's own table.
+    pub const INTERNAL: TableId = TableId(254);
 }
 
 impl fmt::Display for TableId {
@@ -114,6 +116,11 @@ impl MeterId {
     pub const CONTROLLER: MeterId = MeterId(0xffff_fffe);
     /// All meters, where that can be meant.
     pub const ALL: MeterId = MeterId(0xffff_ffff);
+
+    /// Can a meter have this number? Two of the reserved ones can.
+    pub fn is_usable(self) -> bool {
+        (1..=MeterId::MAX.0).contains(&self.0) || [MeterId::CONTROLLER, MeterId::SLOWPATH].contains(&self)
+    }
 }
 
 impl fmt::Display for MeterId {

@@ -19,8 +19,17 @@ pub enum Version {
     Meant,
     /// OpenFlow 1.0 with Nicira's extensions.
     Of10,
+    /// OpenFlow 1.1, which has actions of its own for some fields.
+    Of11,
+    /// OpenFlow 1.2 to 1.4.
+    Of12,
     /// OpenFlow 1.5.
     Of15,
+}
+
+/// Does it set a TCI of a tag that is there?
+fn tagged(s: &SetField) -> bool {
+    s.value & u128::from(l::VLAN_PRESENT) != 0
 }
 
 /// The widest value of a `load`.
@@ -46,6 +55,8 @@ impl View {
             match self.version {
                 Version::Meant => self.out.push(a.clone()),
                 Version::Of10 => self.of10(a),
+                Version::Of11 => self.of11(a),
+                Version::Of12 => self.of12(a),
                 Version::Of15 => self.of15(a),
             }
         }
@@ -107,17 +118,17 @@ impl View {
                 self.out.push(modify(s.field, s.value));
             }
             (_, FieldId::IpDscp) => self.out.push(modify(FieldId::NwTos, s.value << 2)),
-            (_, FieldId::TcpSrc | FieldId::UdpSrc | FieldId::SctpSrc) => {
+            (_, FieldId::TcpSrc | FieldId::UdpSrc) => {
                 self.out.push(modify(FieldId::TcpSrc, s.value));
             }
-            (_, FieldId::TcpDst | FieldId::UdpDst | FieldId::SctpDst) => {
+            (_, FieldId::TcpDst | FieldId::UdpDst) => {
                 self.out.push(modify(FieldId::TcpDst, s.value));
             }
             (_, FieldId::VlanVid) => {
                 self.out.push(Action::SetVlanVid { vid: (s.value & 0xfff) as u16, push: true });
             }
             (_, FieldId::VlanPcp) => self.out.push(Action::SetVlanPcp { pcp: (s.value & 7) as u8, push: true }),
-            (_, FieldId::VlanTci) if s.value == 0 => self.out.push(Action::StripVlan),
+            (_, FieldId::VlanTci) if !tagged(s) => self.out.push(Action::StripVlan),
             (_, FieldId::VlanTci) => {
                 self.out.push(Action::SetVlanVid { vid: (s.value & 0xfff) as u16, push: true });
                 self.out.push(Action::SetVlanPcp { pcp: (s.value >> 13 & 7) as u8, push: true });
@@ -138,6 +149,29 @@ impl View {
         }
     }
 
+    fn of11(&mut self, action: &Action) {
+        match action {
+            Action::SetTunnel { .. } | Action::SetMplsLabel(_) | Action::SetMplsTc(_) => self.common(action),
+            Action::SetField(SetField { style: SetStyle::Load | SetStyle::Mod, .. }) => self.common(action),
+            Action::SetField(s) if s.field == FieldId::VlanTci && s.mask == s.field.row().full_mask() => {
+                if tagged(s) {
+                    self.out.push(Action::SetVlanVid { vid: (s.value & 0xfff) as u16, push: false });
+                    self.out.push(Action::SetVlanPcp { pcp: (s.value >> 13 & 7) as u8, push: false });
+                } else {
+                    self.out.push(Action::StripVlan);
+                }
+            }
+            other => self.of15(other),
+        }
+    }
+
+    fn of12(&mut self, action: &Action) {
+        match action {
+            Action::SetField(s) if s.style == SetStyle::Load => self.out.push(action.clone()),
+            other => self.of15(other),
+        }
+    }
+
     fn of15(&mut self, action: &Action) {
         let set = |field: FieldId, value: u128| {
             let mask = field.row().full_mask();
@@ -147,8 +181,11 @@ impl View {
             Action::SetField(s) if s.style == SetStyle::Mod => match s.field {
                 FieldId::NwTos => self.out.push(set(FieldId::IpDscp, s.value >> 2)),
                 FieldId::NwTtl => self.out.push(action.clone()),
-                FieldId::TcpSrc => self.out.push(set(self.transport(FieldId::TcpSrc), s.value)),
-                FieldId::TcpDst => self.out.push(set(self.transport(FieldId::TcpDst), s.value)),
+                FieldId::TcpSrc | FieldId::TcpDst => match self.transport(s.field) {
+                    Some(field) => self.out.push(set(field, s.value)),
+                    // the match leaves the protocol open
+                    None => self.out.push(action.clone()),
+                },
                 field => self.out.push(set(field, s.value)),
             },
             Action::SetField(s) => {
@@ -190,15 +227,16 @@ impl View {
         }
     }
 
-    /// The port field of the protocol that the match asks for, in place of TCP's.
-    fn transport(&self, tcp: FieldId) -> FieldId {
+    /// The port field of the protocol that the match asks for, in place of TCP's; none without a protocol that has ports.
+    fn transport(&self, tcp: FieldId) -> Option<FieldId> {
         let (src, proto) = (tcp == FieldId::TcpSrc, self.flow.get64(l::NW_PROTO) as u8);
         match (proto, src) {
-            (ip_proto::UDP, true) => FieldId::UdpSrc,
-            (ip_proto::UDP, false) => FieldId::UdpDst,
-            (ip_proto::SCTP, true) => FieldId::SctpSrc,
-            (ip_proto::SCTP, false) => FieldId::SctpDst,
-            _ => tcp,
+            (ip_proto::TCP, _) => Some(tcp),
+            (ip_proto::UDP, true) => Some(FieldId::UdpSrc),
+            (ip_proto::UDP, false) => Some(FieldId::UdpDst),
+            (ip_proto::SCTP, true) => Some(FieldId::SctpSrc),
+            (ip_proto::SCTP, false) => Some(FieldId::SctpDst),
+            _ => None,
         }
     }
 }

@@ -16,7 +16,9 @@ pub mod trace;
 pub mod translate;
 pub mod watch;
 
-pub use manager::{Begun, BridgeConfig, BundleItem, Choice, Config, Draft, Error, FlowFilter, Hidden, Manager};
+pub use manager::{
+    Begun, BridgeConfig, BundleItem, Choice, Config, Draft, Error, FlowFilter, Hidden, Manager, permitted,
+};
 pub use normal::vlan::{PriorityTags, Trunks, VlanConfig, VlanMode};
 pub use snapshot::group::Group;
 pub use snapshot::meter::Metered;

@@ -91,6 +91,14 @@ pub(crate) fn actions_text(actions: &[Action], names: Option<&Bridge>) -> String
     actions_text_in(actions, Version::Of15, &Match::default(), &Ports(names))
 }
 
+/// An action on a packet of this IP protocol as text.
+pub(crate) fn action_text(action: &Action, proto: u64, names: Option<&Bridge>) -> String {
+    let (mut flow, mut mask) = Match::default().expand();
+    flow.set(flow::layout::NW_PROTO, proto.into());
+    mask.exact(flow::layout::NW_PROTO);
+    actions_text_in(std::slice::from_ref(action), Version::Of15, &Match::new(&flow, &mask), &Ports(names))
+}
+
 /// What a field has become.
 pub(crate) fn value_text(of: Subfield, flow: &Flow) -> String {
     let mut value = String::new();

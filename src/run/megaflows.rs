@@ -170,14 +170,14 @@ impl Dump {
         found.ok().and_then(|at| self.ports.get(at)).map_or_else(|| port.to_string(), |(_, name)| name.clone())
     }
 
-    /// The text: by worker, most packets first.
+    /// The text: by worker, oldest first.
     pub(super) fn text(&self, mut flows: Vec<Megaflow>, now: Instant) -> String {
         let core = |f: &Megaflow| self.cores.get(f.worker).copied().flatten();
         let of = |f: &Megaflow| core(f).map_or(Worker::Main, Worker::Core);
         flows.retain(|f| self.worker.is_none_or(|wanted| wanted == of(f)));
         flows.retain(|f| self.only.is_none_or(|wanted| wanted == ufid(&f.matching)));
         // the one without a core first
-        flows.sort_by_key(|f| (core(f), std::cmp::Reverse(f.packets), f.in_port));
+        flows.sort_by_key(|f| (core(f), f.created, f.in_port));
         let (mut out, mut last) = (String::new(), None);
         for f in flows {
             let worker = Some(of(&f));

@@ -123,8 +123,14 @@ impl Known<'_> {
         self.ip() && self.proto(proto) && !self.has(l::NW_FRAG, u64::from(l::FRAG_LATER))
     }
 
+    /// A match may ask for types in later fragments, as OVS takes it, though these have none.
+    fn icmp(&self, kind: u16, proto: u8) -> bool {
+        let whole = self.mask.is_some() || !self.has(l::NW_FRAG, u64::from(l::FRAG_LATER));
+        self.eth(kind) && self.proto(proto) && whole
+    }
+
     fn icmpv6(&self) -> bool {
-        self.eth(eth_type::IPV6) && self.proto(ip_proto::ICMPV6) && !self.has(l::NW_FRAG, u64::from(l::FRAG_LATER))
+        self.icmp(eth_type::IPV6, ip_proto::ICMPV6)
     }
 
     fn nd(&self, kind: u8) -> bool {
@@ -150,11 +156,7 @@ impl Known<'_> {
             Prereq::Tcp => self.transport(ip_proto::TCP),
             Prereq::Udp => self.transport(ip_proto::UDP),
             Prereq::Sctp => self.transport(ip_proto::SCTP),
-            Prereq::Icmpv4 => {
-                self.eth(eth_type::IPV4)
-                    && self.proto(ip_proto::ICMP)
-                    && !self.has(l::NW_FRAG, u64::from(l::FRAG_LATER))
-            }
+            Prereq::Icmpv4 => self.icmp(eth_type::IPV4, ip_proto::ICMP),
             Prereq::Icmpv6 => self.icmpv6(),
             Prereq::Nd => self.nd(ND_SOLICIT) || self.nd(ND_ADVERT),
             Prereq::NdSolicit => self.nd(ND_SOLICIT),

@@ -32,6 +32,14 @@ impl fmt::Display for CheckError {
 
 impl std::error::Error for CheckError {}
 
+impl CheckError {
+    /// The module of OVS whose words the detail is in.
+    pub fn module(&self) -> &'static str {
+        let of_field = ["source field", "destination field"].iter().any(|w| self.detail.starts_with(w));
+        if of_field { "meta_flow" } else { "ofp_actions" }
+    }
+}
+
 const INCONSISTENT: &str = "OFPBAC_MATCH_INCONSISTENT";
 const BAD_ARGUMENT: &str = "OFPBAC_BAD_ARGUMENT";
 const BAD_SET: &str = "OFPBAC_BAD_SET_ARGUMENT";

@@ -153,6 +153,10 @@ fn set_field(item: &Item, cx: &Reader) -> Result<Action> {
 pub(super) fn literal(text: &str, dst: Subfield, whole: &str) -> Result<u128> {
     let bytes = u32::from(dst.field.row().bytes);
     let Some(value) = number::whole(text).filter(|v| v.checked_shr(8 * bytes).unwrap_or(0) == 0) else {
+        let digits = text.strip_prefix("0x").filter(|d| d.chars().all(|c| c.is_ascii_hexdigit()));
+        if bytes == 16 && digits.is_some_and(|d| d.trim_start_matches('0').len() > 32) {
+            bail!("{whole}: value does not fit into {} bits", dst.n_bits);
+        }
         bail!("{whole}: cannot parse integer value");
     };
     if value > low_bits(dst.n_bits) {
@@ -166,7 +170,7 @@ fn load(item: &Item) -> Result<Action> {
     let dst = field::parse(dst)?;
     let value = literal(text, dst, item.value)?;
     let value = value.checked_shl(dst.ofs.into()).unwrap_or(0);
-    Ok(Action::SetField(SetField { field: dst.field, value, mask: dst.mask(), style: SetStyle::Load }))
+    Ok(Action::SetField(SetField::loaded(dst, value)))
 }
 
 /// Reads `src->dst`; the two are as wide as each other.
@@ -220,8 +224,18 @@ fn set_text(s: &SetField, p: &Printer) -> String {
 }
 
 impl SetField {
+    /// A `load` of `value`, which is in its place already.
+    pub fn loaded(dst: Subfield, value: u128) -> SetField {
+        let whole = dst.field == FieldId::ArpOp && dst.is_whole();
+        let mask = if whole { dst.field.row().full_mask() } else { dst.mask() };
+        SetField { field: dst.field, value: value & mask, mask, style: SetStyle::Load }
+    }
+
     /// The bits from its mask's lowest to its highest: what a `load` writes.
     pub fn subfield(&self) -> Subfield {
+        if self.field == FieldId::ArpOp && self.mask == self.field.row().full_mask() {
+            return Subfield::whole(self.field);
+        }
         let ofs = self.mask.trailing_zeros().min(127) as u16;
         let end = 128 - self.mask.leading_zeros() as u16;
         Subfield { field: self.field, ofs, n_bits: end.saturating_sub(ofs).max(1) }

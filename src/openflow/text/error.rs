@@ -1,25 +1,37 @@
 //! Why a text was refused.
 
+use crate::action::CheckError;
 use std::fmt;
 
 /// Why a text was refused, in the words of ovs-ofctl where it has some.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ParseError(String);
+pub struct ParseError {
+    message: String,
+    /// What ovs-ofctl logs before a message without it, by module.
+    note: Option<(&'static str, String)>,
+}
 
 impl ParseError {
     pub fn new(message: impl Into<String>) -> ParseError {
-        ParseError(message.into())
+        ParseError { message: message.into(), note: None }
+    }
+
+    /// The message without its beginning, and that by the module which says it, where the two are told apart.
+    pub fn parts(&self) -> (Option<(&'static str, &str)>, &str) {
+        let Some((module, note)) = &self.note else { return (None, &self.message) };
+        let rest = self.message.strip_prefix(note.as_str()).and_then(|rest| rest.strip_prefix(": "));
+        (Some((module, note)), rest.unwrap_or(&self.message))
     }
 
     /// What is wrong.
     pub fn message(&self) -> &str {
-        &self.0
+        &self.message
     }
 }
 
 impl fmt::Display for ParseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.message)
     }
 }
 
@@ -27,7 +39,14 @@ impl std::error::Error for ParseError {}
 
 impl From<flow::text::ParseError> for ParseError {
     fn from(e: flow::text::ParseError) -> ParseError {
-        ParseError(e.0)
+        ParseError::new(e.0)
+    }
+}
+
+impl From<CheckError> for ParseError {
+    fn from(e: CheckError) -> ParseError {
+        let note = (!e.detail.is_empty()).then(|| (e.module(), e.detail.clone()));
+        ParseError { message: e.to_string(), note }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Text of flows and of changes to them (ovs-ofctl(8), "Flow Syntax").
 
-use super::error::{ParseError, Result, bail};
+use super::error::{Result, bail};
 use super::formats::Formats;
 use super::names::{ForFlow, PortNames, parse_port, parse_table, port_text, table_text};
 use super::number::{u16_named, u32_plain, u64_plain};
@@ -142,7 +142,7 @@ pub fn parse_flow(text: &str, command: Command, names: &dyn PortNames) -> Result
             }
             Ok(ParsedFlow { flow, consistent, formats, before })
         }
-        Err(e) => Err(ParseError::new(e.to_string())),
+        Err(e) => Err(e.into()),
     }
 }
 

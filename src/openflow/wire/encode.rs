@@ -22,6 +22,7 @@ use ::flow::fields::tlv::TlvTable;
 fn kind(message: &Message, version: Version) -> Kind {
     let pick = |nx: bool, yes: Kind, no: Kind| if nx { yes } else { no };
     let of10 = version == Version::Of10;
+    let early = version <= Version::Of11;
     match message {
         Message::Hello(_) => Kind::Hello,
         Message::Error(_) => Kind::Error,
@@ -87,8 +88,8 @@ fn kind(message: &Message, version: Version) -> Kind {
         Message::GroupStatsReply(_) => pick(of10, Kind::NxGroupStatsReply, Kind::GroupStatsReply),
         Message::GroupDescRequest(_) => pick(of10, Kind::NxGroupDescRequest, Kind::GroupDescRequest),
         Message::GroupDescReply(_) => pick(of10, Kind::NxGroupDescReply, Kind::GroupDescReply),
-        Message::GroupFeaturesRequest => pick(of10, Kind::NxGroupFeaturesRequest, Kind::GroupFeaturesRequest),
-        Message::GroupFeaturesReply(_) => pick(of10, Kind::NxGroupFeaturesReply, Kind::GroupFeaturesReply),
+        Message::GroupFeaturesRequest => pick(early, Kind::NxGroupFeaturesRequest, Kind::GroupFeaturesRequest),
+        Message::GroupFeaturesReply(_) => pick(early, Kind::NxGroupFeaturesReply, Kind::GroupFeaturesReply),
         Message::TableMod(_) => Kind::TableMod,
         Message::TableDescRequest => Kind::TableDescRequest,
         Message::TableDescReply(_) => Kind::TableDescReply,

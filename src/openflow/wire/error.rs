@@ -56,6 +56,6 @@ pub fn refuse_because<T>(code: ErrorCode, module: &'static str, detail: impl Int
 impl From<crate::action::CheckError> for Error {
     fn from(e: crate::action::CheckError) -> Error {
         let code = ErrorCode::by_name(e.code).unwrap_or(super::codes::OFPBAC_BAD_ARGUMENT);
-        if e.detail.is_empty() { Error::new(code) } else { Error::because(code, "ofp_actions", e.detail) }
+        if e.detail.is_empty() { Error::new(code) } else { Error::because(code, e.module(), e.detail) }
     }
 }

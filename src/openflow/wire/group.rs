@@ -4,7 +4,7 @@
 use super::action::{Cx, Place, read_list, write_list};
 use super::bytes::{Bytes, Put, pad, set_len, set_u16};
 use super::codes::*;
-use super::error::{Error, Result, refuse};
+use super::error::{Error, Result, refuse, refuse_because};
 use super::oxm;
 use super::version::Version;
 use crate::group_mod::{Bucket, BucketRef, GroupCommand, GroupKind, GroupMod, HashField, SelectionMethod};
@@ -106,7 +106,7 @@ pub(super) fn checked(g: GroupMod) -> Result<GroupMod> {
     }
     let ids: std::collections::HashSet<u32> = g.buckets.iter().map(|b| b.id).collect();
     if ids.len() != g.buckets.len() {
-        return refuse(OFPGMFC_BUCKET_EXISTS);
+        return refuse_because(OFPGMFC_BAD_BUCKET, "ofp_group", "Duplicate bucket id");
     }
     Ok(g)
 }

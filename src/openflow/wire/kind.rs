@@ -137,8 +137,8 @@ kinds! {
     NxGroupDescReply "NXST_GROUP_DESC reply" [(1, 1, XRep(NX, 8))];
     GroupFeaturesRequest "OFPST_GROUP_FEATURES request" [(3, 6, Req(8))];
     GroupFeaturesReply "OFPST_GROUP_FEATURES reply" [(3, 6, Rep(8))];
-    NxGroupFeaturesRequest "NXST_GROUP_FEATURES request" [(1, 1, XReq(NX, 9))];
-    NxGroupFeaturesReply "NXST_GROUP_FEATURES reply" [(1, 1, XRep(NX, 9))];
+    NxGroupFeaturesRequest "NXST_GROUP_FEATURES request" [(1, 2, XReq(NX, 9))];
+    NxGroupFeaturesReply "NXST_GROUP_FEATURES reply" [(1, 2, XRep(NX, 9))];
     TableMod "OFPT_TABLE_MOD" [(2, 6, T(17))];
     TableDescRequest "OFPST_TABLE_DESC request" [(5, 6, Req(14))];
     TableDescReply "OFPST_TABLE_DESC reply" [(5, 6, Rep(14))];

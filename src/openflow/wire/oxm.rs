@@ -389,6 +389,12 @@ pub fn write_match(out: &mut Vec<u8>, matching: &Match, version: Version, tlv: O
     if version == Version::Of11 {
         return super::match11::write(out, matching);
     }
+    write_oxm_match(out, matching, version, tlv);
+}
+
+/// As [`write_match`], in OpenFlow 1.1 by fields as well: its own form of a match has no place for all of what flows match,
+/// and OVS tells them so.
+pub fn write_oxm_match(out: &mut Vec<u8>, matching: &Match, version: Version, tlv: Option<&TlvTable>) {
     let start = out.len();
     out.u16(MATCH_OXM);
     out.u16(0);

@@ -4,7 +4,8 @@
 
 use super::action::{port32, to_port16};
 use super::bytes::{Bytes, Put, set_len};
-use super::error::Result;
+use super::codes::OFPQOFC_BAD_PORT;
+use super::error::{Result, refuse};
 use super::flow::{read_duration, write_duration};
 use super::version::Version;
 use crate::types::OfPort;
@@ -80,6 +81,9 @@ pub fn read_config_request(b: &mut Bytes, version: Version) -> Result<QueueReque
     let port = read_port(b, version)?;
     if version > Version::Of10 {
         b.skip(4)?;
+    }
+    if port.0 >= OfPort::MAX.0 && port != OfPort::NONE {
+        return refuse(OFPQOFC_BAD_PORT);
     }
     Ok(QueueRequest { port: (port != OfPort::NONE).then_some(port), queue: None })
 }

@@ -264,7 +264,7 @@ pub fn write_entry(out: &mut Vec<u8>, e: &FlowEntry, nx: bool, cx: Cx) {
         out.bytes(&fields);
         pad(out, out.len() - fields.len(), 8);
     } else if !of10 {
-        oxm::write_match(out, &e.matching, cx.version, cx.tlv);
+        oxm::write_oxm_match(out, &e.matching, cx.version, cx.tlv);
     }
     instruction::write(out, &e.actions, &e.matching, cx);
     set_len(out, start, start);

@@ -107,6 +107,7 @@ impl Manager {
         if let BundleItem::Flow(flow_mod) = item
             && flow_mod.command != Command::Add
         {
+            super::check::permitted(flow_mod)?;
             let Some(bridge) = draft.work.bridge(draft.index) else {
                 return Err(Error::NoSuchBridge(draft.name.clone()));
             };

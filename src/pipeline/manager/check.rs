@@ -1,5 +1,7 @@
 //! What a list of actions must keep to before it gets into a table.
 
+use flow::layout::{DP_HASH, RECIRC_ID, Slot};
+use openflow::flow_mod::{Command, FlowMod};
 use openflow::{Action, GroupId, MeterId, TableId};
 
 use super::Error;
@@ -27,6 +29,22 @@ pub(crate) fn actions(
         Action::WriteActions(set) => each(set, 0, &mut |action| group(action).and_then(|()| written(action))),
         action => group(action).and_then(|()| supported(action)),
     })
+}
+
+/// Checks that a change is not one of what belongs to the switch: a table, and what recirculated packets have.
+///
+/// # Errors
+/// It is.
+pub fn permitted(request: &FlowMod) -> Result<(), Error> {
+    if request.table == Some(TableId::INTERNAL) {
+        return Err(Error::Internal("table 254"));
+    }
+    let has = |slot: Slot| request.matching.get(slot);
+    let deletes = matches!(request.command, Command::Delete | Command::DeleteStrict);
+    if !deletes && (has(RECIRC_ID).0 != 0 || has(DP_HASH).1 != 0) {
+        return Err(Error::Internal("what tells recirculated packets apart"));
+    }
+    Ok(())
 }
 
 /// Checks what a group's bucket may have: anything but instructions. What an action set does not execute is kept and

@@ -19,6 +19,8 @@ pub enum Error {
     DatapathPortInUse(dpif::PortNo),
     #[error("table {0} does not exist")]
     BadTable(TableId),
+    #[error("{0} is the switch's own")]
+    Internal(&'static str),
     #[error("goto_table:{1} in table {0} does not go forward")]
     GotoBackward(TableId, TableId),
     #[error("another flow of the same priority overlaps")]
@@ -74,7 +76,11 @@ impl Error {
     /// The type of OpenFlow error that it is.
     pub fn kind(&self) -> Kind {
         match self {
-            Error::NoSuchBridge(_) | Error::BridgeExists(_) | Error::Changed(_) | Error::States => Kind::BadRequest,
+            Error::NoSuchBridge(_)
+            | Error::BridgeExists(_)
+            | Error::Changed(_)
+            | Error::States
+            | Error::Internal(_) => Kind::BadRequest,
             Error::NoSuchPort(..) | Error::PortExists(_) | Error::BadPortNumber(_) | Error::DatapathPortInUse(_) => {
                 Kind::PortModFailed
             }

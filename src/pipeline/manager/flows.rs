@@ -106,6 +106,7 @@ impl Manager {
         if let Some(table) = request.table.filter(|t| t.0 == TableId::ALL) {
             return Err(Error::BadTable(table));
         }
+        check::permitted(request)?;
         match request.command {
             Command::Add => self.add_flow(index, request, now),
             Command::Modify | Command::ModifyStrict => self.modify_flows(index, request, now),

@@ -48,12 +48,11 @@ impl Manager {
         let index = self.index_of(bridge)?;
         let id = request.meter.id;
         let meters = self.work.bridge(index).map(|b| b.meters.clone()).unwrap_or_default();
-        let usable = (1..=MeterId::MAX.0).contains(&id.0) || [MeterId::CONTROLLER, MeterId::SLOWPATH].contains(&id);
         if request.command == MeterCommand::Delete {
             let gone: Vec<MeterId> = meters.keys().copied().filter(|m| id == MeterId::ALL || *m == id).collect();
             return Ok(self.delete_meters(index, &gone));
         }
-        if !usable {
+        if !id.is_usable() {
             return Err(Error::BadMeter(id));
         }
         let (number, created) = match (request.command, meters.get(&id)) {

@@ -27,6 +27,7 @@ use base::rcu::{Publisher, ReaderState};
 use dpif::{Change, FlowStats, RuleId, Translate};
 
 pub use bundle::{Begun, BundleItem, Choice, Draft};
+pub use check::permitted;
 pub use error::Error;
 pub use flows::{Hidden, Outcome, Removed, RemovedReason};
 pub use meters::MAX_METERS;

@@ -6,6 +6,7 @@ use base::clock::Instant;
 use dpif::{Change, RecircId, Thing};
 use flow::layout::{ACTSET_OUTPUT, KEY_WORDS, METADATA, REGS_WORD, WORDS};
 use flow::{Flow, Match};
+use openflow::wire::switch::Fragments;
 use openflow::{Action, OfPort, TableId};
 
 use super::{Error, Manager};
@@ -35,6 +36,21 @@ impl Manager {
                 self.changes.push(Change::Thing(Thing::Bridge(index)));
             }
         }
+    }
+
+    /// Says how a bridge treats IP fragments.
+    ///
+    /// # Errors
+    /// There is no such bridge.
+    pub fn set_fragments(&mut self, bridge: &str, fragments: Fragments) -> Result<(), Error> {
+        let index = self.index_of(bridge)?;
+        if self.work.bridge(index).is_some_and(|b| b.fragments != fragments)
+            && let Some(bridge) = self.edit(index)
+        {
+            bridge.fragments = fragments;
+            self.changes.push(Change::Thing(Thing::Bridge(index)));
+        }
+        Ok(())
     }
 
     /// Whether megaflows are made of all bits of a packet's key from now on, or of those that were looked at.

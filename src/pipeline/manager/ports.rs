@@ -5,6 +5,7 @@ use std::sync::Arc;
 use base::clock::Instant;
 use dpif::{Change, PortNo, Thing};
 use openflow::flow_mod::FlowMod;
+use openflow::wire::switch::Fragments;
 use openflow::{Action, OfPort};
 
 use super::{BridgeConfig, Error, Manager};
@@ -33,6 +34,7 @@ impl Manager {
             fdb: Fdb::default(),
             settings: config.settings.clone(),
             misses_told: false,
+            fragments: Fragments::default(),
         })));
         self.learners.push(Learner::default());
         self.changes.push(Change::Thing(Thing::Bridge(index)));

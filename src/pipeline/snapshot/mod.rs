@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dpif::PortNo;
+use openflow::wire::switch::Fragments;
 use openflow::{GroupId, MeterId, OfPort};
 
 use crate::normal::fdb::Fdb;
@@ -60,6 +61,8 @@ pub struct Bridge {
     pub settings: Settings,
     /// Packets that match nothing go to controllers: one that listens speaks OpenFlow 1.2 or older.
     pub misses_told: bool,
+    /// What becomes of IP fragments (ovs-ofctl(8), "set-frags").
+    pub fragments: Fragments,
 }
 
 /// Settings of a bridge (ovs-vswitchd.conf.db(5), table Bridge).

@@ -60,6 +60,8 @@ pub enum PortKind {
 pub struct PortFlags {
     /// Administratively down: neither receives nor sends.
     pub down: bool,
+    /// Told and kept; OpenFlow 1.0 alone has it.
+    pub no_stp: bool,
     pub no_receive: bool,
     pub no_flood: bool,
     pub no_forward: bool,

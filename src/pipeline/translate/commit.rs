@@ -71,8 +71,9 @@ impl<S: Sink> Walk<'_, S> {
         }
         if !self.commit_tags() {
             let [vid, pcp] = [VID, PCP].map(|slot| self.rewrite(slot));
-            let (tci, mask) = ((pcp.value << 13 | vid.value) as u16, (pcp.mask << 13 | vid.mask) as u16);
-            self.emit(mask != 0, || Set::Vlan { tci, mask });
+            if pcp.mask | vid.mask != 0 {
+                self.retag();
+            }
         }
         let (value, mask) = self.rewrite(l::SKB_PRIORITY).u32();
         self.emit(mask != 0, || Set::SkbPriority { value, mask });
@@ -114,16 +115,8 @@ impl<S: Sink> Walk<'_, S> {
     fn commit_ipv4(&mut self) {
         let ((src, src_mask), (dst, dst_mask)) = (self.rewrite(l::NW_SRC).u32(), self.rewrite(l::NW_DST).u32());
         let ((tos, tos_mask), (ttl, ttl_mask)) = (self.rewrite(l::NW_TOS).u8(), self.rewrite(l::NW_TTL).u8());
-        self.emit(src_mask | dst_mask != 0 || tos_mask | ttl_mask != 0, || Set::Ipv4 {
-            src,
-            src_mask,
-            dst,
-            dst_mask,
-            tos,
-            tos_mask,
-            ttl,
-            ttl_mask,
-        });
+        let any = src_mask | dst_mask != 0 || tos_mask | ttl_mask != 0;
+        self.emit(any, || Set::Ipv4 { src, src_mask, dst, dst_mask, tos, tos_mask, ttl, ttl_mask });
         self.commit_transport(ip_proto::ICMP);
     }
 

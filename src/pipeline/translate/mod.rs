@@ -7,9 +7,8 @@
 //! datapath can say how it goes on, and [`Walk::run`] takes it up again.
 //!
 //! # Masks
-//! A bit of the packet's key becomes exact when translation *reads* it and has not written it before. Writing makes
-//! nothing exact: a rewrite is emitted with a mask, whatever the packet had there. (OVS makes rewritten fields exact to
-//! save the rewrite when the packet has that value already; that costs it a megaflow for every value.)
+//! A bit of the packet's key becomes exact when translation reads or writes it and has not written it before: as in OVS,
+//! and a rewrite of what the packet has already is left out. A rewritten IP or ARP header makes its protocol exact too.
 
 mod action_set;
 mod commit;

@@ -46,7 +46,7 @@ pub(crate) fn needs_parse(action: &Action) -> bool {
 impl<S: Sink> Walk<'_, S> {
     pub(crate) fn set_mpls(&mut self, lse: u32, mask: u32) {
         if self.has(Prereq::Mpls) {
-            self.st.write(l::MPLS0, lse.into(), mask.into());
+            self.write(l::MPLS0, lse.into(), mask.into());
         }
     }
 

@@ -99,7 +99,6 @@ impl<'a> Naive<'a> {
         packet.flow.set(l::IN_PORT, to16(port).into());
         packet.flow.set(l::ACTSET_OUTPUT, OfPort::UNSET.0.into());
         n.lookup(&mut packet, 0);
-        n.exit = false;
         let set = order(&std::mem::take(&mut n.set));
         n.list(&mut packet, &set);
         if n.failed {
@@ -119,6 +118,11 @@ impl<'a> Naive<'a> {
         let saved = std::mem::replace(&mut self.table, table);
         let rules = self.bridge.table(table).into_iter().flat_map(|t| t.rules());
         let mut seen = packet.flow.clone();
+        let fragment = seen.get64(l::NW_FRAG) as u8;
+        if fragment != 0 && fragment & l::FRAG_LATER == 0 {
+            seen.set(l::TP_SRC, 0);
+            seen.set(l::TP_DST, 0);
+        }
         if let Some(port) = from {
             seen.set(l::IN_PORT, port.into());
         }
@@ -230,11 +234,9 @@ impl<'a> Naive<'a> {
                 let saved = (self.stack.clone(), self.set.clone(), self.table);
                 let mut copy = packet.clone();
                 self.list(&mut copy, list);
-                self.exit = false;
                 let set = order(&std::mem::take(&mut self.set));
                 self.list(&mut copy, &set);
                 (self.stack, self.set, self.table) = saved;
-                self.exit = false;
             }
             Action::Group(id) => {
                 let group = self.bridge.groups.get(id).cloned();

@@ -32,7 +32,7 @@ impl<S: Sink> Walk<'_, S> {
     pub(crate) fn enqueue(&mut self, port: OfPort, queue: u32) {
         let view = &mut self.st.now;
         let before = (view.flow.get(l::SKB_PRIORITY), view.written.get(l::SKB_PRIORITY));
-        self.st.put(l::SKB_PRIORITY, u128::from(queue));
+        self.write(l::SKB_PRIORITY, u128::from(queue), u128::MAX);
         self.output(port, 0);
         let view = &mut self.st.now;
         view.flow.set(l::SKB_PRIORITY, before.0);

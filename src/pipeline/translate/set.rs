@@ -2,12 +2,29 @@
 
 use dpif::DropReason;
 use flow::fields::{Field, Kind, Prereq};
-use flow::layout as l;
-use openflow::Subfield;
+use flow::layout::{self as l, Slot};
 use openflow::action::{PacketInReason, SetField};
+use openflow::{FieldId, Subfield};
 
 use super::walk::Step;
 use super::{Kind as Line, MAX_STACK, Sink, Walk};
+
+/// Fields of headers that say which protocol follows, and of ARP.
+const L3: [FieldId; 13] = [
+    FieldId::IpSrc,
+    FieldId::IpDst,
+    FieldId::Ipv6Src,
+    FieldId::Ipv6Dst,
+    FieldId::Ipv6Label,
+    FieldId::NwTos,
+    FieldId::NwEcn,
+    FieldId::NwTtl,
+    FieldId::ArpOp,
+    FieldId::ArpSpa,
+    FieldId::ArpTpa,
+    FieldId::ArpSha,
+    FieldId::ArpTha,
+];
 
 impl<S: Sink> Walk<'_, S> {
     pub(crate) fn set_field(&mut self, set: &SetField) {
@@ -16,6 +33,10 @@ impl<S: Sink> Walk<'_, S> {
             applies |= self.has(*prereq);
         }
         if applies {
+            // as in OVS, whose megaflows have the protocol where a header that says it is written so
+            if L3.contains(&set.field) {
+                self.look(l::NW_PROTO);
+            }
             self.store(set.field.row(), set.value, set.mask);
         }
     }
@@ -23,17 +44,30 @@ impl<S: Sink> Walk<'_, S> {
     /// Writes the bits `mask` of a field that the packet has.
     fn store(&mut self, row: &Field, value: u128, mask: u128) {
         match row.kind {
-            Kind::Plain => self.st.write(row.slot, value, mask),
-            Kind::Tos => self.st.write(row.slot, value, mask & 0xfc),
+            // a message's type and code are looked at together, as in OVS
+            Kind::Plain if [Prereq::Icmpv4, Prereq::Icmpv6].contains(&row.prereq) => {
+                self.look_bits(l::TP_SRC, 0xff);
+                self.look_bits(l::TP_DST, 0xff);
+                self.st.write(row.slot, value, mask);
+            }
+            Kind::Plain => self.write(row.slot, value, mask),
+            Kind::Tos => self.write(row.slot, value, mask & 0xfc),
             Kind::WidePort => {
                 let mut flow = self.st.now.flow.clone();
                 row.set(&mut flow, value);
                 let port = flow.get(row.slot);
-                self.st.put(row.slot, port);
+                self.write(row.slot, port, u128::MAX);
             }
             Kind::TunMetadata => {}
             Kind::VlanTci | Kind::DlVlan | Kind::VlanVid | Kind::VlanPcp => self.store_vlan(row, value, mask),
         }
+    }
+
+    /// Writes the bits `mask` of `slot`. What the packet has there is part of the result: a rewrite that changes nothing
+    /// is not sent.
+    pub(crate) fn write(&mut self, slot: Slot, value: u128, mask: u128) {
+        self.look_bits(slot, mask);
+        self.st.write(slot, value, mask);
     }
 
     /// The value of a subfield, on which the result then depends; None when the packet does not have it.
@@ -101,6 +135,7 @@ impl<S: Sink> Walk<'_, S> {
         if !self.has(Prereq::Ip) {
             return Step::Go;
         }
+        self.look(l::NW_PROTO);
         let ttl = self.look(l::NW_TTL);
         if ttl > 1 {
             self.st.put(l::NW_TTL, ttl - 1);

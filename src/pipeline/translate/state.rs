@@ -173,6 +173,30 @@ impl View {
         (self.touched, self.tags) = (before.touched, before.tags);
     }
 
+    /// Makes the transport ports, and the ICMP type and code, 0 until they are put [`View::back`].
+    pub(crate) fn hide_ports(&mut self) -> (u64, u64, u128) {
+        const WORD: usize = l::TP_SRC.word as usize;
+        const _: () = assert!(WORD == l::TP_DST.word as usize);
+        let before = (self.flow.w[WORD], self.written.w[WORD], self.touched);
+        for slot in [l::TP_SRC, l::TP_DST] {
+            self.flow.set(slot, 0);
+        }
+        before
+    }
+
+    /// Says that hidden ports were written.
+    pub(crate) fn own_up(&mut self) {
+        for slot in [l::TP_SRC, l::TP_DST] {
+            self.put_own(slot, 0, u16::MAX);
+        }
+    }
+
+    /// See [`View::hide_ports`].
+    pub(crate) fn back(&mut self, before: (u64, u64, u128)) {
+        let word = usize::from(l::TP_SRC.word);
+        (self.flow.w[word], self.written.w[word], self.touched) = before;
+    }
+
     /// Stores the bits of one of the packet's own fields that were written, where it has its own place.
     pub(crate) fn put_own(&mut self, slot: Slot, value: u16, written: u16) {
         self.flow.set(slot, value.into());

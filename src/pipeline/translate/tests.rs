@@ -341,9 +341,9 @@ fn endless_tables_end() {
     w.flows("br0", &doubling);
     assert_eq!(w.send(&packet(1, 0xa, 0xb)).drop, Some(dpif::DropReason::Depth));
     // A long way forward is none of that.
-    let chain: String = (0..254).map(|t| format!("table={t} actions=resubmit(,{}),\n", t + 1)).collect();
-    w.flows("br0", &chain.replace(",\n", "\n").replace("resubmit(,254)", "goto_table:254"));
-    w.flows("br0", "table=254 actions=3");
+    let chain: String = (0..253).map(|t| format!("table={t} actions=resubmit(,{}),\n", t + 1)).collect();
+    w.flows("br0", &chain.replace(",\n", "\n").replace("resubmit(,253)", "goto_table:253"));
+    w.flows("br0", "table=253 actions=3");
     assert_eq!(w.actions(&packet(1, 0xa, 0xb)), "3");
 }
 
@@ -395,4 +395,24 @@ fn lists_go_on_by_a_packets_length() {
     let set = "set(eth(dst=02:00:00:00:00:09))";
     assert_eq!(w.actions(&packet(1, 0xa, 0xb)), format!("check_pkt_len(size=200,gt({set},2,4),le({set},3,4))"));
     assert_eq!(w.actions(&packet(4, 0xa, 0xb)), "check_pkt_len(size=100,gt(2),le(3)),1");
+}
+
+/// What stock's `ofproto/trace` shows as well.
+#[test]
+fn what_is_written_is_looked_at() {
+    let mut w = World::new();
+    let mut key = tcp(1);
+    key.set(l::NW_SRC, 0xc0a8_0001);
+    let mut sent = |actions: &str| {
+        w.flows("br0", &format!("tcp actions={actions}"));
+        let out = w.send(&key);
+        let exact = [l::NW_SRC, l::NW_PROTO, l::TP_SRC].map(|slot| out.mask.get64(slot));
+        (Actions(&out.actions).to_string(), exact)
+    };
+    assert_eq!(sent("mod_nw_src:1.2.3.4,2"), ("set(ipv4(src=1.2.3.4)),2".into(), [0xffff_ffff, 0xff, 0]));
+    // nothing to rewrite, and so it is for no other packet of the megaflow
+    assert_eq!(sent("mod_nw_src:192.168.0.1,2"), ("2".into(), [0xffff_ffff, 0xff, 0]));
+    let part = ("set(ipv4(src=0.0.0.4/0.0.0.255)),2".into(), [0xff, 0xff, 0]);
+    assert_eq!(sent("load:4->ip_src[0..7],2"), part);
+    assert_eq!(sent("mod_tp_src:5,2"), ("set(tcp(src=5)),2".into(), [0, 0xff, 0xffff]));
 }

@@ -1,12 +1,13 @@
 //! VLAN tags: pushing, popping, rewriting, and which of a packet's own tags are still where they were.
 //!
 //! As long as nothing is pushed or popped, tags are words of the flow like any other. From the first push or pop on a
-//! view has [`Tags`]: a stack that knows of each tag whether it is one of the packet's own, so that a pop need not make
-//! the popped tag's VID exact. The flow's words mirror the top two.
+//! view has [`Tags`]: a stack that knows of each tag whether it is one of the packet's own. The flow's words mirror the top
+//! two.
 
-use dpif::{Action as DpAction, DropReason, Set};
+use dpif::{Action as DpAction, DropReason};
 use flow::Field;
 use flow::fields::Kind;
+use flow::fields::prereq::eth_type;
 use flow::layout::{self as l, VLAN_PRESENT};
 
 use super::state::View;
@@ -60,9 +61,11 @@ const WORDS: [(l::Slot, l::Slot); 2] = [(l::VLAN_TCI, l::VLAN_TPID), (l::VLAN1_T
 /// The tag that the flow of `view` has at `i` (0 or 1).
 fn from_words(view: &View, i: usize) -> Tag {
     let (tci, tpid) = WORDS[i];
+    // a traced packet need not say it
+    let known = Some(view.flow.get64(tpid) as u16).filter(|n| *n != 0);
     Tag {
         origin: i as u8,
-        tpid: view.flow.get64(tpid) as u16,
+        tpid: known.unwrap_or(eth_type::VLAN),
         tci: view.flow.get64(tci) as u16,
         written: view.written.get64(tci) as u16 & !VLAN_PRESENT,
     }
@@ -122,6 +125,7 @@ impl<S: Sink> Walk<'_, S> {
 
     pub(crate) fn push_vlan(&mut self, tpid: u16, tci: u16) {
         self.track_tags();
+        self.exact_top();
         if self.st.now.tags.is_some_and(|t| t.len == DEEPEST) {
             return self.fail(DropReason::Translation);
         }
@@ -133,6 +137,7 @@ impl<S: Sink> Walk<'_, S> {
 
     pub(crate) fn pop_vlan(&mut self) {
         self.track_tags();
+        self.exact_top();
         if let Some(tags) = &mut self.st.now.tags {
             tags.pop();
         }
@@ -147,7 +152,7 @@ impl<S: Sink> Walk<'_, S> {
             }
             return;
         }
-        self.st.write(l::VLAN_TCI, value.into(), mask.into());
+        self.write(l::VLAN_TCI, value.into(), mask.into());
         if let Some(tags) = &mut self.st.now.tags {
             let tag = &mut tags.tags[0];
             tag.tci = tag.tci & !mask | value & mask;
@@ -193,11 +198,21 @@ impl<S: Sink> Walk<'_, S> {
         Some((one_sided | (want.tci ^ have.tci)) & !VLAN_PRESENT)
     }
 
-    /// VID and PCP as far as they have bits in `diff`, each in all bits that are known.
-    fn known_of(&self, tag: &Tag, diff: u16) -> u16 {
-        let own = WORDS.get(usize::from(tag.origin)).map_or(u16::MAX, |(tci, _)| self.out.mask.get64(*tci) as u16);
-        let part = |bits: u16| if diff & bits == 0 { 0 } else { (tag.written | own) & bits };
-        part(0x0fff) | part(0xe000)
+    /// Pops the outer tag, one of the packet's own, and pushes what it was rewritten to.
+    pub(crate) fn retag(&mut self) {
+        let tag = from_words(&self.st.now, 0);
+        self.exact_tag(0, !tag.written);
+        self.out.actions.push(DpAction::PopVlan);
+        self.out.actions.push(DpAction::PushVlan { tpid: tag.tpid, tci: tag.tci | VLAN_PRESENT });
+    }
+
+    /// The result depends on the outer tag where it is the packet's own: it moves or goes.
+    fn exact_top(&mut self) {
+        if let Some(tag) = self.st.now.tags.and_then(|tags| tags.all().first().copied())
+            && tag.origin != NEW
+        {
+            self.exact_tag(tag.origin, !tag.written);
+        }
     }
 
     /// Brings the packet's tags to what tables see. True when it did so: the words need no further look.
@@ -215,21 +230,10 @@ impl<S: Sink> Walk<'_, S> {
         }
         let same = |w: &Tag, h: &Tag| self.tag_difference(w, h) == Some(0);
         let pairs = want.all().iter().rev().zip(have.all().iter().rev());
-        let mut common = pairs.take_while(|(w, h)| same(w, h)).count();
-        let mut top_set = None;
-        // The next tag up may be the same with other bits: rewritten when all above it are popped.
-        let (w, h) = (want.all().iter().rev().nth(common), have.all().iter().rev().nth(common));
-        if let (Some(w), Some(h)) = (w, h)
-            && let Some(diff) = self.tag_difference(w, h)
-        {
-            top_set = Some((w.tci, self.known_of(w, diff)));
-            common += 1;
-        }
+        // what is written is popped and pushed again, as in OVS
+        let common = pairs.take_while(|(w, h)| same(w, h)).count();
         for _ in common..have.len {
             self.out.actions.push(DpAction::PopVlan);
-        }
-        if let Some((tci, mask)) = top_set {
-            self.out.actions.push(DpAction::Set(Set::Vlan { tci: tci & mask, mask }));
         }
         let mut pushed = want.all()[..want.len - common].to_vec();
         while let Some(tag) = pushed.pop() {

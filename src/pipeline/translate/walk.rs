@@ -7,6 +7,7 @@ use flow::fields::Prereq;
 use flow::layout::{self as l, KEY_WORDS, Slot};
 use flow::{Mask, matching};
 use openflow::action::{PacketInReason, Resubmit};
+use openflow::wire::switch::Fragments;
 use openflow::{Action, OfPort, TableId};
 use smallvec::SmallVec;
 
@@ -15,6 +16,8 @@ use super::{Kind, MAX_DEPTH, MAX_LOOKUPS, MAX_NEST, Sink, State};
 use crate::recirc::{Frame, Shared};
 use crate::snapshot::table::Rule;
 use crate::snapshot::{Bridge, Snapshot};
+
+const FRAGMENTS_DROPPED: &str = "Packets are IP fragments and the fragment handling mode is \"drop\".";
 
 /// One translation under way. `snap` and `shared` are not changed but for interning; `st` is the packet; `out` the result.
 pub(crate) struct Walk<'a, S> {
@@ -279,7 +282,6 @@ impl<'a, S: Sink> Walk<'a, S> {
         if self.failed() || self.st.freezing.is_some() {
             return;
         }
-        self.st.exit = false;
         self.run_action_set();
     }
 
@@ -312,6 +314,11 @@ impl<'a, S: Sink> Walk<'a, S> {
             self.sink.down();
             next = match found {
                 Some(rule) => self.rule(rule),
+                None if self.drops_fragments() => {
+                    self.tell(Kind::Action, || "drop".into());
+                    self.reason(DropReason::Fragment);
+                    Next::Done
+                }
                 None => {
                     // A miss after a resubmit does nothing; one in the pipeline proper is told of, or drops.
                     match quiet {
@@ -325,6 +332,11 @@ impl<'a, S: Sink> Walk<'a, S> {
         }
         (self.st.table, self.st.by) = saved;
         levels
+    }
+
+    /// Is the packet a fragment of those that are dropped before the tables?
+    fn drops_fragments(&self) -> bool {
+        self.bridge.fragments == Fragments::Drop && self.st.now.flow.get64(l::NW_FRAG) != 0
     }
 
     fn missed(&mut self) {
@@ -361,6 +373,34 @@ impl<'a, S: Sink> Walk<'a, S> {
     }
 
     fn lookup(&mut self, number: u8) -> Option<&'a Arc<Rule>> {
+        // one of the fields that every megaflow has
+        let fragment = self.st.now.flow.get64(l::NW_FRAG) as u8;
+        if fragment == 0 {
+            return self.find(number);
+        }
+        self.out.deps.things.push(Thing::Bridge(self.bridge.index));
+        match self.bridge.fragments {
+            Fragments::Drop => {
+                self.tell(Kind::Table, || format!("{number:2}. {FRAGMENTS_DROPPED}"));
+                None
+            }
+            Fragments::Normal if fragment & l::FRAG_LATER == 0 => {
+                let before = self.st.now.hide_ports();
+                let found = self.find(number);
+                // the mask has what was looked at, as in OVS; rules that come later are compared with zeros
+                self.st.now.own_up();
+                let rewritten = self.rewritten();
+                if let Some(looked) = self.out.deps.tables.last_mut() {
+                    looked.rewritten = rewritten;
+                }
+                self.st.now.back(before);
+                found
+            }
+            _ => self.find(number),
+        }
+    }
+
+    fn find(&mut self, number: u8) -> Option<&'a Arc<Rule>> {
         self.st.lookups += 1;
         if self.st.lookups > MAX_LOOKUPS {
             self.fail_because(DropReason::Depth, TOO_MANY);
@@ -421,7 +461,7 @@ impl<'a, S: Sink> Walk<'a, S> {
             }
             if let Action::CheckPktLarger { len, dst } = action {
                 let bridge = self.sink.names().then_some(self.bridge);
-                self.tell(Kind::Action, || crate::trace::actions_text(std::slice::from_ref(action), bridge));
+                self.tell(Kind::Action, || crate::trace::action_text(action, 0, bridge));
                 self.by_length(*len, *dst, &list[i + 1..]);
                 return Next::Done;
             }
@@ -447,8 +487,8 @@ impl<'a, S: Sink> Walk<'a, S> {
     }
 
     fn action(&mut self, action: &Action) -> Step {
-        let bridge = self.sink.names().then_some(self.bridge);
-        self.tell(Kind::Action, || crate::trace::actions_text(std::slice::from_ref(action), bridge));
+        let (bridge, proto) = (self.sink.names().then_some(self.bridge), self.st.now.flow.get64(l::NW_PROTO));
+        self.tell(Kind::Action, || crate::trace::action_text(action, proto, bridge));
         match action {
             Action::Output { port, max_len } => self.output(*port, *max_len),
             Action::OutputReg { src, max_len } => self.output_register(*src, *max_len),
@@ -462,7 +502,7 @@ impl<'a, S: Sink> Walk<'a, S> {
             Action::StackPush(src) => self.push(*src),
             Action::StackPop(dst) => self.pop(*dst),
             // a queue's number is its priority in this datapath
-            Action::SetQueue(queue) => self.st.put(l::SKB_PRIORITY, u128::from(*queue)),
+            Action::SetQueue(queue) => self.write(l::SKB_PRIORITY, u128::from(*queue), u128::MAX),
             Action::PopQueue => self.unset_queue(),
             Action::SetTunnel { id, .. } => self.st.put(l::TUN_ID, u128::from(*id)),
             Action::SetVlanVid { vid, push } => self.set_vlan(*vid, 0x0fff, *push),
@@ -478,10 +518,13 @@ impl<'a, S: Sink> Walk<'a, S> {
             Action::DecTtl(controllers) => return self.dec_ttl(controllers),
             Action::Resubmit(resubmit) => return self.resubmit(resubmit),
             // the copy has an action set of its own, which is executed on it (ovs-actions(7), "clone")
-            Action::Clone(list) => self.isolated(|w| {
-                w.actions(list);
-                w.end_of_pipeline();
-            }),
+            // an exit in it is one of the packet's
+            Action::Clone(list) => {
+                self.st.exit = self.isolated(|w| {
+                    w.actions(list);
+                    w.end_of_pipeline();
+                });
+            }
             Action::Exit => {
                 self.st.exit = true;
                 return Step::Stop;
@@ -531,11 +574,12 @@ impl<'a, S: Sink> Walk<'a, S> {
         Step::Go
     }
 
-    /// Runs `inside` so that what it does to the packet, the stack and the action set does not show afterwards.
-    pub(crate) fn isolated(&mut self, inside: impl FnOnce(&mut Self)) {
+    /// Runs `inside` so that what it does to the packet, the stack and the action set does not show afterwards. Returns
+    /// whether it came to an exit, or failed.
+    pub(crate) fn isolated(&mut self, inside: impl FnOnce(&mut Self)) -> bool {
         if self.st.nest >= MAX_NEST {
             self.fail(DropReason::Depth);
-            return;
+            return true;
         }
         let now = self.st.now.clone();
         let (stack, stack_bytes) = (self.st.stack.clone(), self.st.stack_bytes);
@@ -545,15 +589,16 @@ impl<'a, S: Sink> Walk<'a, S> {
         let (emitted, base) = (self.out.actions.len(), self.st.base.clone());
         self.st.nest += 1;
         inside(self);
-        if self.st.freezing.is_some() {
+        let frozen = self.st.freezing.is_some();
+        if frozen {
             self.finish_freezing();
         }
         self.st.nest -= 1;
         if self.failed() {
-            return;
+            return true;
         }
         self.bridge = bridge;
-        self.st.exit = false;
+        let exited = std::mem::take(&mut self.st.exit) && !frozen;
         self.st.now = now;
         (self.st.stack, self.st.stack_bytes, self.st.action_set) = (stack, stack_bytes, action_set);
         (self.st.was_mpls, self.st.table, self.st.by) = (was_mpls, table, by);
@@ -564,6 +609,7 @@ impl<'a, S: Sink> Walk<'a, S> {
             self.st.base = base;
             self.st.epoch = epoch;
         }
+        exited
     }
 
     /// The rest of a list, once as if the packet had more than `len` bytes and once as if it had not: the datapath knows

@@ -6,7 +6,7 @@ use openflow::text::file::Change;
 use openflow::wire::message::{BUNDLE_ATOMIC, BUNDLE_ORDERED, Bundle, BundleCommand, kind_of};
 use openflow::wire::{Kind, Message, Version, Xid, decode};
 
-use super::flows::text_of;
+use super::flows::{text_of, unread_line};
 use super::link::{Link, ON, header, is_error};
 use super::{Call, Done};
 
@@ -105,7 +105,7 @@ fn tell(answer: &[u8], sent: Option<&[u8]>) {
 pub(super) fn command(call: &Call) -> Done {
     let path = call.argument(1);
     let names = call.names();
-    let changes = openflow::text::parse_bundle(&text_of(path)?, &names).map_err(|e| format!("{path}:{e}"))?;
+    let changes = openflow::text::parse_bundle(&text_of(path)?, &names).map_err(|e| unread_line(path, &e))?;
     let mut link = Link::open(call.argument(0), call.formats.versions())?;
     let message = |change| match change {
         Change::Flow(flow) => super::flows::modern(flow.flow),

@@ -7,7 +7,9 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use openflow::action::actions_text_in;
 use openflow::flow_mod::{Command, FlowFlags};
 use openflow::text::message::Teller;
-use openflow::text::{FlowStats, ParsedFlow, PortNames, flow_text, parse_flow, parse_flows, table_text};
+use openflow::text::{
+    FlowStats, LineError, ParseError, ParsedFlow, PortNames, flow_text, parse_flow, parse_flows, table_text,
+};
 use openflow::wire::encode::encode_with;
 use openflow::wire::flow::{FlowModRequest, needs_nx};
 use openflow::wire::stats::{FlowEntry, FlowRequest};
@@ -42,7 +44,7 @@ pub(super) fn text_of(path: &str) -> Result<String, String> {
 
 /// The flows of a file.
 fn flows_of(path: &str, names: &dyn PortNames) -> Result<Vec<ParsedFlow>, String> {
-    parse_flows(&text_of(path)?, names).map_err(|e| format!("{path}:{e}"))
+    parse_flows(&text_of(path)?, names).map_err(|e| unread_line(path, &e))
 }
 
 /// A connection for changes of flows, in the forms that are allowed and can say them.
@@ -169,6 +171,20 @@ pub(super) fn tell_notes(notes: &[(&'static str, String)]) {
     }
 }
 
+/// The words for a text that cannot be read; what ovs-ofctl logs of it is logged.
+pub(super) fn unread(e: &ParseError) -> String {
+    let (note, rest) = e.parts();
+    if let Some((module, line)) = note {
+        log::warn!(target: module, "{line}");
+    }
+    rest.to_owned()
+}
+
+/// The words for a file that cannot be read.
+pub(super) fn unread_line(path: &str, e: &LineError) -> String {
+    format!("{path}:{}: {}", e.line, unread(&e.error))
+}
+
 /// Prints what flows can be said in, and the messages of the first form that is allowed.
 fn parsed(call: &Call, flows: Vec<ParsedFlow>, names: &Names) -> Done {
     let usable = flows.iter().fold(Formats::default(), |all, f| all.and(f.formats));
@@ -194,7 +210,7 @@ fn parsed(call: &Call, flows: Vec<ParsedFlow>, names: &Names) -> Done {
 pub(super) fn parse_one(call: &Call) -> Done {
     let text = call.argument(0);
     let names = Names::nowhere(text);
-    let flow = parse_flow(text, Command::Add, &names).map_err(|e| e.to_string())?;
+    let flow = parse_flow(text, Command::Add, &names).map_err(|e| unread(&e))?;
     parsed(call, vec![flow], &names)
 }
 
@@ -223,7 +239,7 @@ fn one(call: &Call, command: Command, missing: &str) -> Done {
     let names = call.names();
     match call.arguments.get(1).map_or(missing, String::as_str) {
         "-" => of_file(call, "-", command),
-        text => change(call, vec![parse_flow(text, command, &names).map_err(|e| e.to_string())?]),
+        text => change(call, vec![parse_flow(text, command, &names).map_err(|e| unread(&e))?]),
     }
 }
 
@@ -256,7 +272,7 @@ pub(super) fn del_flows(call: &Call) -> Done {
 /// Which flows an argument asks for.
 fn request(call: &Call, names: &Names) -> Result<FlowRequest, String> {
     let text = call.arguments.get(1).map_or("", String::as_str);
-    let flow = parse_flow(text, Command::Delete, names).map_err(|e| e.to_string())?.flow;
+    let flow = parse_flow(text, Command::Delete, names).map_err(|e| unread(&e))?.flow;
     Ok(FlowRequest {
         matching: flow.matching,
         table: flow.table,

@@ -8,7 +8,7 @@ use openflow::wire::tlv::{TlvCommand, TlvMod};
 use openflow::wire::{Message, Version, Xid, encode};
 
 use super::bundle;
-use super::flows::text_of;
+use super::flows::{text_of, unread, unread_line};
 use super::link::{Link, tell};
 use super::names::Names;
 use super::{Call, Done};
@@ -31,14 +31,14 @@ fn one(call: &Call, command: GroupCommand) -> Done {
     if text == "-" {
         return of_file(call, "-", command);
     }
-    let group = parse_group(text, command, &names).map_err(|e| e.to_string())?;
+    let group = parse_group(text, command, &names).map_err(|e| unread(&e))?;
     send(call, vec![group])
 }
 
 fn of_file(call: &Call, path: &str, command: GroupCommand) -> Done {
     let (names, text) = (call.names(), text_of(path)?);
     let groups = match command {
-        GroupCommand::Add => parse_groups(&text, &names).map_err(|e| format!("{path}:{e}"))?,
+        GroupCommand::Add => parse_groups(&text, &names).map_err(|e| unread_line(path, &e))?,
         command => {
             let lines = text.lines().map(|l| l.split('#').next().unwrap_or("").trim()).enumerate();
             let read = |(n, line): (usize, &str)| {
@@ -53,7 +53,7 @@ fn of_file(call: &Call, path: &str, command: GroupCommand) -> Done {
 /// Prints the message of a group.
 pub(super) fn parse(call: &Call) -> Done {
     let names = Names::default();
-    let group = parse_group(call.argument(0), GroupCommand::Add, &names).map_err(|e| e.to_string())?;
+    let group = parse_group(call.argument(0), GroupCommand::Add, &names).map_err(|e| unread(&e))?;
     print(&format!("usable protocols: {}\n", Formats::default()));
     let (_, version) = call.formats.first().ok_or("no usable protocol")?;
     print(&format!("chosen version: {}\n", version.name()));

@@ -16,6 +16,7 @@ use openflow::wire::switch::FlowFormat;
 use openflow::wire::{Message, Version, Xid, decode};
 
 use super::bytes::parse;
+use super::flows::unread;
 use super::link::{Link, ON, header, is_error, log};
 use super::names::Names;
 use super::ports::configuration;
@@ -96,7 +97,7 @@ fn watched(text: &str, names: &dyn PortNames) -> Result<MonitorRequest, String> 
             _ => fields.push(item.whole),
         }
     }
-    let flow = parse_flow(&fields.join(","), FlowCommand::Delete, names).map_err(|e| e.to_string())?.flow;
+    let flow = parse_flow(&fields.join(","), FlowCommand::Delete, names).map_err(|e| unread(&e))?.flow;
     request.matching = flow.matching;
     Ok(request)
 }
@@ -303,7 +304,7 @@ impl Monitor<'_> {
                 Ok(String::new())
             }
             "ofctl/packet-out" => {
-                let packet = parse_packet_out(first, &self.names).map_err(|e| e.to_string())?;
+                let packet = parse_packet_out(first, &self.names).map_err(|e| unread(&e))?;
                 let xid = self.link.fresh();
                 self.send(&Message::PacketOut(packet), xid)?;
                 Ok(String::new())

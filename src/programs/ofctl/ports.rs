@@ -9,6 +9,7 @@ use openflow::wire::table_mod::{TableDesc, TableMiss, TableMod, Vacancy};
 use openflow::wire::{Message, Version};
 use openflow::{OfPort, TableId};
 
+use super::flows::unread;
 use super::link::Link;
 use super::names;
 use super::{Call, Done};
@@ -186,7 +187,7 @@ pub(super) fn packet_out(call: &Call) -> Done {
     let names = call.names();
     let all = Formats::of_versions(Version::Of10..=Version::Of15);
     if call.arguments.len() == 2 {
-        let out = openflow::text::parse_packet_out(call.argument(1), &names).map_err(|e| e.to_string())?;
+        let out = openflow::text::parse_packet_out(call.argument(1), &names).map_err(|e| unread(&e))?;
         let mut writer = super::flows::Writer::open(call, all)?;
         return writer.link.change(&[Message::PacketOut(out)]);
     }
@@ -195,7 +196,7 @@ pub(super) fn packet_out(call: &Call) -> Done {
         return Err("wrong number of arguments: switch, then \"in_port=... packet=... actions=...\"".to_owned());
     }
     let port = parse_port(call.argument(1), &names).unwrap_or(OfPort::NONE);
-    let actions = parse_actions(call.argument(2), &names).map_err(|e| e.to_string())?;
+    let actions = parse_actions(call.argument(2), &names).map_err(|e| unread(&e))?;
     let mut link = call.link()?;
     for hex in call.arguments.iter().skip(3) {
         let out =

@@ -6,7 +6,7 @@ use openflow::flow_mod::{Command, FlowMod};
 use openflow::wire::codes::*;
 use openflow::wire::message::{Bundle as Which, BundleCommand, kind_of};
 use openflow::wire::port::{PortMod, config};
-use openflow::wire::switch::{Role, RoleReason, RoleRequest, RoleStatus, SwitchConfig};
+use openflow::wire::switch::{Fragments, Role, RoleReason, RoleRequest, RoleStatus, SwitchConfig};
 use openflow::wire::{Error, ErrorCode, Header, Message, Version, Xid, bytes::Bytes, decode, error_reply};
 use pipeline::watch::By;
 use pipeline::{BundleItem, Port};
@@ -91,6 +91,8 @@ fn execute(switch: &mut Switch, id: u64, xid: Xid, message: Message, bytes: &[u8
             | Message::Resume(_)
             | Message::BundleControl { .. }
             | Message::BundleAdd { .. }
+            | Message::CtFlushZone(_)
+            | Message::CtFlush(_)
     );
     if changes && session.role == Role::Secondary {
         return refuse(OFPBRC_IS_SECONDARY);
@@ -115,17 +117,22 @@ fn execute(switch: &mut Switch, id: u64, xid: Xid, message: Message, bytes: &[u8
             return reply(switch, id, xid, Message::FeaturesReply(features));
         }
         Message::GetConfigRequest => {
+            let tables = switch.manager.snapshot();
             let config = SwitchConfig {
-                fragments: session.fragments,
+                fragments: tables.bridge_named(&bridge).map_or(Fragments::Normal, |b| b.fragments),
                 invalid_ttl_to_controller: Some(session.invalid_ttl()),
                 miss_send_len: session.miss_send_len,
             };
             connection.send(&Message::GetConfigReply(config), xid);
         }
         Message::SetConfig(config) => {
-            session.fragments = config.fragments;
             session.miss_send_len = config.miss_send_len;
             config.invalid_ttl_to_controller.into_iter().for_each(|on| session.set_invalid_ttl(on));
+            let secondary = session.role == Role::Secondary;
+            // nobody puts fragments together, and a secondary changes nothing of the switch's
+            if config.fragments != Fragments::Reassemble && !secondary {
+                switch.manager.set_fragments(&bridge, config.fragments).map_err(|e| told(&e))?;
+            }
         }
         Message::RoleRequest(request) => return role(switch, id, xid, request),
         // statistics and packets are in Nicira's form where the match needs it, whatever was asked for
@@ -181,7 +188,7 @@ fn execute(switch: &mut Switch, id: u64, xid: Xid, message: Message, bytes: &[u8
         Message::TableStatsRequest => return stats::tables(switch, id, xid),
         Message::PortStatsRequest(port) => return stats::ports(switch, id, xid, port),
         Message::PortDescRequest(port) => {
-            let ports = stats::descriptions(switch, &bridge, port)?;
+            let ports = stats::descriptions(switch, &bridge, port);
             return reply(switch, id, xid, Message::PortDescReply(ports));
         }
         Message::SetAsync { config, .. } => session.take_asks(&config),
@@ -203,6 +210,10 @@ fn execute(switch: &mut Switch, id: u64, xid: Xid, message: Message, bytes: &[u8
         Message::MeterFeaturesRequest => {
             return reply(switch, id, xid, Message::MeterFeaturesReply(meters::features()));
         }
+        // no IPFIX exporter is configured
+        Message::IpfixBridgeRequest | Message::IpfixFlowRequest => return refuse(NXST_NOT_CONFIGURED),
+        // nothing is tracked that could be forgotten
+        Message::CtFlushZone(_) | Message::CtFlush(_) => {}
         // what only a switch says, and what is not there yet
         _ => return refuse(kind_of(bytes).map_or(OFPBRC_BAD_TYPE, |kind| kind.unsupported(version))),
     }
@@ -234,7 +245,7 @@ fn flow_mod(switch: &mut Switch, bridge: &str, flow: &FlowMod) -> Done {
 pub(super) fn told(e: &pipeline::Error) -> Error {
     use pipeline::Error as E;
     let code = match e {
-        E::NoSuchBridge(_) | E::BridgeExists(_) | E::States => OFPBRC_EPERM,
+        E::NoSuchBridge(_) | E::BridgeExists(_) | E::States | E::Internal(_) => OFPBRC_EPERM,
         E::NoSuchPort(..) | E::PortExists(_) | E::BadPortNumber(_) | E::DatapathPortInUse(_) => OFPPMFC_BAD_PORT,
         E::BadTable(_) => OFPFMFC_BAD_TABLE_ID,
         E::GotoBackward(..) => OFPBIC_BAD_TABLE_ID,
@@ -316,6 +327,7 @@ fn port_mod(switch: &mut Switch, bridge: &str, wanted: &PortMod) -> Done {
         let flags = &mut port.flags;
         for (bit, flag) in [
             (config::PORT_DOWN, &mut flags.down),
+            (config::NO_STP, &mut flags.no_stp),
             (config::NO_RECV, &mut flags.no_receive),
             (config::NO_FLOOD, &mut flags.no_flood),
             (config::NO_FWD, &mut flags.no_forward),
@@ -402,7 +414,10 @@ fn bundle_add(switch: &mut Switch, id: u64, which: Which, message: Message, byte
         return refuse(OFPBFC_BAD_FLAGS);
     }
     let item = match message {
-        Message::FlowMod { request, .. } => BundleItem::Flow(request.flow),
+        Message::FlowMod { request, .. } => {
+            pipeline::permitted(&request.flow).map_err(|e| told(&e))?;
+            BundleItem::Flow(request.flow)
+        }
         Message::GroupMod { group, .. } => BundleItem::Group(group),
         _ => return refuse(OFPBFC_MSG_UNSUP),
     };

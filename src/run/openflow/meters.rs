@@ -36,6 +36,10 @@ pub(super) fn features() -> MeterFeatures {
 /// Adds, changes or removes meters.
 pub(super) fn change(switch: &mut Switch, bridge: &str, request: &MeterMod) -> Done {
     let meter = &request.meter;
+    let known = switch.manager.snapshot().bridge_named(bridge).is_some_and(|b| b.meters.contains_key(&meter.id));
+    if request.command == MeterCommand::Modify && !known && MeterId::is_usable(meter.id) {
+        return Err(Error::new(OFPMMFC_UNKNOWN_METER));
+    }
     if request.command != MeterCommand::Delete {
         let refuse = |code: ErrorCode| Err(Error::new(code));
         if meter.flags & !CAPABILITIES != 0 {

@@ -8,7 +8,7 @@ use openflow::wire::asynchronous::{AsyncConfig, Unasked};
 use openflow::wire::flow::RemovedReason;
 use openflow::wire::packet::PacketInFormat;
 use openflow::wire::port::PortReason;
-use openflow::wire::switch::{Fragments, Role};
+use openflow::wire::switch::Role;
 use openflow::wire::{Connection, Version, Versions};
 use pipeline::BundleItem;
 
@@ -116,7 +116,6 @@ pub(super) struct Session {
     pub(super) packet_in_format: PacketInFormat,
     /// OpenFlow 1.0's flow-mods name a table in their command (`NXT_FLOW_MOD_TABLE_ID`).
     pub(super) table_id: bool,
-    pub(super) fragments: Fragments,
     /// Bytes of a packet that no flow asked for; a tool's connection with 0 is told nothing that it did not ask for.
     pub(super) miss_send_len: u16,
     pub(super) bundles: BTreeMap<u32, Bundle>,
@@ -135,7 +134,6 @@ impl Session {
             controller_id: 0,
             packet_in_format: PacketInFormat::Standard,
             table_id: false,
-            fragments: Fragments::Normal,
             miss_send_len: if kind == Kind::Primary { MISS_SEND_LEN } else { 0 },
             bundles: BTreeMap::new(),
         }

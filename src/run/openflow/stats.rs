@@ -89,6 +89,7 @@ fn described(switch: &Switch, port: &Port) -> PortDesc {
     let down = flags.down || device.is_some_and(|p| !switch.is_admin_up(&p.device));
     let bits = [
         (down, config::PORT_DOWN),
+        (flags.no_stp, config::NO_STP),
         (flags.no_receive, config::NO_RECV),
         (flags.no_flood, config::NO_FLOOD),
         (flags.no_forward, config::NO_FWD),
@@ -110,25 +111,20 @@ pub(super) fn port_status(switch: &Switch, reason: PortReason, port: &Port) -> P
 }
 
 /// The ports of a bridge, or one.
-pub(super) fn descriptions(switch: &Switch, bridge: &str, wanted: OfPort) -> Result<Part<PortDesc>, Error> {
-    let ports = chosen(switch, bridge, wanted)?;
-    Ok(Part::all(ports.iter().map(|p| described(switch, p)).collect()))
+pub(super) fn descriptions(switch: &Switch, bridge: &str, wanted: OfPort) -> Part<PortDesc> {
+    Part::all(chosen(switch, bridge, wanted).iter().map(|p| described(switch, p)).collect())
 }
 
-fn chosen(switch: &Switch, bridge: &str, wanted: OfPort) -> Result<Vec<Arc<Port>>, Error> {
-    let Some(bridge) = switch.manager.snapshot().bridge_named(bridge) else { return Ok(Vec::new()) };
-    let ports: Vec<_> =
-        bridge.ports.values().filter(|p| wanted == OfPort::NONE || p.number == wanted).cloned().collect();
-    if ports.is_empty() && wanted != OfPort::NONE {
-        return Err(Error::new(OFPBRC_BAD_PORT));
-    }
-    Ok(ports)
+/// A port that is not there is none, and no error, as in OVS.
+fn chosen(switch: &Switch, bridge: &str, wanted: OfPort) -> Vec<Arc<Port>> {
+    let Some(bridge) = switch.manager.snapshot().bridge_named(bridge) else { return Vec::new() };
+    bridge.ports.values().filter(|p| wanted == OfPort::NONE || p.number == wanted).cloned().collect()
 }
 
 /// Counters of ports.
 pub(super) fn ports(switch: &mut Switch, id: u64, xid: Xid, wanted: OfPort) -> Done {
     let Some(bridge) = switch.openflow.connection(id).map(|c| c.bridge.clone()) else { return Ok(()) };
-    let ports = chosen(switch, &bridge, wanted)?;
+    let ports = chosen(switch, &bridge, wanted);
     let entries = ports.iter().map(|port| counters(switch, port)).collect();
     reply(switch, id, xid, Message::PortStatsReply(Part::all(entries)))
 }

@@ -196,7 +196,12 @@ fn experimenter(body: &mut Bytes, cx: Cx) -> Result<Action> {
 
 /// Writes a list in the words of the version; `matching` is what is known of packets.
 pub fn write_list(out: &mut Vec<u8>, actions: &[Action], matching: &Match, cx: Cx) {
-    let version = if cx.version == Version::Of10 { view::Version::Of10 } else { view::Version::Of15 };
+    let version = match cx.version {
+        Version::Of10 => view::Version::Of10,
+        Version::Of11 => view::Version::Of11,
+        Version::Of15 => view::Version::Of15,
+        _ => view::Version::Of12,
+    };
     for a in view::seen(actions, version, matching) {
         write_one(out, &a, cx);
     }

@@ -242,7 +242,7 @@ fn load(b: &mut Bytes) -> Result<Action> {
         return refuse(OFPBAC_BAD_ARGUMENT);
     }
     let value = value.checked_shl(ofs.into()).unwrap_or(0);
-    Ok(Action::SetField(SetField { field: id, value, mask: dst.mask(), style: SetStyle::Load }))
+    Ok(Action::SetField(SetField::loaded(dst, value)))
 }
 
 fn output_reg(b: &mut Bytes, old: bool) -> Result<Action> {
@@ -409,7 +409,7 @@ fn write_set(out: &mut Vec<u8>, s: &SetField, cx: Cx) {
     {
         return nx(out, REG_LOAD2, |o| oxm::write_value(o, s.field, s.value, s.mask, None, cx.tlv));
     }
-    let mut bits = s.mask;
+    let mut bits = if s.field == FieldId::ArpOp { s.subfield().mask() } else { s.mask };
     // the bit above a VID is no part of what can be loaded
     if s.field == FieldId::VlanVid {
         bits &= 0xfff;

@@ -142,7 +142,7 @@ pub(super) fn written(field: FieldId, value: u128, mask: u128) -> Result<Action>
         );
     }
     if mask != u128::MAX && value & !mask != 0 {
-        return refuse(OFPBAC_BAD_SET_ARGUMENT);
+        return refuse(OFPBMC_BAD_WILDCARDS);
     }
     if row.kind != flow::fields::Kind::TunMetadata && !row.is_valid(value) {
         return refuse(OFPBAC_BAD_SET_ARGUMENT);
@@ -169,6 +169,10 @@ pub(super) fn write(out: &mut Vec<u8>, action: &Action, cx: Cx) -> bool {
             o.u32(port.0);
             o.u16(*max_len);
         }),
+        Action::SetVlanVid { vid, .. } if v == Version::Of11 => plain(out, SET_VLAN_VID, |o| o.u16(*vid)),
+        Action::SetVlanPcp { pcp, .. } if v == Version::Of11 => plain(out, SET_VLAN_PCP, |o| o.u8(*pcp)),
+        Action::SetMplsLabel(label) if v == Version::Of11 => plain(out, SET_MPLS_LABEL, |o| o.u32(*label)),
+        Action::SetMplsTc(tc) if v == Version::Of11 => plain(out, SET_MPLS_TC, |o| o.u8(*tc)),
         Action::SetMplsTtl(ttl) => plain(out, 15, |o| o.u8(*ttl)),
         Action::DecMplsTtl => plain(out, 16, |_| {}),
         Action::PushVlan(t) => plain(out, 17, |o| o.u16(*t)),
@@ -193,7 +197,18 @@ fn write_set(out: &mut Vec<u8>, s: &SetField, cx: Cx) -> bool {
     if s.field == FieldId::NwTtl && s.style == SetStyle::Mod {
         return plain(out, SET_NW_TTL, |o| o.u8(s.value as u8));
     }
+    let load = s.style == SetStyle::Load;
+    if s.style == SetStyle::Mod
+        && matches!(s.field, FieldId::TcpSrc | FieldId::TcpDst)
+        && let Some((kind, _, bytes, after)) = SETS.iter().find(|(_, f, ..)| *f == s.field)
+    {
+        return plain(out, *kind, |o| {
+            o.number(s.value, *bytes);
+            o.zeros(*after);
+        });
+    }
     match cx.version {
+        v if load && v < Version::Of15 => false,
         Version::Of11 => whole && write_set11(out, s),
         v if !whole && v < Version::Of15 => false,
         v => plain(out, SET_FIELD, |o| oxm::write_value(o, s.field, s.value, s.mask, Some(v), cx.tlv)),
@@ -204,8 +219,8 @@ fn write_set11(out: &mut Vec<u8>, s: &SetField) -> bool {
     use FieldId as F;
     let (field, value) = match s.field {
         F::IpDscp => (F::NwTos, s.value << 2),
-        F::UdpSrc | F::SctpSrc => (F::TcpSrc, s.value),
-        F::UdpDst | F::SctpDst => (F::TcpDst, s.value),
+        F::UdpSrc => (F::TcpSrc, s.value),
+        F::UdpDst => (F::TcpDst, s.value),
         other => (other, s.value),
     };
     if let Some((kind, _, bytes, after)) = SETS.iter().find(|(_, f, ..)| *f == field) {
@@ -217,13 +232,6 @@ fn write_set11(out: &mut Vec<u8>, s: &SetField) -> bool {
     match field {
         F::VlanVid => plain(out, SET_VLAN_VID, |o| o.u16(value as u16 & 0xfff)),
         F::VlanPcp => plain(out, SET_VLAN_PCP, |o| o.u8(value as u8)),
-        F::MplsLabel => plain(out, SET_MPLS_LABEL, |o| o.u32(value as u32)),
-        F::MplsTc => plain(out, SET_MPLS_TC, |o| o.u8(value as u8)),
-        F::TunId => {
-            super::nicira::set_tunnel(out, value as u64, false);
-            true
-        }
-        F::NwTtl => plain(out, SET_NW_TTL, |o| o.u8(value as u8)),
         _ => false,
     }
 }

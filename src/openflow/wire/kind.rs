@@ -179,6 +179,11 @@ impl Kind {
         ROWS.iter().find(|r| r.kind == self)
     }
 
+    /// All kinds.
+    pub fn all() -> impl Iterator<Item = Kind> {
+        ROWS.iter().map(|row| row.kind)
+    }
+
     /// Its name as ovs-ofctl prints it.
     pub fn name(self) -> &'static str {
         self.row().map_or("", |r| r.name)

@@ -267,7 +267,8 @@ impl Reading {
                 vlans: vlans(&mirror.select_vlan),
                 to_port,
                 to_vlan,
-                snaplen: mirror.snaplen.and_then(|n| u16::try_from(n).ok()).unwrap_or(0),
+                // the longest there is cuts nothing off
+                snaplen: mirror.snaplen.and_then(|n| u16::try_from(n).ok()).filter(|n| *n != u16::MAX).unwrap_or(0),
                 name: mirror.name,
             });
         }

@@ -54,7 +54,8 @@ class Pcap(Case):
                  (udp4(dport=2), udp4(dport=2)), (tcp4(), tcp4(ttl=63)), (tcp4(b"w" * 1400, sport=5), tcp4(b"w" * 1400, sport=5, ttl=63)),
                  (u6, u6[:21] + b"\x3f" + u6[22:]),
                  (eth(ipv4(b"later part" * 9, 17, fragment=40)), eth(ipv4(b"later part" * 9, 17, fragment=40, ttl=63))),
-                 (udp4(dport=1, more=True), udp4(dport=1, more=True, ttl=63, vlan=42, **to)),
+                 # a first fragment's ports are not looked at, unless set-frags says so
+                 (udp4(dport=1, more=True), udp4(dport=1, more=True)),
                  (packets.arp("192.0.2.1", "192.0.2.2"), None), (tcp4(ttl=1), None), (udp4(dport=1, ttl=1), None)]
         out, fates, _ = self.through([a for a, _ in cases] * 50, flows)
         wanted = [b for _, b in cases if b] * 50

@@ -21,7 +21,11 @@ fn ports(b: [u8; 4], w: &mut [u64; 8]) {
 pub(super) fn over_ip(proto: u8, c: &mut Cursor<'_>, w: &mut [u64; 8], key: &mut Key) {
     match proto {
         ip_proto::TCP => {
-            if let Some(h) = c.peek::<20>() {
+            // a header that says it is shorter than one can be, or longer than the packet, is not whole
+            if let Some(h) = c.peek::<20>()
+                && h[12] >> 4 >= 5
+                && usize::from(h[12] >> 4) * 4 <= c.size()
+            {
                 ports([h[0], h[1], h[2], h[3]], w);
                 w[5] |= u64::from(be16([h[12], h[13]]) & 0x0fff);
             }

@@ -182,8 +182,10 @@ fn common<const D: u8>(head: &[u8], rest: usize, in_port: u32, md: &Metadata<'_>
     let proto = h[9];
     let tcp = proto == ip_proto::TCP;
     // What a shallower parse does not look at may be anything.
+    let words = u16::from(h[32] >> 4);
     let (carries, need) = match D {
-        L4 => (tcp || proto == ip_proto::UDP, if tcp { 40 } else { 28 }),
+        L4 if tcp => (words >= 5, 20 + 4 * words),
+        L4 => (proto == ip_proto::UDP, 28),
         _ => (true, 20),
     };
     if !plain || !carries || len < need || usize::from(len) > size || md.packet_type != 0 {

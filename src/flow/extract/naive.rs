@@ -138,6 +138,12 @@ fn ipv6(b: &[u8], at: usize, f: &mut Flow, layers: &mut Layers) -> Option<()> {
 fn layer4(proto: u8, b: &[u8], f: &mut Flow) -> Option<()> {
     let need = [(6, 20), (17, 8), (132, 12), (1, 8), (2, 8), (58, 8)].iter().find(|(p, _)| *p == proto)?.1;
     num(b, 0, need)?;
+    if proto == 6 {
+        let len = 4 * (num(b, 12, 1)? >> 4) as usize;
+        if len < 20 || len > b.len() {
+            return None;
+        }
+    }
     let each = if need == 8 && proto != 17 { 1 } else { 2 };
     f.set(l::TP_SRC, num(b, 0, each)?);
     f.set(l::TP_DST, num(b, each, each)?);

@@ -1,4 +1,5 @@
 //! docs/openflow.md is what the tables of this crate say: messages, actions and fields by version.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test")]
 
 use flow::fields::{Field, Masking, prereq::Prereq};
 use openflow::flow_mod::Command;
@@ -109,7 +110,7 @@ fn experimenter(who: u32) -> &'static str {
 
 /// How an action is said in a version: by one of its own, an instruction, or an extension's.
 fn said(text: &str, version: Version) -> String {
-    let flow = parse_flow(text, Command::Add, &NoNames).unwrap_or_else(|e| panic!("{text}: {e}"));
+    let flow = parse_flow(text, Command::Add, &NoNames).expect(text);
     if !flow.formats.versions().has(version) {
         return "–".into();
     }

@@ -59,6 +59,21 @@ enum Command {
         #[arg(long, value_name = "FOLDER", default_value = "/var/run/ironbridge")]
         run_dir: PathBuf,
     },
+    /// Says in words what becomes of a packet that a port receives: which rule of each table did what to it, and why those
+    /// of higher priority did not match.
+    Explain {
+        #[arg(long, value_name = "FOLDER", default_value = "/var/run/ironbridge")]
+        run_dir: PathBuf,
+        /// Name of the port.
+        #[arg(value_name = "PORT")]
+        port: String,
+        /// A capture (pcap), - for one on standard input, or a packet's bytes in hexadecimal.
+        #[arg(value_name = "PCAP|HEX")]
+        packet: String,
+        /// At most so many packets of a capture.
+        #[arg(long, short, value_name = "N", default_value_t = 10)]
+        count: usize,
+    },
     /// Shows bridges and their ports: type, state, queues, errors.
     Show {
         #[command(flatten)]
@@ -254,6 +269,7 @@ pub fn main() -> ExitCode {
             })
         }
         Command::Trace { bridge, flow, run_dir, .. } => ctl(&run_dir, None, "ofproto/trace", &[bridge, flow]),
+        Command::Explain { run_dir, port, packet, count } => explain(&run_dir, &port, &packet, count),
         Command::Man { program: None } => man(),
         Command::Man { program: Some(name) } => match abouts().iter().find(|a| a.name == name) {
             Some(about) => {
@@ -361,6 +377,30 @@ fn with_database(mut config: Config, remotes: Vec<String>) -> Result<Config, Str
         config.database.get_or_insert_default().remotes = remotes;
     }
     Ok(config)
+}
+
+/// Packets of a capture, or one, explained by a running switch.
+fn explain(run_dir: &Path, port: &str, packet: &str, count: usize) -> Result<(), String> {
+    let socket = client::socket_in(run_dir).map_err(|e| e.to_string())?;
+    let ask = |hex: String| client::call(&socket, "explain", &[port.to_owned(), hex]).map_err(|e| e.to_string());
+    if packet != "-" && !Path::new(packet).exists() {
+        let bytes = packet::hex::parse(packet);
+        let bytes = bytes.map_err(|_| format!("{packet}: neither a capture nor a packet in hexadecimal"))?;
+        print(&ask(packet::hex::dump(&bytes))?);
+        return Ok(());
+    }
+    let input: Box<dyn std::io::Read> = match packet {
+        "-" => Box::new(std::io::stdin().lock()),
+        path => Box::new(std::fs::File::open(path).map_err(|e| format!("{path}: {e}"))?),
+    };
+    let wrong = |e: packet::pcap::Error| format!("{packet}: {e}");
+    let mut reader = packet::pcap::Reader::new(std::io::BufReader::new(input)).map_err(wrong)?;
+    for n in 1..=count {
+        let Some(record) = reader.record().map_err(wrong)? else { break };
+        print(&format!("{}packet {n}, {} bytes:", if n > 1 { "\n" } else { "" }, record.data.len()));
+        print(&ask(packet::hex::dump(&record.data))?);
+    }
+    Ok(())
 }
 
 fn ctl(run_dir: &Path, target: Option<&Path>, command: &str, arguments: &[String]) -> Result<(), String> {

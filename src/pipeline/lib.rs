@@ -7,6 +7,7 @@
 //! packets taught. [`watch`] says what who watches flows is told. [`reader`] is a worker's handle, behind `dpif`'s traits.
 #![forbid(unsafe_code)]
 
+mod explain;
 pub mod manager;
 pub mod normal;
 pub mod reader;

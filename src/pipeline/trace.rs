@@ -20,7 +20,7 @@ use openflow::{Action, OfPort, Subfield};
 
 use crate::manager::Error;
 use crate::recirc::{Shared, Taught};
-use crate::snapshot::table::Rule;
+use crate::snapshot::table::{Rule, Table};
 use crate::snapshot::{Bridge, Snapshot};
 use crate::translate::state::{from16, to16};
 use crate::translate::{Kind, Sink, Start, State, TOO_MANY, run_from};
@@ -145,9 +145,23 @@ pub(crate) struct Story {
     names: bool,
     /// Nothing that the packet does to tables is done.
     idle: bool,
+    /// With what kept other rules from matching.
+    why: bool,
+}
+
+/// What kept rules from matching, with the names of the bridge's ports.
+pub(crate) fn why(table: &Table, flow: &Flow, found: Option<&Arc<Rule>>, bridge: &Bridge) -> Vec<String> {
+    crate::explain::why(table, flow, found, &Ports(Some(bridge)))
 }
 
 impl Sink for Story {
+    fn why(&mut self, lines: impl FnOnce() -> Vec<String>) {
+        if self.why {
+            let depth = self.depth + 1;
+            self.lines.extend(lines().into_iter().map(|line| (depth, Kind::Why, line)));
+        }
+    }
+
     fn tell(&mut self, kind: Kind, line: impl FnOnce() -> String) {
         self.lines.push((self.depth, kind, line()));
     }
@@ -206,6 +220,7 @@ impl Story {
             }
             let _ = write!(out, "{:1$}", "", 4 * (level + open));
             let _ = match kind {
+                Kind::Why => writeln!(out, " ({text})"),
                 Kind::Detail => writeln!(out, " -> {text}"),
                 Kind::Warning => writeln!(out, " >> {text}"),
                 Kind::Error => writeln!(out, " >>>> {text} <<<<"),
@@ -235,6 +250,8 @@ pub struct Request<'a> {
     pub names: bool,
     /// What the packet does to tables is done.
     pub acts: bool,
+    /// With why rules did not match, and the end in plain words.
+    pub why: bool,
 }
 
 /// Translates and tells, recirculations included. The effects that a packet would have had come too.
@@ -287,7 +304,7 @@ pub(crate) fn trace(
         }
         let mut out = Translation::default();
         let step = Input { flow: &key, frame: request.frame, now };
-        let sink = Story { names: request.names, idle: !request.acts, ..Story::default() };
+        let sink = Story { names: request.names, idle: !request.acts, why: request.why, ..Story::default() };
         let story = run_from(start, snap, shared, &step, &mut state, &mut out, sink);
         start = Start::Packet;
         story.print(&mut text, 0, 0, 0);
@@ -303,6 +320,9 @@ pub(crate) fn trace(
             (None, true) => write!(text, "Datapath actions: {}", Named(&out.actions, &device_name)),
             (None, false) => write!(text, "Datapath actions: {}", Actions(&out.actions)),
         };
+        if request.why {
+            let _ = write!(text, "\n{}", outcome(&out, &device_name));
+        }
         effects.append(&mut out.effects);
         rounds.extend(story.rounds.into_iter().map(|(_, key)| key));
         if !rounds.is_empty() {
@@ -310,6 +330,45 @@ pub(crate) fn trace(
         }
     }
     Ok((text, effects))
+}
+
+/// What becomes of the packet, in a sentence or two.
+fn outcome(out: &Translation, name: &dyn Fn(PortNo) -> String) -> String {
+    let mut sent: Vec<String> = Vec::new();
+    let (mut round, mut told) = (false, false);
+    each(&out.actions, &mut |action| match action {
+        DpAction::Output(port) => sent.push(name(*port)),
+        DpAction::Recirc(_) => round = true,
+        DpAction::Userspace(_) => told = true,
+        _ => {}
+    });
+    let mut said = Vec::new();
+    if !sent.is_empty() {
+        said.push(format!("It is sent to {}.", sent.join(", ")));
+    }
+    if told {
+        said.push("A controller is told of it.".to_owned());
+    }
+    if round {
+        said.push("It comes back and goes on below.".to_owned());
+    }
+    if said.is_empty() {
+        let reason = out.drop.unwrap_or(DropReason::Rule);
+        said.push(format!("It is dropped ({}): {}", reason.name(), reason.describe()));
+    }
+    said.join(" ")
+}
+
+/// Visits all steps, those in copies and branches too.
+fn each(steps: &[DpAction], visit: &mut impl FnMut(&DpAction)) {
+    for step in steps {
+        visit(step);
+        match step {
+            DpAction::Clone(inner) => each(inner, visit),
+            DpAction::CheckLen { more, other, .. } => [more, other].into_iter().for_each(|list| each(list, visit)),
+            _ => {}
+        }
+    }
 }
 
 fn with_port(key: &Flow, port: OfPort) -> Flow {

@@ -86,6 +86,7 @@ static COMMANDS: &[Row] = &[
     row("dpif/dump-flows", "[-m] [--names | --no-names] bridge", 1, 4, Run::Later(megaflows::of_bridge)),
     row("dpif/show", "", 0, 0, Run::Now(|s, _| Ok(dpctl::dpif_show(s)))),
     row("exit", "[--cleanup]", 0, 1, Run::Later(|s, call| s.exit = Some(call))),
+    row("explain", "port packet", 2, 2, Run::Published(tracing::explain)),
     row("fdb/add", "bridge port vlan mac", 4, 4, Run::Published(fdb::add)),
     row("fdb/del", "bridge vlan mac", 3, 3, Run::Published(fdb::del)),
     row("fdb/flush", "[bridge]", 0, 1, Run::Published(fdb::flush)),

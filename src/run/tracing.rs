@@ -56,10 +56,29 @@ pub(super) fn packet_out(switch: &mut Switch, arguments: &[String]) -> Answer {
     tell(switch, &wanted, Some(&actions), &options)
 }
 
+/// `explain PORT PACKET`: what becomes of a packet that comes in by a port, why, and why not otherwise.
+pub(super) fn explain(switch: &mut Switch, arguments: &[String]) -> Answer {
+    let [name, packet] = arguments else { return Err("a port and a packet are expected".into()) };
+    let snapshot = switch.manager.snapshot();
+    let found = snapshot
+        .bridges
+        .iter()
+        .flatten()
+        .find_map(|b| b.port_named(name).map(|port| (b.name.to_string(), port.number)));
+    let (bridge, number) = found.ok_or_else(|| format!("{name}: no bridge has such a port"))?;
+    let bytes = packet::hex::parse(packet).map_err(|_| "Invalid packet data format")?;
+    let number = if number == OfPort::LOCAL { 0xfffe } else { shown_number(number) };
+    let mut given = Flow::default();
+    given.set(l::IN_PORT, number.into());
+    let flow = of_packet(switch, &given, &bytes)?;
+    let request = Request { flow, frame: Some(&bytes), names: true, why: true, ..Request::default() };
+    switch.manager.trace_request(&bridge, &request, switch.clock.now()).map_err(|e| e.to_string())
+}
+
 fn tell(switch: &mut Switch, wanted: &Wanted, actions: Option<&[Action]>, options: &Options) -> Answer {
     let frame = wanted.frame.as_deref();
     let (ct_next, names) = (options.ct_next.as_slice(), options.names);
-    let request = Request { flow: wanted.flow.clone(), frame, actions, ct_next, names, acts: false };
+    let request = Request { flow: wanted.flow.clone(), frame, actions, ct_next, names, acts: false, why: false };
     let now = switch.clock.now();
     let told = match options.generate {
         true => switch.manager.trace_packet(&wanted.bridge, &request, now),

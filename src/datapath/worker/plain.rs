@@ -33,8 +33,10 @@ fn head(frame: &Frame) -> Option<(&[u8; HEAD], Head)> {
     let len = a >> 32 & 0xffff;
     let ip = head.get(12..14).is_some_and(|t| t == [8, 0]);
     let kind = a & 0xff00_0000_0000_3fff == 0x4500_0000_0000_0000 && ip && (proto == TCP || proto == UDP);
-    let need = if proto == TCP { 40 } else { 28 };
-    (kind && len >= need && len + 14 <= frame.len() as u64).then_some((head, Head { a, b, c }))
+    // a TCP header is as long as it says
+    let words = be64(head, 40) >> 12 & 15;
+    let (whole, need) = if proto == TCP { (words >= 5, 20 + 4 * words) } else { (true, 28) };
+    (kind && whole && len >= need && len + 14 <= frame.len() as u64).then_some((head, Head { a, b, c }))
 }
 
 impl Head {

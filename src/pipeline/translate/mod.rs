@@ -56,6 +56,9 @@ pub trait Sink {
     fn is_idle(&self) -> bool {
         false
     }
+    /// Why a table answered as it did.
+    #[inline]
+    fn why(&mut self, _lines: impl FnOnce() -> Vec<String>) {}
     /// Undoes `down`, `levels` times.
     fn up(&mut self, levels: usize);
     /// The packet goes round and comes back with that key.
@@ -69,6 +72,8 @@ pub enum Kind {
     Table,
     Action,
     Bucket,
+    /// Why a table's rules did not match.
+    Why,
     /// What came of it.
     Detail,
     /// What did not work.

@@ -436,6 +436,10 @@ impl<'a, S: Sink> Walk<'a, S> {
                 self.tell(Kind::Table, || format!("{number:2}. No match."));
             }
         }
+        if let Some(table) = table {
+            let flow = &self.st.now.flow;
+            self.sink.why(|| crate::trace::why(table, flow, rule, bridge));
+        }
         rule
     }
 

@@ -18,6 +18,7 @@ use openflow::flow_mod::FlowFlags;
 use openflow::{Action, Cookie, OfPort};
 use rustc_hash::{FxBuildHasher, FxHashMap};
 
+use crate::snapshot::Snapshot;
 use crate::snapshot::table::{Rule, Table};
 
 /// What is left of an action list in `table`, or, when nothing is, a lookup in `table`.
@@ -40,8 +41,35 @@ pub struct Frozen {
     pub mirrors: u32,
     /// The actions are a controller's, of a packet that it sent.
     pub packet_out: bool,
+    /// The tables that it goes on in, where those are not what all packets see.
+    pub tables: Option<Tables>,
     /// Innermost first.
     pub frames: Vec<Frame>,
+}
+
+/// Tables as a bundle has them that is not committed.
+#[derive(Clone)]
+pub struct Tables(pub(crate) Arc<Snapshot>);
+
+impl std::fmt::Debug for Tables {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Tables")
+    }
+}
+
+/// One version is like itself alone.
+impl PartialEq for Tables {
+    fn eq(&self, other: &Tables) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for Tables {}
+
+impl Hash for Tables {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        Arc::as_ptr(&self.0).hash(state);
+    }
 }
 
 /// What goes to controllers with a packet.
@@ -62,6 +90,8 @@ pub struct PacketIn {
     /// Where the packet goes on when the controller gives it back.
     pub resume: Option<RecircId>,
     pub registers: Box<[u64]>,
+    /// What actions wrote beside the packet: words of its key, with masks.
+    pub written: Vec<(u8, u64, u64)>,
 }
 
 /// A flow that a packet teaches.
@@ -299,6 +329,7 @@ mod tests {
             action_set: vec![],
             mirrors: 0,
             packet_out: false,
+            tables: None,
             frames: vec![],
         };
         let at = Instant::from_millis;

@@ -133,11 +133,11 @@ pub(super) fn parse_bundle(text: &str, names: &Names<'_>) -> Result<Vec<BundleIt
     }
     let changes = openflow::text::parse_bundle(text, names).map_err(|e| e.to_string())?;
     let item = |c| match c {
-        Change::Flow(parsed) => Ok(BundleItem::Flow(parsed.flow)),
-        Change::Group(group) => Ok(BundleItem::Group(group)),
-        Change::PacketOut(_) => Err("packet-out is not supported in a bundle here".to_owned()),
+        Change::Flow(parsed) => BundleItem::Flow(parsed.flow),
+        Change::Group(group) => BundleItem::Group(group),
+        Change::PacketOut(packet) => BundleItem::Packet(Box::new(packet)),
     };
-    changes.into_iter().map(item).collect()
+    Ok(changes.into_iter().map(item).collect())
 }
 
 /// Starts reading; [`turn`] goes on. Nothing else may be running.

@@ -130,6 +130,9 @@ pub fn parse_packet_out(text: &str, names: &dyn PortNames) -> Result<PacketOut> 
         if !pipeline {
             bail!("{key} is not a valid pipeline field for PACKET_OUT");
         }
+        // this one keeps its parentheses
+        let typed = (key == "packet_type" && !value.starts_with('(')).then(|| format!("({value})"));
+        let value = typed.as_deref().unwrap_or(value);
         if !metadata.pair(key, (!bare).then_some(value))? {
             bail!("unknown keyword {key}");
         }

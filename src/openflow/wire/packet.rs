@@ -255,7 +255,7 @@ pub fn write_nxt2(out: &mut Vec<u8>, p: &PacketIn, cx: Cx) {
             o.u64(c.0);
         });
     }
-    property(out, REASON, |o| o.u8(reason_number(p.reason)));
+    property(out, REASON, |o| o.u8(reason_in(p.reason, cx.version)));
     property(out, METADATA, |o| oxm::write_fields(o, &p.metadata, None, Some(Version::Of15), cx.tlv));
     if !p.userdata.is_empty() {
         property(out, USERDATA, |o| o.bytes(&p.userdata));

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use base::clock::Instant;
 use dpif::Change;
 use openflow::flow_mod::Command;
+use openflow::wire::packet::PacketOut;
 use openflow::{FlowMod, GroupMod, TableId};
 
 use super::flows::{Outcome, Removed, RemovedReason, Rewrite, adds, select};
+use super::packets::Sent;
 use super::{Error, Manager};
 use crate::snapshot::table::Rule;
 use crate::snapshot::{Bridge, Snapshot};
@@ -18,6 +20,8 @@ use crate::watch::FlowChange;
 pub enum BundleItem {
     Flow(FlowMod),
     Group(GroupMod),
+    /// It finds the tables as the changes before it left them, and goes once all are made.
+    Packet(Box<PacketOut>),
 }
 
 /// A bundle under way: tables that nobody else sees. Dropping it leaves no trace. While there is one, no flow expires.
@@ -28,6 +32,7 @@ pub struct Draft {
     changes: Vec<Change>,
     removed: Vec<Removed>,
     noted: Vec<FlowChange>,
+    sent: Vec<Sent>,
     outcome: Outcome,
     /// Flows that the last change is about, by table; what is done to them.
     chosen: Vec<(u8, Arc<Rule>)>,
@@ -77,6 +82,7 @@ impl Manager {
             changes: Vec::new(),
             removed: Vec::new(),
             noted: Vec::new(),
+            sent: Vec::new(),
             outcome: Outcome::default(),
             chosen: Vec::new(),
             rewrite: None,
@@ -120,6 +126,10 @@ impl Manager {
         let done = match item {
             BundleItem::Flow(flow_mod) => self.flow_mod(&draft.name, flow_mod, now),
             BundleItem::Group(group_mod) => self.group_mod(&draft.name, group_mod, now),
+            BundleItem::Packet(packet) => self.draft_packet_out(draft.index, packet, now).map(|sent| {
+                draft.sent.push(sent);
+                Outcome::default()
+            }),
         };
         self.swap(draft);
         done.map(|outcome| {
@@ -219,6 +229,7 @@ impl Manager {
         self.changes.append(&mut draft.changes);
         self.removed.append(&mut draft.removed);
         self.watched.noted.append(&mut draft.noted);
+        self.sent.append(&mut draft.sent);
         Ok(draft.outcome)
     }
 

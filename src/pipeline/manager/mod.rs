@@ -31,6 +31,7 @@ pub use check::permitted;
 pub use error::Error;
 pub use flows::{Hidden, Outcome, Removed, RemovedReason};
 pub use meters::MAX_METERS;
+pub use packets::Sent;
 pub use show::{FlowFilter, TableStats};
 
 use crate::normal::fdb::{Events, Learner};
@@ -79,6 +80,7 @@ pub struct Manager {
     drafts: Arc<()>,
     removed: Vec<Removed>,
     watched: watched::Watched,
+    sent: Vec<Sent>,
     /// What packets do to tables once no bundle is under way.
     deferred: std::collections::VecDeque<(dpif::Effect, Instant)>,
     orphans: std::collections::BTreeSet<learn::Taught>,
@@ -112,6 +114,7 @@ impl Manager {
             drafts: Arc::default(),
             removed: Vec::new(),
             watched: Default::default(),
+            sent: Vec::new(),
             deferred: Default::default(),
             orphans: Default::default(),
             hidden: Default::default(),

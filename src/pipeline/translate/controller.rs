@@ -2,10 +2,11 @@
 
 use dpif::action::Userspace;
 use dpif::{Action as DpAction, DropReason, MeterRef, RecircId, Thing};
-use flow::layout::KEY_WORDS;
+use flow::layout::{KEY_WORDS, PKT_MARK, TUN_ID};
 use openflow::MeterId;
 use openflow::action::{Controller, PacketInReason};
 
+use super::state::View;
 use super::{Sink, Walk};
 use crate::recirc::PacketIn;
 
@@ -52,6 +53,15 @@ impl<S: Sink> Walk<'_, S> {
         self.told(c.controller_id, c.max_len, c.reason, &c.userdata, (c.meter, Some(resume)));
     }
 
+    /// What actions wrote of the packet's mark and of its tunnel's fields.
+    fn written(&self) -> Vec<(u8, u64, u64)> {
+        let View { flow, written, .. } = &self.st.now;
+        let mark = (usize::from(PKT_MARK.word), PKT_MARK.bits());
+        let tunnel = (usize::from(TUN_ID.word)..KEY_WORDS).map(|word| (word, u64::MAX));
+        let masks = std::iter::once(mark).chain(tunnel).map(|(word, bits)| (word, written.w[word] & bits));
+        masks.filter(|(_, mask)| *mask != 0).map(|(word, mask)| (word as u8, flow.w[word] & mask, mask)).collect()
+    }
+
     fn told(
         &mut self,
         controller: u16,
@@ -72,6 +82,7 @@ impl<S: Sink> Walk<'_, S> {
             userdata: userdata.to_vec(),
             resume,
             registers: self.st.now.flow.w[KEY_WORDS..].into(),
+            written: self.written(),
         };
         let (reason, cookie) = (reason as u8, what.cookie);
         let Some((id, stats)) = self.shared.packet_in(what, self.input.now) else {

@@ -54,6 +54,7 @@ impl<S: Sink> Walk<'_, S> {
             action_set: self.st.action_set.clone(),
             mirrors: self.st.mirrors,
             packet_out: false,
+            tables: None,
             frames,
         };
         let Some((id, stats)) = self.shared.freeze(frozen, self.input.now) else {

@@ -104,14 +104,25 @@ pub(crate) fn run_from<'a, S: Sink>(
             return sink;
         }
     };
+    let Some(frozen) = frozen else {
+        let mut walk = Walk { snap, shared, input, bridge, st, out, scratch: SmallVec::new(), sink };
+        match (port, start) {
+            (Some(port), Start::Out(_, _, actions)) => walk.packet_out(port, actions),
+            (Some(port), _) => walk.enter(port),
+            (None, _) => {}
+        }
+        walk.finish();
+        return walk.sink;
+    };
+    let (snap, bridge) = match &frozen.tables {
+        Some(tables) => (&*tables.0, tables.0.bridge(frozen.bridge).unwrap_or(bridge)),
+        None => (snap, bridge),
+    };
     let mut walk = Walk { snap, shared, input, bridge, st, out, scratch: SmallVec::new(), sink };
-    match (port, frozen, start) {
-        (Some(port), _, Start::Out(_, _, actions)) => walk.packet_out(port, actions),
-        (Some(port), ..) => walk.enter(port),
-        (None, Some(frozen), _) => walk.resume(&frozen),
-        (None, None, _) => {}
-    }
+    walk.resume(&frozen);
     walk.finish();
+    // nobody else's packet may go there
+    walk.out.cacheable &= frozen.tables.is_none();
     walk.sink
 }
 

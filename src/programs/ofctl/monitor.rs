@@ -301,12 +301,16 @@ impl Monitor<'_> {
                     self.tell("send: ", &bytes);
                     self.link.send_bytes(&bytes)?;
                 }
-                Ok(String::new())
+                Ok("sent".to_owned())
             }
             "ofctl/packet-out" => {
                 let packet = parse_packet_out(first, &self.names).map_err(|e| unread(&e))?;
                 let xid = self.link.fresh();
-                self.send(&Message::PacketOut(packet), xid)?;
+                let bytes = self.link.encoded(&Message::PacketOut(packet), xid)?;
+                let told = Teller { names: &self.names, verbosity: self.call.verbosity, on: ON }.tell(&bytes);
+                // the packet itself is known to who sends it
+                let _ = writeln!(std::io::stderr(), "{}", told.text.lines().next().unwrap_or_default());
+                self.link.send_bytes(&bytes)?;
                 Ok(String::new())
             }
             "ofctl/set-output-file" => {

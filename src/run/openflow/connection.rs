@@ -19,8 +19,8 @@ use super::watch::Watching;
 
 /// What a connection's next messages wait for.
 pub(super) enum Wait {
-    /// Workers are to pass a version; then a barrier is answered.
-    Barrier { version: u64, xid: Xid, since: Instant },
+    /// Workers are to pass a version, and so many packets of controllers to have gone; then a barrier is answered.
+    Barrier { version: u64, packets: u64, xid: Xid, since: Instant },
     /// An answer is being made.
     Answer,
     /// Somebody else's bundle is under way.

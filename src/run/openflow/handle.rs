@@ -1,5 +1,6 @@
 //! Does what a connection asks.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use openflow::flow_mod::{Command, FlowMod};
@@ -142,8 +143,9 @@ fn execute(switch: &mut Switch, id: u64, xid: Xid, message: Message, bytes: &[u8
         Message::SetControllerId(n) => session.controller_id = n,
         Message::BarrierRequest => {
             let (version, since) = (switch.manager.publish(), switch.clock.now());
+            let packets = packets::follow(switch);
             let Some(connection) = switch.openflow.connection(id) else { return Ok(()) };
-            connection.wait = Some(Wait::Barrier { version, xid, since });
+            connection.wait = Some(Wait::Barrier { version, packets, xid, since });
             // most have passed by now
             super::barriers(switch);
         }
@@ -317,12 +319,18 @@ fn role(switch: &mut Switch, id: u64, xid: Xid, request: RoleRequest) -> Done {
     Ok(())
 }
 
-fn port_mod(switch: &mut Switch, bridge: &str, wanted: &PortMod) -> Done {
+/// The port that a change is about.
+pub(super) fn port_of(switch: &Switch, bridge: &str, wanted: &PortMod) -> Result<Arc<Port>, Error> {
     let found = switch.manager.snapshot().bridge_named(bridge).and_then(|b| b.ports.get(&wanted.port).cloned());
-    let Some(port) = found else { return refuse(OFPPMFC_BAD_PORT) };
+    let port = found.ok_or(Error::new(OFPPMFC_BAD_PORT))?;
     if stats::address(switch, &port) != wanted.hw_addr {
-        return refuse(OFPPMFC_BAD_HW_ADDR);
+        return Err(Error::new(OFPPMFC_BAD_HW_ADDR));
     }
+    Ok(port)
+}
+
+pub(super) fn port_mod(switch: &mut Switch, bridge: &str, wanted: &PortMod) -> Done {
+    let port = port_of(switch, bridge, wanted)?;
     let change = |port: &mut Port| {
         let flags = &mut port.flags;
         for (bit, flag) in [
@@ -413,16 +421,24 @@ fn bundle_add(switch: &mut Switch, id: u64, which: Which, message: Message, byte
         session.bundles.remove(&which.id);
         return refuse(OFPBFC_BAD_FLAGS);
     }
+    // what the error is about is the message in it
+    let inner = bytes.get(before_inner(bytes)..).unwrap_or(bytes).to_vec();
     let item = match message {
+        Message::PortMod(port) => {
+            bundle.ports.push((inner, port));
+            return Ok(());
+        }
         Message::FlowMod { request, .. } => {
             pipeline::permitted(&request.flow).map_err(|e| told(&e))?;
             BundleItem::Flow(request.flow)
         }
         Message::GroupMod { group, .. } => BundleItem::Group(group),
+        Message::PacketOut(packet) => {
+            packets::check(&packet)?;
+            BundleItem::Packet(Box::new(packet))
+        }
         _ => return refuse(OFPBFC_MSG_UNSUP),
     };
-    // what the error is about is the message in it
-    let inner = bytes.get(before_inner(bytes)..).unwrap_or(bytes).to_vec();
     bundle.items.push((inner, item));
     Ok(())
 }

@@ -92,6 +92,8 @@ pub(super) struct OpenFlow {
     bundle_idle: Duration,
     /// A change that takes more than a turn.
     work: Option<Work>,
+    /// Packets that controllers sent: so many, of which so many are known to have gone their way.
+    sent: (u64, u64),
 }
 
 /// Sockets of a bridge.
@@ -122,6 +124,7 @@ impl OpenFlow {
             in_band: InBand::default(),
             bundle_idle: Duration::from_secs(10),
             work: None,
+            sent: (0, 0),
         }
     }
 
@@ -212,6 +215,7 @@ pub(super) fn turn(switch: &mut Switch) {
     packets::flows_removed(switch);
     packets::bring(switch, now);
     watch::turn(switch);
+    packets::committed(switch);
     barriers(switch);
     let until = now + SLICE;
     let openflow = &mut switch.openflow;
@@ -344,8 +348,9 @@ fn tell_of_ports(switch: &mut Switch) {
 /// Answers barriers that workers have passed.
 fn barriers(switch: &mut Switch) {
     for connection in switch.openflow.connections.values_mut() {
-        if let Some(Wait::Barrier { version, xid, .. }) = connection.wait
+        if let Some(Wait::Barrier { version, packets, xid, .. }) = connection.wait
             && switch.manager.passed(version)
+            && packets <= switch.openflow.sent.1
         {
             connection.wait = None;
             connection.send(&Message::BarrierReply, xid);

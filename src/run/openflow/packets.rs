@@ -3,7 +3,7 @@
 use base::clock::Instant;
 use flow::fields::FieldId;
 use flow::fields::value::port_from_11;
-use flow::layout::{IN_PORT, KEY_WORDS};
+use flow::layout::{IN_PORT, KEY_WORDS, PACKET_TYPE};
 use flow::{Flow, Mask, Match};
 use openflow::action::PacketInReason;
 use openflow::wire::codes::*;
@@ -16,7 +16,7 @@ use pipeline::recirc::Told;
 
 use super::Connection;
 use super::handle::told;
-use crate::run::switch::Switch;
+use crate::run::switch::{Later, Switch};
 
 /// Packets for controllers that are brought in a turn.
 const PACKETS: usize = 256;
@@ -67,17 +67,46 @@ fn packet_in(connection: &Connection, packet: &Told) -> PacketIn {
     }
 }
 
-/// The port that it came in by, and whatever registers and tunnel fields are not 0.
+/// What a controller is told beside a packet, beside the port that it came in by and registers.
+const BESIDE: [FieldId; 18] = {
+    use FieldId::*;
+    [
+        Metadata,
+        PktMark,
+        TunId,
+        TunSrc,
+        TunDst,
+        TunIpv6Src,
+        TunIpv6Dst,
+        TunGbpId,
+        TunGbpFlags,
+        CtState,
+        CtZone,
+        CtMark,
+        CtLabel,
+        CtNwProto,
+        CtNwSrc,
+        CtNwDst,
+        CtTpSrc,
+        CtTpDst,
+    ]
+};
+
+/// The port that it came in by, and whatever registers and fields beside the packet are not 0.
 fn metadata(packet: &Told) -> Match {
     let mut flow = Flow::clone(&packet.flow);
     for (word, value) in flow.w.iter_mut().skip(KEY_WORDS).zip(&packet.about.registers) {
         *word = *value;
     }
+    for (word, value, mask) in &packet.about.written {
+        if let Some(place) = flow.w.get_mut(usize::from(*word)) {
+            *place = *place & !mask | value;
+        }
+    }
     flow.set(IN_PORT, u128::from(port_from_11(packet.about.in_port.0).unwrap_or(0)));
     let (mut out, mut mask) = (Flow::default(), Mask::default());
     let registers = (0..16).filter_map(FieldId::reg);
-    let tunnel = [FieldId::Metadata, FieldId::TunId, FieldId::TunSrc, FieldId::TunDst];
-    for field in std::iter::once(FieldId::InPort).chain(registers).chain(tunnel) {
+    for field in std::iter::once(FieldId::InPort).chain(registers).chain(BESIDE) {
         let row = field.row();
         let value = row.get(&flow);
         if value != 0 || field == FieldId::InPort {
@@ -108,14 +137,35 @@ pub(super) fn resume(switch: &mut Switch, bridge: &str, packet: &PacketIn) -> Re
     let resumed = switch.manager.resume(bridge, dpif::RecircId(id), &packet.metadata, now);
     let id = resumed.map_err(|_| Error::new(NXR_STALE))?;
     switch.manager.publish();
-    switch.control.inject(Frame::from_slice(&packet.packet), id);
+    inject(switch, &packet.packet, id);
     Ok(())
 }
 
 /// Sends a controller's packet.
 pub(super) fn send(switch: &mut Switch, bridge: &str, packet: PacketOut) -> Result<(), Error> {
+    check(&packet)?;
+    let now = switch.clock.now();
+    let recirc = switch.manager.packet_out(bridge, &packet, now).map_err(|e| told(&e))?;
+    // what it does is as the tables are with all that was asked before
+    switch.manager.publish();
+    inject(switch, &packet.packet, recirc);
+    Ok(())
+}
+
+/// Whether a packet can be sent.
+///
+/// # Errors
+/// What is wrong with it.
+pub(super) fn check(packet: &PacketOut) -> Result<(), Error> {
     if packet.buffer.is_some() {
         return Err(Error::new(OFPBRC_BUFFER_UNKNOWN));
+    }
+    if packet.metadata.get(PACKET_TYPE).0 != 0 {
+        return Err(Error::because(
+            OFPBRC_BAD_PACKET,
+            "ofproto",
+            "packets without an Ethernet header are not supported",
+        ));
     }
     if packet.packet.len() < SHORTEST {
         return Err(Error::because(OFPBRC_BAD_PACKET, "ofproto", "the packet is shorter than an Ethernet header"));
@@ -125,12 +175,38 @@ pub(super) fn send(switch: &mut Switch, bridge: &str, packet: PacketOut) -> Resu
     if !real && !matches!(port, OfPort::CONTROLLER | OfPort::LOCAL | OfPort::NONE) {
         return Err(Error::new(OFPBRC_BAD_PORT));
     }
-    let now = switch.clock.now();
-    let recirc = switch.manager.packet_out(bridge, port, &packet.actions, now).map_err(|e| told(&e))?;
-    // what it does is as the tables are with all that was asked before
-    switch.manager.publish();
-    switch.control.inject(Frame::from_slice(&packet.packet), recirc);
     Ok(())
+}
+
+fn inject(switch: &mut Switch, packet: &[u8], id: dpif::RecircId) {
+    switch.openflow.sent.0 += 1;
+    switch.control.inject(Frame::from_slice(packet), id);
+}
+
+/// How many packets controllers sent so far. Finds out when they have gone their way, and what of them comes back to
+/// controllers has been brought.
+pub(super) fn follow(switch: &mut Switch) -> u64 {
+    let (sent, gone) = switch.openflow.sent;
+    if sent > gone {
+        let ticket = switch.control.sync();
+        let then = move |switch: &mut Switch| {
+            let now = switch.clock.now();
+            bring(switch, now);
+            switch.openflow.sent.1 = switch.openflow.sent.1.max(sent);
+            super::barriers(switch);
+        };
+        switch.tickets.insert(ticket, Later::Then(Box::new(then)));
+    }
+    sent
+}
+
+/// Sends packets of bundles that were committed.
+pub(super) fn committed(switch: &mut Switch) {
+    let sent = switch.manager.take_sent();
+    if !sent.is_empty() {
+        switch.manager.publish();
+        sent.into_iter().for_each(|s| inject(switch, &s.packet, s.id));
+    }
 }
 
 /// Tells of flows that went and had asked for it.

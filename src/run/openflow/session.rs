@@ -7,7 +7,7 @@ use openflow::action::PacketInReason;
 use openflow::wire::asynchronous::{AsyncConfig, Unasked};
 use openflow::wire::flow::RemovedReason;
 use openflow::wire::packet::PacketInFormat;
-use openflow::wire::port::PortReason;
+use openflow::wire::port::{PortMod, PortReason};
 use openflow::wire::switch::Role;
 use openflow::wire::{Connection, Version, Versions};
 use pipeline::BundleItem;
@@ -30,12 +30,14 @@ pub(super) struct Bundle {
     pub(super) used: Instant,
     /// Each with the transaction and the bytes that an error is about.
     pub(super) items: Vec<(Vec<u8>, BundleItem)>,
+    /// Changes of ports, which nothing else in it depends on.
+    pub(super) ports: Vec<(Vec<u8>, PortMod)>,
 }
 
 impl Bundle {
     /// Empty, as `opened` asks for it.
     pub(super) fn new(flags: u16, opened: &[u8], now: Instant) -> Bundle {
-        Bundle { flags, closed: false, opened: opened.to_vec(), used: now, items: Vec::new() }
+        Bundle { flags, closed: false, opened: opened.to_vec(), used: now, items: Vec::new(), ports: Vec::new() }
     }
 }
 
@@ -211,6 +213,6 @@ impl Session {
 
     /// Changes in open bundles.
     pub(super) fn bundled(&self) -> usize {
-        self.bundles.values().map(|bundle| bundle.items.len()).sum()
+        self.bundles.values().map(|bundle| bundle.items.len() + bundle.ports.len()).sum()
     }
 }

@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use openflow::FlowMod;
 use openflow::wire::message::{Bundle as Which, BundleCommand};
+use openflow::wire::port::PortMod;
 use openflow::wire::{Message, Xid, codes::OFPBFC_MSG_FAILED};
 use pipeline::BundleItem;
 
 use super::connection::Wait;
-use super::handle::{refused, told};
+use super::handle::{self, refused, told};
 use super::session::Bundle as Filled;
-use super::watch;
+use super::{packets, watch};
 use crate::run::bundles::{Bundle, Failed, Progress};
 use crate::run::long;
 use crate::run::switch::Switch;
@@ -30,7 +31,7 @@ pub(super) struct Work {
 
 enum What {
     /// A commit, with the messages that errors are about, and its own.
-    Commit { messages: Vec<Vec<u8>>, commit: Vec<u8>, which: Which, xid: Xid },
+    Commit { messages: Vec<Vec<u8>>, commit: Vec<u8>, which: Which, xid: Xid, ports: Vec<(Vec<u8>, PortMod)> },
     /// One flow-mod, as it came.
     Change(Vec<u8>),
 }
@@ -43,12 +44,20 @@ impl Work {
 
 /// Begins to commit a bundle. Nothing else may be under way.
 pub(super) fn commit(switch: &mut Switch, id: u64, xid: Xid, which: Which, filled: Filled, bytes: &[u8]) {
+    let ports = filled.ports;
+    let Some(bridge) = switch.openflow.connection(id).map(|c| c.bridge.clone()) else { return };
+    for (message, port) in &ports {
+        if let Err(e) = handle::port_of(switch, &bridge, port) {
+            refused(switch, id, &e, message);
+            return refused(switch, id, &openflow::wire::Error::new(OFPBFC_MSG_FAILED), bytes);
+        }
+    }
     let (messages, items): (Vec<Vec<u8>>, Vec<BundleItem>) = filled.items.into_iter().unzip();
     begin(
         switch,
         id,
         (items, messages.iter().map(|m| xid_of(m)).collect()),
-        What::Commit { messages, commit: bytes.to_vec(), which, xid },
+        What::Commit { messages, commit: bytes.to_vec(), which, xid, ports },
     );
 }
 
@@ -138,10 +147,18 @@ fn end(switch: &mut Switch, id: u64, what: What, result: Result<(), Failed>) {
         connection.wait = None;
     }
     watch::flush(switch);
+    packets::committed(switch);
     match (what, result) {
         (What::Change(_), Ok(())) => {}
         (What::Change(bytes), Err((_, e))) => refused(switch, id, &told(&e), &bytes),
-        (What::Commit { which, xid, .. }, Ok(())) => {
+        (What::Commit { which, xid, ports, .. }, Ok(())) => {
+            let bridge = switch.openflow.connection(id).map(|c| c.bridge.clone()).unwrap_or_default();
+            for (message, port) in &ports {
+                // it was there when the commit began
+                if let Err(e) = handle::port_mod(switch, &bridge, port) {
+                    refused(switch, id, &e, message);
+                }
+            }
             if let Some(connection) = switch.openflow.connection(id) {
                 let command = BundleCommand::CommitReply;
                 let bundle = Which { flags: 0, ..which };

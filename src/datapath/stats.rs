@@ -1,5 +1,6 @@
 //! Counters of a worker and of the ports on it: each has one writer, the worker, and any number of readers.
 
+use std::ops::Deref;
 use std::sync::OnceLock;
 
 pub use base::counter::Counter;
@@ -10,6 +11,24 @@ use crate::histogram::{Linear, Log};
 
 /// Number of drop reasons.
 pub const REASONS: usize = DropReason::ALL.len();
+
+/// A counter for each reason of a drop, at the reason's index.
+#[derive(Debug)]
+pub struct Drops([Counter; REASONS]);
+
+impl Default for Drops {
+    fn default() -> Self {
+        Drops(std::array::from_fn(|_| Counter::default()))
+    }
+}
+
+impl Deref for Drops {
+    type Target = [Counter; REASONS];
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
 
 /// What became of the packets that one worker received on one port. After draining,
 /// received = forwarded + consumed + the sum of dropped.
@@ -22,7 +41,7 @@ pub struct PortCounters {
     pub forwarded: Counter,
     /// Packets that went to management only.
     pub consumed: Counter,
-    pub dropped: [Counter; REASONS],
+    pub dropped: Drops,
     /// Packets that wait for translation now.
     pub parked: Counter,
     /// Translations that its packets caused.
@@ -123,7 +142,7 @@ pub struct WorkerCounters {
     pub received: Counter,
     pub forwarded: Counter,
     pub consumed: Counter,
-    pub dropped: [Counter; REASONS],
+    pub dropped: Drops,
     /// Receive calls that gave packets, by how many.
     pub bursts: Linear<{ BURST + 1 }>,
     /// Cycles for each packet, from its receive call to transmit buffers; the average of its burst.

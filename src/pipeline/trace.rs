@@ -23,7 +23,7 @@ use crate::recirc::{Shared, Taught};
 use crate::snapshot::table::{Rule, Table};
 use crate::snapshot::{Bridge, Snapshot};
 use crate::translate::state::{from16, to16};
-use crate::translate::{Kind, Sink, Start, State, TOO_MANY, run_from};
+use crate::translate::{Kind, Sink, Start, State, run_from};
 
 /// Recirculations that a trace follows.
 const MAX_ROUNDS: usize = 16;
@@ -194,9 +194,13 @@ impl Sink for Story {
 impl Story {
     /// Why the translation failed, if it did.
     fn failure(&self, drop: Option<DropReason>) -> Option<&str> {
+        let drop = drop?;
+        if drop == DropReason::MplsLabels {
+            return Some("Too many MPLS labels");
+        }
         let (.., told) = self.lines.iter().rev().find(|(_, kind, _)| *kind == Kind::Error)?;
-        Some(match drop? {
-            DropReason::Depth if told == TOO_MANY => "Too many resubmits",
+        Some(match drop {
+            DropReason::Resubmits => "Too many resubmits",
             DropReason::Depth => "Recursion too deep",
             DropReason::StackTooDeep => "Stack too deep",
             DropReason::Recirculation => "No recirculation context",

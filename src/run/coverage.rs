@@ -1,7 +1,7 @@
 //! `coverage/*`, `memory/show` and `upcall/show`: how often things happened, and how much there is of what, in the words of
 //! ovs-appctl(8). Counts are those that are kept anyway; a sample every 5 seconds makes rates of them.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write as _;
 
 use base::clock::Instant;
@@ -72,7 +72,8 @@ fn push(samples: &mut VecDeque<Sample>, sample: Sample, most: usize) {
     }
 }
 
-/// What is counted, by name; always the same names in the same order.
+/// What is counted, by name; always the same names in the same order. Drops are there by reason, and by the counters that
+/// Open vSwitch has for them.
 fn counts(switch: &Switch) -> Vec<(String, u64)> {
     let fdb: Events = switch.manager.fdb_all_events();
     let totals = switch.control.totals();
@@ -100,6 +101,13 @@ fn counts(switch: &Switch) -> Vec<(String, u64)> {
     .map(|(name, n)| (name.to_owned(), n))
     .into();
     out.extend(dpif::DropReason::ALL.iter().map(|r| (format!("drop_{}", r.name()), totals.dropped(*r))));
+    let mut stock = BTreeMap::<&str, u64>::new();
+    for reason in dpif::DropReason::ALL {
+        if let Some(name) = reason.stock() {
+            *stock.entry(name).or_default() += totals.dropped(*reason);
+        }
+    }
+    out.extend(stock.into_iter().map(|(name, n)| (name.to_owned(), n)));
     out
 }
 

@@ -65,7 +65,7 @@ impl<S: Sink> Walk<'_, S> {
         // Groups of groups multiply; they count as lookups do.
         self.st.lookups += 1;
         if self.st.lookups > MAX_LOOKUPS {
-            return self.fail(DropReason::Depth);
+            return self.fail(DropReason::Resubmits);
         }
         self.out.stats.push(stats.clone());
         self.st.depth += 1;

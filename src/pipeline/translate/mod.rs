@@ -38,7 +38,7 @@ use dpif::RecircId;
 use flow::Flow;
 
 pub(crate) use state::State;
-pub(crate) use walk::{Start, TOO_MANY, Walk, run, run_from};
+pub(crate) use walk::{Start, Walk, run, run_from};
 
 /// Where a translation's story goes: a tree of lines. [`Silent`] costs nothing.
 pub trait Sink {

@@ -66,8 +66,7 @@ impl<S: Sink> Walk<'_, S> {
         let lse = if self.has(Prereq::Mpls) {
             let lses = LSES.map(|slot| self.look(slot));
             if lses[2] != 0 {
-                self.detail(|| "too many labels".into());
-                self.fail(DropReason::Translation);
+                self.fail(DropReason::MplsLabels);
                 return;
             }
             self.commit();

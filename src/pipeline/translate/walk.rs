@@ -32,9 +32,6 @@ pub(crate) struct Walk<'a, S> {
     pub(crate) sink: S,
 }
 
-/// Why a packet is looked up no more.
-pub(crate) const TOO_MANY: &str = "over 4096 resubmit actions";
-
 /// The words of the datapath's key.
 const KEY_MAP: u128 = (1 << KEY_WORDS) - 1;
 
@@ -180,14 +177,14 @@ impl<'a, S: Sink> Walk<'a, S> {
     pub(crate) fn fail(&mut self, reason: DropReason) {
         let why = match reason {
             DropReason::Depth => "over max translation depth 64",
+            DropReason::Resubmits => "over 4096 resubmit actions",
             DropReason::StackTooDeep => "resubmits yielded over 64 kB of stack",
             _ => reason.describe().trim_end_matches('.'),
         };
-        self.fail_because(reason, why);
-    }
-
-    fn fail_because(&mut self, reason: DropReason, why: &str) {
-        self.tell(Kind::Error, || why.to_owned());
+        // the last line of a trace says that of labels
+        if reason != DropReason::MplsLabels {
+            self.tell(Kind::Error, || why.to_owned());
+        }
         self.out.drop = Some(reason);
         self.out.actions.clear();
         self.st.outputs = 0;
@@ -414,7 +411,7 @@ impl<'a, S: Sink> Walk<'a, S> {
     fn find(&mut self, number: u8) -> Option<&'a Arc<Rule>> {
         self.st.lookups += 1;
         if self.st.lookups > MAX_LOOKUPS {
-            self.fail_because(DropReason::Depth, TOO_MANY);
+            self.fail(DropReason::Resubmits);
             return None;
         }
         let bridge = self.bridge;
@@ -717,6 +714,6 @@ fn sends(action: &DpAction) -> bool {
 
 /// Reasons that void a translation as a whole.
 fn is_error(reason: DropReason) -> bool {
-    use DropReason::{Depth, Recirculation, StackTooDeep, Translation, Unsupported};
-    matches!(reason, Depth | StackTooDeep | Unsupported | Translation | Recirculation)
+    use DropReason::{Depth, MplsLabels, Recirculation, Resubmits, StackTooDeep, Translation, Unsupported};
+    matches!(reason, Depth | Resubmits | StackTooDeep | MplsLabels | Unsupported | Translation | Recirculation)
 }

@@ -57,6 +57,17 @@ pub struct Mirror {
     pub snaplen: u16,
 }
 
+/// A table of flows as it is to be.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Table {
+    pub name: Option<String>,
+    pub flow_limit: Option<u32>,
+    /// Full, it lets a flow go for a new one.
+    pub evicts: bool,
+    /// Fields and parts of fields.
+    pub groups: Vec<String>,
+}
+
 /// A bridge as it is to be.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Bridge {
@@ -76,6 +87,8 @@ pub struct Bridge {
     pub controllers: BTreeMap<String, Controller>,
     /// Versions of OpenFlow by name; empty for all that there are.
     pub protocols: Vec<String>,
+    /// By number.
+    pub tables: BTreeMap<u8, Table>,
     /// The rest of other_config.
     pub other_config: Map,
     /// By interface name.
@@ -158,6 +171,21 @@ fn vlans(ids: &[i64]) -> Vec<u16> {
     ids.iter().filter_map(|id| u16::try_from(*id).ok()).collect()
 }
 
+/// A bridge's tables, those that have a row.
+fn tables(db: &Database, row: &rows::Bridge) -> BTreeMap<u8, Table> {
+    let one = |(number, uuid): (&i64, &Uuid)| {
+        let table = rows::FlowTable::get(db, *uuid)?;
+        let table = Table {
+            name: table.name,
+            flow_limit: table.flow_limit.map(|n| u32::try_from(n).unwrap_or(u32::MAX)),
+            evicts: table.overflow_policy.as_deref() == Some("evict"),
+            groups: table.groups,
+        };
+        Some((u8::try_from(*number).ok()?, table))
+    };
+    row.flow_tables.iter().filter_map(one).collect()
+}
+
 /// Reads all rows. `now` is what the switch has: ports keep their numbers.
 pub fn read(db: &Database, now: &Desired) -> Reading {
     let mut out = Reading::default();
@@ -183,6 +211,7 @@ impl Reading {
     fn bridge(&mut self, db: &Database, row: rows::Bridge, now: &Desired, names: &mut BTreeSet<String>) -> Bridge {
         let controllers = self.controllers(db, &row);
         let mirrors = self.mirrors(db, &row);
+        let tables = tables(db, &row);
         let mut other_config = row.other_config;
         let notes = &mut self.notes;
         let mut warn = |text: String| self.warnings.push(format!("bridge {}: {text}", row.name));
@@ -207,6 +236,7 @@ impl Reading {
         let mut bridge = Bridge {
             uuid: row.uuid,
             controllers,
+            tables,
             protocols: row.protocols,
             datapath_type: row.datapath_type,
             secure: row.fail_mode.as_deref() == Some("secure"),

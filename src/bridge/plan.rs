@@ -20,8 +20,8 @@ pub enum Step {
     AddBridge(Bridge),
     /// Other settings than ports: from this to that.
     SetBridge {
-        from: Bridge,
-        to: Bridge,
+        from: Box<Bridge>,
+        to: Box<Bridge>,
     },
     SetVlan {
         bridge: String,
@@ -95,7 +95,7 @@ pub fn plan(now: &Desired, wanted: &Desired) -> Vec<Step> {
         match stays(bridge, now) {
             None => steps.push(Step::AddBridge(bare(bridge))),
             Some(from) if bare(from) != bare(bridge) => {
-                steps.push(Step::SetBridge { from: bare(from), to: bare(bridge) });
+                steps.push(Step::SetBridge { from: Box::new(bare(from)), to: Box::new(bare(bridge)) });
             }
             Some(_) => {}
         }
@@ -140,7 +140,7 @@ impl Desired {
             Step::AddBridge(bridge) => drop(self.bridges.insert(bridge.name.clone(), bridge.clone())),
             Step::SetBridge { to, .. } => {
                 if let Some(bridge) = self.bridges.get_mut(&to.name) {
-                    *bridge = Bridge { ports: std::mem::take(&mut bridge.ports), ..to.clone() };
+                    *bridge = Bridge { ports: std::mem::take(&mut bridge.ports), ..Bridge::clone(to) };
                 }
             }
             Step::SetVlan { bridge, name, vlan } => {

@@ -133,6 +133,16 @@ impl Field for Vec<Uuid> {
     }
 }
 
+impl Field for BTreeMap<i64, Uuid> {
+    fn read(datum: &Datum) -> Self {
+        datum.pairs().iter().filter_map(|(k, v)| Some((integer(k)?, v.uuid()?))).collect()
+    }
+
+    fn fits(ty: &Type) -> bool {
+        ty.key.kind == AtomKind::Integer && ty.value.as_ref().is_some_and(|v| v.kind == AtomKind::Uuid)
+    }
+}
+
 impl Field for Map {
     fn read(datum: &Datum) -> Map {
         datum.pairs().iter().filter_map(|(k, v)| Some((text(k)?, text(v)?))).collect()
@@ -215,7 +225,18 @@ table!(
         mirrors: Vec<Uuid> = "mirrors",
         controllers: Vec<Uuid> = "controller",
         protocols: Vec<String> = "protocols",
+        flow_tables: BTreeMap<i64, Uuid> = "flow_tables",
         other_config: Map = "other_config",
+    }
+);
+
+table!(
+    /// A row of table Flow_Table.
+    FlowTable, "Flow_Table" {
+        name: Option<String> = "name",
+        flow_limit: Option<i64> = "flow_limit",
+        overflow_policy: Option<String> = "overflow_policy",
+        groups: Vec<String> = "groups",
     }
 );
 
@@ -295,7 +316,7 @@ mod tests {
     fn fields_fit_their_columns() {
         let db = Database::new(Arc::new(crate::schema::schema().unwrap()));
         let mut wrong = [OpenVSwitch::fits(&db), Bridge::fits(&db), Port::fits(&db), Interface::fits(&db)].concat();
-        wrong.extend([Controller::fits(&db), Ssl::fits(&db), Mirror::fits(&db)].concat());
+        wrong.extend([Controller::fits(&db), Ssl::fits(&db), Mirror::fits(&db), FlowTable::fits(&db)].concat());
         assert_eq!(wrong, Vec::<String>::new());
     }
 

@@ -5,7 +5,7 @@ use ovsdb::table::{Database, Row, Table};
 use std::collections::BTreeSet;
 
 /// Columns that are done, or that are for others: what people note, what the switch writes.
-const DONE: [(&str, &[&str]); 6] = [
+const DONE: [(&str, &[&str]); 7] = [
     (
         "Open_vSwitch",
         &[
@@ -38,6 +38,7 @@ const DONE: [(&str, &[&str]); 6] = [
             "external_ids",
             "fail_mode",
             "flood_vlans",
+            "flow_tables",
             "mirrors",
             "name",
             "other_config",
@@ -47,6 +48,7 @@ const DONE: [(&str, &[&str]); 6] = [
             "status",
         ],
     ),
+    ("Flow_Table", &["external_ids", "flow_limit", "groups", "name", "overflow_policy"]),
     (
         "Controller",
         &[

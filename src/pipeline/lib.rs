@@ -25,5 +25,6 @@ pub use snapshot::group::Group;
 pub use snapshot::meter::Metered;
 pub use snapshot::mirror::{Mirror, MirrorTo, Selected};
 pub use snapshot::port::{PatchPeer, Port, PortConfig, PortFlags, PortKind};
+pub use snapshot::setup::{Miss, Setup, TableChange, TableConfig, TableEvent};
 pub use snapshot::table::Rule;
 pub use snapshot::{Bridge, Settings, Snapshot};

@@ -363,6 +363,7 @@ impl RemovedReason {
             RemovedReason::Delete => Wire::Delete,
             RemovedReason::GroupDelete => Wire::GroupDelete,
             RemovedReason::MeterDelete => Wire::MeterDelete,
+            RemovedReason::Eviction => Wire::Eviction,
         }
     }
 }

@@ -65,7 +65,7 @@ fn kind(message: &Message, version: Version) -> Kind {
         Message::AggregateReply { nx, .. } => pick(*nx, Kind::NxAggregateReply, Kind::AggregateReply),
         Message::TableStatsRequest => Kind::TableStatsRequest,
         Message::TableStatsReply(_) => Kind::TableStatsReply,
-        Message::TableFeaturesRequest => Kind::TableFeaturesRequest,
+        Message::TableFeaturesRequest(_) => Kind::TableFeaturesRequest,
         Message::TableFeaturesReply(_) => Kind::TableFeaturesReply,
         Message::PortStatsRequest(_) => Kind::PortStatsRequest,
         Message::PortStatsReply(_) => Kind::PortStatsReply,
@@ -178,7 +178,9 @@ pub fn encode_all(message: &Message, version: Version, xid: Xid, tlv: Option<&Tl
         Message::GroupDescReply(groups) => {
             w.parts(groups, |o, g| group_stats::write_desc(o, g, version == Version::Of10, cx))?;
         }
-        Message::TableFeaturesReply(tables) => w.parts(tables, |o, t| table_features::write(o, t, version))?,
+        Message::TableFeaturesRequest(tables) | Message::TableFeaturesReply(tables) => {
+            w.parts(tables, |o, t| table_features::write(o, t, version))?;
+        }
         Message::TableDescReply(tables) => w.parts(tables, table_mod::write_desc)?,
         Message::FlowMonitorReply(updates) => {
             w.parts(updates, |o, u| monitor::write_update(o, u, Form::of(version), cx))?;
@@ -338,7 +340,7 @@ fn write_body(o: &mut Vec<u8>, message: &Message, xid: Xid, cx: Cx) -> Result<()
         | Message::FlowAge
         | Message::DescRequest
         | Message::TableStatsRequest
-        | Message::TableFeaturesRequest
+        | Message::TableFeaturesRequest(_)
         | Message::PortDescRequest(_)
         // written in parts
         | Message::FlowStatsReply { .. }

@@ -160,18 +160,22 @@ pub fn read_nx(b: &mut Bytes, table_id: bool, cx: Cx) -> Result<FlowModRequest> 
         command,
         table,
         priority,
-        new_cookie: (cookie != u64::MAX).then_some(Cookie(cookie)),
+        new_cookie: Some(Cookie(cookie)),
         idle_timeout,
         hard_timeout,
         flags: read_flags(raw, Version::Of10)?,
         matching: fields.matching,
         ..FlowMod::default()
     };
+    // a flow that is added for want of one has 0
+    if cookie == u64::MAX {
+        (flow.new_cookie, flow.keeps_cookie) = (Some(Cookie(0)), command != Command::Add);
+    }
     if let Some((value, mask)) = fields.cookie {
         (flow.cookie, flow.cookie_mask) = (Cookie(value), mask);
     }
     if flow.deletes() {
-        (flow.out_port, flow.new_cookie) = (wanted_port(out_port), None);
+        (flow.out_port, flow.new_cookie, flow.keeps_cookie) = (wanted_port(out_port), None, false);
     }
     let cx = Cx::new(Version::Of10, cx.tlv);
     finish(flow, buffer, wanted_port(out_port), b, cx, table_id)
@@ -195,7 +199,8 @@ pub fn read(b: &mut Bytes, table_id: bool, cx: Cx) -> Result<FlowModRequest> {
     let (port, group) = (b.u32()?, b.u32()?);
     let (raw, importance) = (b.u16()?, b.u16()?);
     let fields = oxm::read_match(b, Strictness::Strict, cx.tlv)?;
-    if command == Command::Add && table_byte == TableId::ALL {
+    // OpenFlow 1.1 has no word for all tables
+    if table_byte == TableId::ALL && (command == Command::Add || cx.version == Version::Of11) {
         return refuse(OFPFMFC_BAD_TABLE_ID);
     }
     let mut flow = FlowMod {
@@ -227,7 +232,7 @@ pub fn read(b: &mut Bytes, table_id: bool, cx: Cx) -> Result<FlowModRequest> {
 
 /// Must it be Nicira's form in OpenFlow 1.0?
 pub fn needs_nx(flow: &FlowMod) -> bool {
-    flow.cookie_mask != 0 || flow.new_cookie.is_none() && !flow.deletes() || !match10::fits(&flow.matching)
+    flow.cookie_mask != 0 || flow.keeps_cookie || !match10::fits(&flow.matching)
 }
 
 fn write10_head(out: &mut Vec<u8>, r: &FlowModRequest) {
@@ -246,7 +251,7 @@ fn write10_head(out: &mut Vec<u8>, r: &FlowModRequest) {
 pub fn write_nx(out: &mut Vec<u8>, r: &FlowModRequest, cx: Cx) {
     let f = &r.flow;
     let none = if f.deletes() { 0 } else { u64::MAX };
-    out.u64(f.new_cookie.map_or(none, |c| c.0));
+    out.u64(f.new_cookie.filter(|_| !f.keeps_cookie).map_or(none, |c| c.0));
     write10_head(out, r);
     let mut fields = Vec::new();
     oxm::write_fields(&mut fields, &f.matching, Some((f.cookie.0, f.cookie_mask)), None, cx.tlv);
@@ -271,7 +276,7 @@ pub fn write(out: &mut Vec<u8>, r: &FlowModRequest, cx: Cx) {
     };
     out.u64(cookie);
     out.u64(mask);
-    let all = if f.command == Command::Add { 0 } else { TableId::ALL };
+    let all = if f.command == Command::Add || cx.version == Version::Of11 { 0 } else { TableId::ALL };
     out.u8(f.table.map_or(all, |t| t.0));
     out.u8(number(f.command));
     out.u16(f.idle_timeout);

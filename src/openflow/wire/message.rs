@@ -27,7 +27,7 @@ use super::table_features::{self, TableFeatures};
 use super::table_mod::{self, TableDesc, TableMod, TableReason};
 use super::tlv::{self, TlvMod, TlvReply};
 use super::version::{Version, Versions, read_hello};
-use super::{flow, group, packet, port, stats, switch, table};
+use super::{flow, group, packet, port, stats, switch};
 use crate::group_mod::GroupMod;
 use crate::types::{GroupId, MeterId, OfPort};
 use ::flow::fields::tlv::TlvTable;
@@ -164,8 +164,8 @@ pub enum Message {
     },
     TableStatsRequest,
     TableStatsReply(Part<TableStats>),
-    /// Answered by [`super::table::features`].
-    TableFeaturesRequest,
+    /// With tables: how they are to be. With none: a question.
+    TableFeaturesRequest(Part<TableFeatures>),
     TableFeaturesReply(Part<TableFeatures>),
     /// NONE is all ports.
     PortStatsRequest(OfPort),
@@ -346,8 +346,8 @@ fn body(kind: Kind, more: bool, (version, xid): (Version, Xid), b: &mut Bytes, o
         Kind::NxAggregateReply => Message::AggregateReply { aggregate: stats::read_aggregate(b, version)?, nx: true },
         Kind::TableStatsRequest => Message::TableStatsRequest,
         Kind::TableFeaturesRequest => {
-            table::read_request(b)?;
-            Message::TableFeaturesRequest
+            let entries = stats::list(b, |b| table_features::read(b, version))?;
+            Message::TableFeaturesRequest(Part { entries, more })
         }
         Kind::TableFeaturesReply => {
             let entries = stats::list(b, |b| table_features::read(b, version))?;

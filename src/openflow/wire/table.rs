@@ -1,78 +1,100 @@
-//! What tables can do, as a switch says it (OpenFlow 1.3.5 and 1.4.1, section 7.3.5.5).
+//! What tables of this switch can do, in each version's words (OpenFlow 1.0.0, section 5.3.5; OpenFlow 1.1.0 and 1.2, section
+//! A.3.5.3; OpenFlow 1.3.5 and 1.4.1, section 7.3.5.5). They are all alike, but that each can only go to later ones.
+#![deny(clippy::indexing_slicing)]
 
-use super::bytes::{Bytes, Put, set_u16};
-use super::codes::{OFPBRC_BAD_LEN, OFPTFFC_EPERM};
-use super::error::{Error, Result, refuse};
-use super::header::{Header, MAX_MESSAGE, Xid};
-use super::oxm;
+use std::collections::BTreeSet;
+
+use super::bytes::Put;
+use super::table_features::{Actions, Instructions, Matching, TableFeatures};
+use super::table_mod::TableMiss;
 use super::version::Version;
+use crate::subfield::FieldId;
 use crate::types::TableId;
-use flow::fields::{Field, Kind, Masking};
+use flow::fields::{Field, Masking, by_oxm};
 
-/// Type of a multipart reply since OpenFlow 1.1, and of this one.
-const REPLY: u8 = 19;
-/// See [`REPLY`].
-const TABLE_FEATURES: u16 = 12;
-/// It goes on in another message.
-const MORE: u16 = 1;
-/// Octets before the first table.
-const HEAD: usize = 16;
-
-const INSTRUCTIONS: u16 = 0;
-const NEXT_TABLES: u16 = 2;
-const WRITE_ACTIONS: u16 = 4;
-const APPLY_ACTIONS: u16 = 6;
-const MATCH: u16 = 8;
-const WILDCARDS: u16 = 10;
-const WRITE_SETFIELD: u16 = 12;
-const APPLY_SETFIELD: u16 = 14;
-
-/// Types of instructions: goto_table, write_metadata, write_actions, apply_actions, clear_actions.
-const GOTO_TABLE: u16 = 1;
-const OTHERS: [u16; 4] = [2, 3, 4, 5];
-/// Types of actions: output, set_mpls_ttl, dec_mpls_ttl, push_vlan, pop_vlan, push_mpls, pop_mpls, group, set_nw_ttl,
-/// dec_nw_ttl, set_field.
-const ACTIONS: [u16; 11] = [0, 15, 16, 17, 18, 19, 20, 22, 23, 24, 25];
-/// Octets of the name.
+/// Octets of a table before its name, and of the name, in an answer.
+const BEFORE_NAME: usize = 8;
 const NAME: usize = 32;
 
-/// Tables that are all alike, but that each can only go to later ones.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Tables {
-    pub count: u8,
-    /// Flows in each.
-    pub max_entries: u32,
+/// OFPFW_ALL: what a flow of OpenFlow 1.0 may leave open.
+const WILDCARDS10: u32 = 0x003f_ffff;
+/// What a flow of OpenFlow 1.1 may match or leave open: all but the reserved bit 10.
+const FIELDS11: u32 = 0xfbff;
+/// Actions of OpenFlow 1.1: all but those that copy a TTL; those of later versions, in which set_field took the place of some.
+const ACTIONS11: u32 = 0x01ff_e7ff;
+const ACTIONS12: u32 = 0x03ff_8001;
+/// Instructions: goto_table, the four others of OpenFlow 1.1, the meter of OpenFlow 1.3.
+const GOTO_TABLE: u8 = 1 << 1;
+const OTHERS: u8 = 0b11_1100;
+const METER: u8 = 1 << 6;
+/// Numbers that OXM fields have in OpenFlow 1.2.
+const FIELDS12: std::ops::RangeInclusive<u8> = 0..=35;
+
+/// Whether it is made of registers after the sixteenth, which have no names of their own.
+fn is_nameless(id: FieldId) -> bool {
+    let after = |first: FieldId, last: FieldId| (first.index()..=last.index()).contains(&id.index());
+    after(FieldId::Xreg8, FieldId::Xreg15) || after(FieldId::Xxreg4, FieldId::Xxreg7)
 }
 
-/// Reads a request. One that says how tables are to be is refused.
-pub fn read_request(b: &mut Bytes) -> Result<()> {
-    if b.is_empty() { Ok(()) } else { refuse(OFPTFFC_EPERM) }
-}
-
-/// Writes the answer, in as many messages as it takes.
-pub fn features(tables: Tables, version: Version, xid: Xid) -> Result<Vec<Vec<u8>>> {
-    let mut messages: Vec<Vec<u8>> = Vec::new();
-    let mut body = Vec::new();
-    for id in 0..tables.count {
-        let one = table(id, tables, version)?;
-        if HEAD + body.len() + one.len() > MAX_MESSAGE {
-            messages.push(std::mem::take(&mut body));
-        }
-        body.extend(one);
+/// A table as its features tell of it (OpenFlow 1.3 and later), of `count` tables.
+pub fn features(table: TableId, count: u8, name: &str, max_entries: u32, version: Version) -> TableFeatures {
+    let all = || Field::all().filter(|f| f.oxm(version.wire()).is_some() && !is_nameless(f.id));
+    let actions = Actions { kinds: ACTIONS12, set: all().filter(|f| f.writable).map(|f| f.id).collect() };
+    let next: BTreeSet<u8> = (table.0.saturating_add(1)..count).collect();
+    let goto = if next.is_empty() { 0 } else { GOTO_TABLE };
+    let flows = Instructions { kinds: OTHERS | METER | goto, next, write: actions.clone(), apply: actions };
+    let said = (version >= Version::Of14).then_some(false);
+    let fields: BTreeSet<FieldId> = all().map(|f| f.id).collect();
+    TableFeatures {
+        table,
+        name: name.to_owned(),
+        // any metadata may be looked at and written
+        match_metadata: u64::MAX,
+        write_metadata: u64::MAX,
+        eviction: said,
+        vacancy_events: said,
+        max_entries,
+        missing: flows.clone(),
+        others: flows,
+        matching: Matching {
+            masked: all().filter(|f| f.masking != Masking::Exact).map(|f| f.id).collect(),
+            left_out: fields.clone(),
+            fields,
+        },
+        ..TableFeatures::default()
     }
-    messages.push(body);
-    let last = messages.len() - 1;
-    let whole = |(n, body): (usize, Vec<u8>)| {
-        let len = u16::try_from(HEAD + body.len()).map_err(|_| Error::new(OFPBRC_BAD_LEN))?;
-        let mut out = Vec::with_capacity(usize::from(len));
-        Header { version: version.wire(), kind: REPLY, len, xid }.write(&mut out);
-        out.u16(TABLE_FEATURES);
-        out.u16(if n == last { 0 } else { MORE });
-        out.zeros(4);
-        out.bytes(&body);
-        Ok(out)
+}
+
+/// What the counters of a table say of what it can do, before OpenFlow 1.3. `last` cannot go to another.
+pub fn words(last: bool, miss: Option<TableMiss>, version: Version) -> Vec<u8> {
+    let mut out = Vec::new();
+    let instructions = u32::from(OTHERS | if last { 0 } else { GOTO_TABLE });
+    let config = match miss {
+        Some(TableMiss::Controller) => 0,
+        Some(TableMiss::Continue) => 1,
+        Some(TableMiss::Drop) => 2,
+        // as it is by default, which no bit says
+        None => 3,
     };
-    messages.into_iter().enumerate().map(whole).collect()
+    match version {
+        Version::Of10 => out.u32(WILDCARDS10),
+        Version::Of11 => {
+            [FIELDS11, FIELDS11, instructions, ACTIONS11, ACTIONS11, config].into_iter().for_each(|word| out.u32(word));
+        }
+        Version::Of12 => {
+            let bits = |wanted: fn(&Field) -> bool| {
+                let known = FIELDS12.filter(|n| by_oxm(0x8000, *n, 0).is_some_and(|id| wanted(id.row())));
+                known.fold(0u64, |all, n| all | 1 << n)
+            };
+            let (fields, set) = (bits(|_| true), bits(|f| f.writable));
+            [fields, fields].into_iter().for_each(|word| out.u64(word));
+            [ACTIONS12, ACTIONS12].into_iter().for_each(|word| out.u32(word));
+            [set, set, u64::MAX, u64::MAX].into_iter().for_each(|word| out.u64(word));
+            [instructions, config].into_iter().for_each(|word| out.u32(word));
+        }
+        _ => {}
+    }
+    out
 }
 
 /// The tables in the body of an answer, with their names. What is not whole is left out.
@@ -81,7 +103,7 @@ pub fn names(mut body: &[u8]) -> Vec<(TableId, String)> {
     while let Some(length) = body.first_chunk().map(|n| usize::from(u16::from_be_bytes(*n)))
         && let Some((one, rest)) = body.split_at_checked(length.max(1))
     {
-        if let (Some(id), Some(name)) = (one.get(2), one.get(8..8 + NAME)) {
+        if let (Some(id), Some(name)) = (one.get(2), one.get(BEFORE_NAME..BEFORE_NAME + NAME)) {
             let end = name.iter().position(|b| *b == 0).unwrap_or(NAME);
             all.push((TableId(*id), String::from_utf8_lossy(name.get(..end).unwrap_or(name)).into_owned()));
         }
@@ -90,90 +112,45 @@ pub fn names(mut body: &[u8]) -> Vec<(TableId, String)> {
     all
 }
 
-fn table(id: u8, tables: Tables, version: Version) -> Result<Vec<u8>> {
-    let mut out = Vec::new();
-    out.u16(0);
-    out.u8(id);
-    out.zeros(5 + NAME);
-    // any metadata may be looked at and written
-    out.u64(u64::MAX);
-    out.u64(u64::MAX);
-    out.u32(0);
-    out.u32(tables.max_entries);
-    let types = |list: &[u16]| list.iter().flat_map(|t| [t.to_be_bytes(), [0, 4]].concat()).collect::<Vec<u8>>();
-    let later: Vec<u8> = (id + 1..tables.count).collect();
-    let goto: &[u16] = if later.is_empty() { &[] } else { &[GOTO_TABLE] };
-    property(&mut out, INSTRUCTIONS, &types(&[goto, &OTHERS].concat()))?;
-    property(&mut out, NEXT_TABLES, &later)?;
-    property(&mut out, WRITE_ACTIONS, &types(&ACTIONS))?;
-    property(&mut out, APPLY_ACTIONS, &types(&ACTIONS))?;
-    property(&mut out, MATCH, &fields(version, true, |_| true))?;
-    property(&mut out, WILDCARDS, &fields(version, false, |_| true))?;
-    property(&mut out, WRITE_SETFIELD, &fields(version, false, |f| f.writable))?;
-    property(&mut out, APPLY_SETFIELD, &fields(version, false, |f| f.writable))?;
-    let len = u16::try_from(out.len()).map_err(|_| Error::new(OFPBRC_BAD_LEN))?;
-    set_u16(&mut out, 0, len);
-    Ok(out)
-}
-
-/// Headers of fields, with `masks` those of fields that take any mask with the bit for it.
-fn fields(version: Version, masks: bool, wanted: impl Fn(&Field) -> bool) -> Vec<u8> {
-    let mut out = Vec::new();
-    // tunnel options are where a TLV table says, and experimenters' fields are known to whom they are of use
-    let known = |f: &&Field| f.kind != Kind::TunMetadata && f.oxm(version.wire()).is_some_and(|o| o.experimenter == 0);
-    for field in Field::all().filter(known).filter(|f| wanted(f)) {
-        let masked = masks && field.masking == Masking::Bitwise;
-        oxm::write_header(&mut out, field, Some(version), masked, usize::from(field.bytes));
-    }
-    out
-}
-
-fn property(out: &mut Vec<u8>, kind: u16, body: &[u8]) -> Result<()> {
-    let len = 4 + body.len();
-    out.u16(kind);
-    out.u16(u16::try_from(len).map_err(|_| Error::new(OFPBRC_BAD_LEN))?);
-    out.bytes(body);
-    out.zeros(len.next_multiple_of(8) - len);
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::message::Part;
+    use crate::wire::stats::TableStats;
+    use crate::wire::table_features::of_stats;
+    use crate::wire::{Message, Xid, decode, encode_all};
 
+    /// What is told is what a controller reads, in all versions and over several messages.
     #[test]
-    fn each_table_goes_to_later_ones_alone() {
-        let tables = Tables { count: 254, max_entries: 1_000_000 };
-        let parts = features(tables, Version::Of13, Xid(7)).unwrap();
-        assert!(parts.len() > 1);
-        let mut ids = Vec::new();
-        for (n, part) in parts.iter().enumerate() {
-            let length = usize::from(u16::from_be_bytes([part[2], part[3]]));
-            assert_eq!((part[0], part[1], &part[4..10], length), (4, REPLY, &[0, 0, 0, 7, 0, 12][..], part.len()));
-            assert_eq!(part[11] == 1, n + 1 < parts.len(), "more");
-            let mut at = HEAD;
-            while at < part.len() {
-                let id = part[at + 2];
-                let len = usize::from(u16::from_be_bytes([part[at], part[at + 1]]));
-                assert!(len.is_multiple_of(8));
-                // instructions, then the tables to go to
-                let instructions = usize::from(part[at + 64 + 3]).next_multiple_of(8);
-                let next = at + 64 + instructions;
-                assert_eq!(part[next + 1], 2);
-                assert_eq!(
-                    usize::from(u16::from_be_bytes([part[next + 2], part[next + 3]])) - 4,
-                    253 - usize::from(id)
-                );
-                ids.push(id);
-                at += len;
+    fn what_is_told_is_read() {
+        for version in [Version::Of13, Version::Of14, Version::Of15] {
+            let told: Vec<_> = (0..254).map(|n| features(TableId(n), 254, "t", 77, version)).collect();
+            let parts =
+                encode_all(&Message::TableFeaturesReply(Part::all(told.clone())), version, Xid(7), None).unwrap();
+            assert!(parts.len() > 1);
+            let mut read = Vec::new();
+            for part in &parts {
+                let Ok((_, _, Message::TableFeaturesReply(part))) = decode(part, Default::default()) else { panic!() };
+                read.extend(part.entries);
             }
+            assert_eq!(read, told);
+            let last = told.last().unwrap();
+            assert!(last.others.next.is_empty() && last.others.kinds & GOTO_TABLE == 0);
         }
-        assert_eq!(ids, (0..254).collect::<Vec<u8>>());
     }
 
     #[test]
-    fn tables_are_as_they_are() {
-        assert!(read_request(&mut Bytes::new(&[])).is_ok());
-        assert_eq!(read_request(&mut Bytes::new(&[0; 64])).unwrap_err().code, OFPTFFC_EPERM);
+    fn counters_say_it_in_older_versions() {
+        for version in [Version::Of11, Version::Of12] {
+            let of = |last, miss| {
+                let stats = TableStats { features: words(last, miss, version), ..TableStats::default() };
+                of_stats(&stats, version).unwrap()
+            };
+            assert_eq!(of(false, None).miss, Some(TableMiss::Controller));
+            assert_eq!(of(false, Some(TableMiss::Drop)).miss, Some(TableMiss::Drop));
+            assert_eq!(of(false, None).others.kinds ^ of(true, None).others.kinds, GOTO_TABLE);
+            assert!(of(false, None).matching.fields.contains(&FieldId::EthSrc));
+            assert!(of(false, None).matching.fields.contains(&FieldId::Metadata));
+        }
     }
 }

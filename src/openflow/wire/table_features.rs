@@ -3,8 +3,8 @@
 #![deny(clippy::indexing_slicing)]
 
 use super::bytes::{Bytes, Put, set_len};
-use super::codes::{OFPBPC_BAD_LEN, OFPTFFC_BAD_FEATURES};
-use super::error::{Result, refuse, refuse_because};
+use super::codes::{OFPBPC_BAD_LEN, OFPTFFC_BAD_COMMAND, OFPTFFC_BAD_FEATURES};
+use super::error::{Error, Result, refuse, refuse_because};
 use super::oxm::{self, OxmHeader};
 use super::stats::TableStats;
 use super::table_mod::TableMiss;
@@ -13,6 +13,19 @@ use crate::subfield::FieldId;
 use crate::types::TableId;
 use flow::fields::by_oxm;
 use std::collections::BTreeSet;
+
+/// What a request makes of tables that it has or has not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Command {
+    /// They are all tables.
+    #[default]
+    Replace,
+    Modify,
+    Enable,
+    Disable,
+}
+
+const COMMANDS: [Command; 4] = [Command::Replace, Command::Modify, Command::Enable, Command::Disable];
 
 /// Fields of a packet.
 pub type Fields = BTreeSet<FieldId>;
@@ -55,6 +68,8 @@ pub struct Matching {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TableFeatures {
     pub table: TableId,
+    /// What is to be done, of a request alone; OpenFlow 1.5 and later.
+    pub command: Command,
     pub name: String,
     pub match_metadata: u64,
     pub write_metadata: u64,
@@ -120,7 +135,12 @@ pub fn read(b: &mut Bytes, version: Version) -> Result<TableFeatures> {
     let mut b = Bytes::or(b.take(len)?, OFPBPC_BAD_LEN);
     b.skip(2)?;
     let mut t = TableFeatures { table: TableId(b.u8()?), ..TableFeatures::default() };
-    b.skip(5)?;
+    let command = b.u8()?;
+    if version >= Version::Of15 {
+        let known = COMMANDS.get(usize::from(command));
+        t.command = *known.ok_or(Error::new(OFPTFFC_BAD_COMMAND))?;
+    }
+    b.skip(4)?;
     t.name = b.text(NAME)?;
     (t.match_metadata, t.write_metadata) = (b.u64()?, b.u64()?);
     let config = b.u32()?;
@@ -170,7 +190,9 @@ pub fn write(out: &mut Vec<u8>, t: &TableFeatures, version: Version) {
     let start = out.len();
     out.u16(0);
     out.u8(t.table.0);
-    out.zeros(5);
+    let command = COMMANDS.iter().position(|c| *c == t.command).unwrap_or(0) as u8;
+    out.u8(if version >= Version::Of15 { command } else { 0 });
+    out.zeros(4);
     out.text(&t.name, NAME);
     out.u64(t.match_metadata);
     out.u64(t.write_metadata);
@@ -235,10 +257,26 @@ const FIELDS10: [(u32, FieldId); 12] = {
     ]
 };
 
-/// The same of OpenFlow 1.1.
-const FIELDS11: [FieldId; 10] = {
+/// The same of OpenFlow 1.1, by their bits.
+const FIELDS11: [(u32, FieldId); 15] = {
     use FieldId::*;
-    [InPort, VlanVid, VlanPcp, EthType, NwTos, NwProto, TcpSrc, TcpDst, MplsLabel, MplsTc]
+    [
+        (0, InPort),
+        (1, VlanVid),
+        (2, VlanPcp),
+        (3, EthType),
+        (4, NwTos),
+        (5, NwProto),
+        (6, TcpSrc),
+        (7, TcpDst),
+        (8, MplsLabel),
+        (9, MplsTc),
+        (11, EthSrc),
+        (12, EthDst),
+        (13, IpSrc),
+        (14, IpDst),
+        (15, Metadata),
+    ]
 };
 
 /// Fields of OpenFlow 1.2 by their numbers.
@@ -270,9 +308,8 @@ pub fn of_stats(stats: &TableStats, version: Version) -> Option<TableFeatures> {
             let (left_out, matched, instructions) = (word()?, word()?, word()?);
             // those of apply-actions are told no different
             let (write, _, config) = (word()?, word()?, word()?);
-            let fields = |bits: u32| {
-                FIELDS11.iter().enumerate().filter(|(n, _)| bits >> n & 1 != 0).map(|(_, id)| *id).collect::<Fields>()
-            };
+            let fields =
+                |bits: u32| FIELDS11.iter().filter(|(n, _)| bits >> n & 1 != 0).map(|(_, id)| *id).collect::<Fields>();
             t.matching.left_out = fields(left_out);
             t.matching.fields = fields(left_out | matched);
             let actions = Actions { kinds: write & ACTIONS11, set: Fields::new() };

@@ -1,5 +1,6 @@
 //! Bundles: everything in them or nothing, at once or a few changes at a time while packets and ports go on changing tables.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use base::clock::Instant;
@@ -8,9 +9,11 @@ use openflow::flow_mod::Command;
 use openflow::wire::packet::PacketOut;
 use openflow::{FlowMod, GroupMod, TableId};
 
+use super::evict::Evictor;
 use super::flows::{Outcome, Removed, RemovedReason, Rewrite, adds, select};
 use super::packets::Sent;
 use super::{Error, Manager};
+use crate::snapshot::setup::TableEvent;
 use crate::snapshot::table::Rule;
 use crate::snapshot::{Bridge, Snapshot};
 use crate::watch::FlowChange;
@@ -33,6 +36,9 @@ pub struct Draft {
     removed: Vec<Removed>,
     noted: Vec<FlowChange>,
     sent: Vec<Sent>,
+    evictors: BTreeMap<(u32, u8), Evictor>,
+    /// Not told: whether room passes a bound is seen when all is done.
+    table_events: Vec<TableEvent>,
     outcome: Outcome,
     /// Flows that the last change is about, by table; what is done to them.
     chosen: Vec<(u8, Arc<Rule>)>,
@@ -83,6 +89,8 @@ impl Manager {
             removed: Vec::new(),
             noted: Vec::new(),
             sent: Vec::new(),
+            evictors: BTreeMap::new(),
+            table_events: Vec::new(),
             outcome: Outcome::default(),
             chosen: Vec::new(),
             rewrite: None,
@@ -202,6 +210,8 @@ impl Manager {
         std::mem::swap(&mut self.changes, &mut draft.changes);
         std::mem::swap(&mut self.removed, &mut draft.removed);
         std::mem::swap(&mut self.watched.noted, &mut draft.noted);
+        std::mem::swap(&mut self.evictors, &mut draft.evictors);
+        std::mem::swap(&mut self.table_events, &mut draft.table_events);
     }
 
     /// Puts flows and groups of the draft in the place of the bridge's. Ports and learned addresses are those of now.
@@ -226,6 +236,10 @@ impl Manager {
         };
         to.tables.clone_from(&from.tables);
         to.groups.clone_from(&from.groups);
+        let set: Vec<u8> = to.setups.keys().copied().collect();
+        self.evictors.retain(|(bridge, _), _| *bridge != draft.index);
+        self.evictors.append(&mut draft.evictors);
+        set.into_iter().for_each(|table| self.watch_room(draft.index, table));
         self.changes.append(&mut draft.changes);
         self.removed.append(&mut draft.removed);
         self.watched.noted.append(&mut draft.noted);

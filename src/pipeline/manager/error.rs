@@ -21,6 +21,12 @@ pub enum Error {
     BadTable(TableId),
     #[error("{0} is the switch's own")]
     Internal(&'static str),
+    #[error("table {0} does not exist, or is the switch's own")]
+    NoSuchTable(TableId),
+    #[error("the database has another name for table {0}")]
+    TableNamed(TableId),
+    #[error("table {0} is full")]
+    TableFull(TableId),
     #[error("goto_table:{1} in table {0} does not go forward")]
     GotoBackward(TableId, TableId),
     #[error("another flow of the same priority overlaps")]
@@ -70,6 +76,7 @@ pub enum Kind {
     GroupModFailed,
     MeterModFailed,
     PortModFailed,
+    TableModFailed,
 }
 
 impl Error {
@@ -84,7 +91,8 @@ impl Error {
             Error::NoSuchPort(..) | Error::PortExists(_) | Error::BadPortNumber(_) | Error::DatapathPortInUse(_) => {
                 Kind::PortModFailed
             }
-            Error::BadTable(_) | Error::GotoBackward(..) | Error::Overlap => Kind::FlowModFailed,
+            Error::BadTable(_) | Error::GotoBackward(..) | Error::Overlap | Error::TableFull(_) => Kind::FlowModFailed,
+            Error::NoSuchTable(_) | Error::TableNamed(_) => Kind::TableModFailed,
             Error::UnsupportedAction(_) | Error::BadSetAction(_) | Error::BadOutGroup(_) | Error::TooDeep => {
                 Kind::BadAction
             }

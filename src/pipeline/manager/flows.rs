@@ -41,6 +41,7 @@ pub enum RemovedReason {
     Delete,
     GroupDelete,
     MeterDelete,
+    Eviction,
 }
 
 /// A flow that went and had asked that this be told.
@@ -128,9 +129,12 @@ impl Manager {
             return Err(Error::Overlap);
         }
         let before = old.and_then(|t| t.rules.find_exact(&request.matching, priority)).cloned();
+        if before.is_none() {
+            self.require_room(index, number.0)?;
+        }
         let stats = before.as_ref().filter(|_| !request.flags.reset_counts).map(|r| r.stats.clone());
         let mut matching = request.matching.clone();
-        if let Some(table) = old {
+        if let Some(table) = self.work.bridge(index).and_then(|b| b.table(number.0)) {
             table.rules.share(&mut matching);
         }
         let rule = Arc::new(Rule {
@@ -160,7 +164,7 @@ impl Manager {
             self.changes.push(Change::Added { table: key, priority, matching: rule.matching.clone() });
         }
         self.note(index, number.0, Fate::Added, &rule, before);
-        self.table_mut(index, number.0).insert(rule);
+        self.put_rule(index, number.0, rule);
         Ok(Outcome { added: 1, ..Outcome::default() })
     }
 
@@ -187,8 +191,7 @@ impl Manager {
         if bridge.tables.len() <= i {
             bridge.tables.resize(i + 1, None);
         }
-        let table = bridge.tables[i]
-            .get_or_insert_with(|| Arc::new(Table { rules: Classifier::with_seed(seed), missed: Self::fresh_stats() }));
+        let table = bridge.tables[i].get_or_insert_with(|| Arc::new(Table { rules: Classifier::with_seed(seed) }));
         &mut Arc::make_mut(table).rules
     }
 
@@ -252,7 +255,7 @@ impl Manager {
             self.note(index, table, Fate::Modified, &rule, Some(old.clone()));
         }
         self.arm(index, table, &rule, to.now);
-        self.table_mut(index, table).insert(rule);
+        self.put_rule(index, table, rule);
     }
 
     pub(super) fn delete_flows(&mut self, index: u32, request: &FlowMod) -> Outcome {
@@ -264,7 +267,7 @@ impl Manager {
     }
 
     pub(super) fn remove_rule(&mut self, index: u32, table: u8, rule: &Arc<Rule>, reason: RemovedReason) {
-        if self.table_mut(index, table).remove(&rule.matching, rule.rank).is_none() {
+        if !self.take_rule(index, table, rule) {
             return;
         }
         self.changes.push(Change::Gone { table: TableKey { bridge: index, table }, rule: rule.id });
@@ -308,7 +311,7 @@ impl Manager {
             });
             let table = TableKey { bridge: index, table: 0 };
             self.changes.push(Change::Added { table, priority: new.rank, matching: rule.matching.clone() });
-            self.table_mut(index, 0).insert(rule);
+            self.put_rule(index, 0, rule);
         }
         if !wanted.is_empty() {
             self.hidden.insert(index, wanted.to_vec());

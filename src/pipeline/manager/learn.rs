@@ -92,7 +92,7 @@ impl Manager {
         if (idle, hard) != (old.idle_timeout, old.hard_timeout) {
             let rule = Arc::new(Rule { idle_timeout: idle, hard_timeout: hard, ..old.with_same() });
             self.arm(at.bridge, at.table, &rule, now);
-            self.table_mut(at.bridge, at.table).insert(rule);
+            self.put_rule(at.bridge, at.table, rule);
         }
     }
 

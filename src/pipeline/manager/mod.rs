@@ -2,11 +2,13 @@
 //!
 //! One thread owns the [`Manager`]. Everything here is synchronous and short; a caller publishes after a batch or a
 //! millisecond. [`ports`], [`flows`], [`groups`], [`meters`] are the edits, [`expire`] and [`learn`] are what time and packets do, [`packets`] come
+//! from controllers and go to them, [`setup`] keeps tables to their limits, [`show`] is what people ask.
 //! from controllers and go to them, [`watched`] notes what became of flows, [`show`] is what people ask.
 
 mod bundle;
 pub(crate) mod check;
 mod error;
+mod evict;
 mod expire;
 mod flows;
 mod groups;
@@ -14,9 +16,12 @@ mod learn;
 mod meters;
 mod packets;
 mod ports;
+mod setup;
 mod show;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_tables;
 mod watched;
 
 use std::io;
@@ -38,6 +43,7 @@ use crate::normal::fdb::{Events, Learner};
 use crate::reader::Translator;
 use crate::recirc::Shared;
 use crate::snapshot::log::Log;
+use crate::snapshot::setup::TableEvent;
 use crate::snapshot::{Bridge, Settings, Snapshot};
 
 /// What a manager is made with.
@@ -86,6 +92,9 @@ pub struct Manager {
     orphans: std::collections::BTreeSet<learn::Taught>,
     /// Flows of the switch's own, by bridge.
     hidden: std::collections::BTreeMap<u32, Vec<Hidden>>,
+    /// Which flows go where tables are full, by bridge and table; made when first needed. Those of what is edited now.
+    evictors: std::collections::BTreeMap<(u32, u8), evict::Evictor>,
+    table_events: Vec<TableEvent>,
     /// Learned addresses that were refused or evicted others.
     pub evictions: u64,
 }
@@ -118,6 +127,8 @@ impl Manager {
             deferred: Default::default(),
             orphans: Default::default(),
             hidden: Default::default(),
+            evictors: Default::default(),
+            table_events: Vec::new(),
             evictions: 0,
         };
         Ok((manager, Arc::new(translator)))

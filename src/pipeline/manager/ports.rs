@@ -35,6 +35,8 @@ impl Manager {
             settings: config.settings.clone(),
             misses_told: false,
             fragments: Fragments::default(),
+            setups: Arc::default(),
+            missed: (0..=u8::MAX).map(|_| Self::fresh_stats()).collect(),
         })));
         self.learners.push(Learner::default());
         self.changes.push(Change::Thing(Thing::Bridge(index)));
@@ -57,6 +59,7 @@ impl Manager {
             gone.iter().flat_map(|b| b.meters.values()).for_each(|m| self.meters.free(m.meter.number()));
         }
         self.hidden.remove(&index);
+        self.evictors.retain(|(bridge, _), _| *bridge != index);
         if let Some(learner) = self.learners.get_mut(index as usize) {
             self.gone = self.gone.plus(learner.events());
             *learner = Learner::default();

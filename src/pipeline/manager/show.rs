@@ -81,7 +81,7 @@ impl Manager {
                 active: table.rules.len(),
                 subtables: table.rules.subtables(),
                 matched: table.rules().map(|r| r.stats.get().0).sum(),
-                missed: table.missed.get().0,
+                missed: bridge.missed_in(number),
             })
             .collect())
     }

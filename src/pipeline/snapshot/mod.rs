@@ -8,13 +8,14 @@ pub mod log;
 pub mod meter;
 pub mod mirror;
 pub mod port;
+pub mod setup;
 pub mod table;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dpif::PortNo;
+use dpif::{FlowStats, PortNo};
 use openflow::wire::switch::Fragments;
 use openflow::{GroupId, MeterId, OfPort};
 
@@ -24,6 +25,7 @@ use group::Group;
 use log::Log;
 use meter::Metered;
 use port::Port;
+use setup::{Miss, Setup};
 use table::{Rule, Table};
 
 /// One version of everything.
@@ -63,6 +65,10 @@ pub struct Bridge {
     pub misses_told: bool,
     /// What becomes of IP fragments (ovs-ofctl(8), "set-frags").
     pub fragments: Fragments,
+    /// How tables are set, those that are in some way.
+    pub setups: Arc<BTreeMap<u8, Setup>>,
+    /// Lookups that found nothing, by table.
+    pub missed: Arc<[Arc<FlowStats>]>,
 }
 
 /// Settings of a bridge (ovs-vswitchd.conf.db(5), table Bridge).
@@ -122,6 +128,25 @@ impl Bridge {
     /// Table `n`, if it has ever had a rule.
     pub fn table(&self, n: u8) -> Option<&Arc<Table>> {
         self.tables.get(usize::from(n))?.as_ref()
+    }
+
+    /// How table `n` is set.
+    pub fn setup(&self, n: u8) -> Setup {
+        self.setups.get(&n).cloned().unwrap_or_default()
+    }
+
+    /// What becomes of packets that match nothing in table `n`.
+    pub fn miss(&self, n: u8) -> Miss {
+        self.setups.get(&n).map_or(Miss::ByVersion, |setup| setup.miss)
+    }
+
+    /// Packets that matched nothing in table `n`.
+    pub fn missed_in(&self, n: u8) -> u64 {
+        self.missed.get(usize::from(n)).map_or(0, |missed| missed.get().0)
+    }
+
+    pub(crate) fn setup_mut(&mut self, n: u8) -> &mut Setup {
+        Arc::make_mut(&mut self.setups).entry(n).or_default()
     }
 
     /// All rules, by table.

@@ -14,8 +14,6 @@ use openflow::{Action, Cookie};
 #[derive(Clone, Default)]
 pub struct Table {
     pub rules: Classifier<Rule>,
-    /// Lookups that found nothing.
-    pub missed: Arc<FlowStats>,
 }
 
 /// One flow entry. Immutable but for its counters; a modification makes a new one that shares them.

@@ -12,6 +12,7 @@ use openflow::{Action, OfPort, Subfield};
 use super::action_set::order;
 use super::state::{from16, to16};
 use crate::snapshot::Bridge;
+use crate::snapshot::setup::{LAST_TABLE, Miss};
 
 /// A packet: its flow, and all its tags (of which the flow shows two).
 #[derive(Clone, Debug, PartialEq)]
@@ -108,7 +109,11 @@ impl<'a> Naive<'a> {
     }
 
     fn lookup(&mut self, packet: &mut Packet, table: u8) {
-        self.lookup_from(packet, table, None);
+        let matches = |t: u8| self.bridge.table(t).is_some_and(|t| t.rules().any(|r| r.matching.matches(&packet.flow)));
+        let stops = |t: &u8| *t >= LAST_TABLE || matches(*t) || self.bridge.miss(*t) != Miss::Continue;
+        let end = (table..=u8::MAX).find(stops).unwrap_or(table);
+        self.lookups += u32::from(end - table);
+        self.lookup_from(packet, end, None);
     }
 
     /// A lookup as if from a port, which actions do not see.

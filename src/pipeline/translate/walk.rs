@@ -14,6 +14,7 @@ use smallvec::SmallVec;
 use super::state::{By, View};
 use super::{Kind, MAX_DEPTH, MAX_LOOKUPS, MAX_NEST, Sink, State};
 use crate::recirc::{Frame, Shared};
+use crate::snapshot::setup::{LAST_TABLE, Miss};
 use crate::snapshot::table::Rule;
 use crate::snapshot::{Bridge, Snapshot};
 
@@ -312,11 +313,11 @@ impl<'a, S: Sink> Walk<'a, S> {
                 Some(port) => {
                     let in_port = self.st.in_port();
                     self.st.set_in_port(port);
-                    let found = self.lookup(table);
+                    let found = self.lookup(table, quiet);
                     self.st.set_in_port(in_port);
                     found
                 }
-                None => self.lookup(table),
+                None => self.lookup(table, quiet),
             };
             levels += 1;
             self.sink.down();
@@ -351,7 +352,13 @@ impl<'a, S: Sink> Walk<'a, S> {
         let bridge = self.bridge;
         self.out.deps.things.push(Thing::Bridge(bridge.index));
         let port = bridge.ports.get(&self.st.in_port());
-        if bridge.misses_told && !port.is_some_and(|p| p.flags.no_packet_in) {
+        let told = match bridge.miss(self.st.table) {
+            Miss::ByVersion => bridge.misses_told,
+            // what goes on to the next table comes to controllers at the last
+            Miss::Controller | Miss::Continue => true,
+            Miss::Drop => false,
+        };
+        if told && !port.is_some_and(|p| p.flags.no_packet_in) {
             self.tell(Kind::Action, || "CONTROLLER:65535".into());
             // of no flow's; what misses has cookie 0
             self.st.by.cookie = 0;
@@ -380,11 +387,11 @@ impl<'a, S: Sink> Walk<'a, S> {
         next
     }
 
-    fn lookup(&mut self, number: u8) -> Option<&'a Arc<Rule>> {
+    fn lookup(&mut self, number: u8, quiet: bool) -> Option<&'a Arc<Rule>> {
         // one of the fields that every megaflow has
         let fragment = self.st.now.flow.get64(l::NW_FRAG) as u8;
         if fragment == 0 {
-            return self.find(number);
+            return self.find(number, quiet);
         }
         self.out.deps.things.push(Thing::Bridge(self.bridge.index));
         match self.bridge.fragments {
@@ -394,26 +401,54 @@ impl<'a, S: Sink> Walk<'a, S> {
             }
             Fragments::Normal if fragment & l::FRAG_LATER == 0 => {
                 let before = self.st.now.hide_ports();
-                let found = self.find(number);
+                let from = self.out.deps.tables.len();
+                let found = self.find(number, quiet);
                 // the mask has what was looked at, as in OVS; rules that come later are compared with zeros
                 self.st.now.own_up();
                 let rewritten = self.rewritten();
-                if let Some(looked) = self.out.deps.tables.last_mut() {
-                    looked.rewritten = rewritten;
+                for looked in self.out.deps.tables.iter_mut().skip(from) {
+                    looked.rewritten.clone_from(&rewritten);
                 }
                 self.st.now.back(before);
                 found
             }
-            _ => self.find(number),
+            _ => self.find(number, quiet),
         }
     }
 
-    fn find(&mut self, number: u8) -> Option<&'a Arc<Rule>> {
-        self.st.lookups += 1;
-        if self.st.lookups > MAX_LOOKUPS {
-            self.fail(DropReason::Resubmits);
-            return None;
+    /// The flow of a table that the packet matches. Where the table says so and nobody resubmitted the packet to it
+    /// (`quiet`), what matches nothing goes on to the next; only the last of them is told of.
+    fn find(&mut self, number: u8, quiet: bool) -> Option<&'a Arc<Rule>> {
+        let mut number = number;
+        loop {
+            self.st.lookups += 1;
+            if self.st.lookups > MAX_LOOKUPS {
+                self.fail(DropReason::Resubmits);
+                return None;
+            }
+            let rule = self.look_in(number);
+            let bridge = self.bridge;
+            if rule.is_none() && !quiet && number < LAST_TABLE && bridge.miss(number) == Miss::Continue {
+                self.out.deps.things.push(Thing::Bridge(bridge.index));
+                number += 1;
+                self.st.table = number;
+                continue;
+            }
+            let named = self.sink.names().then_some(bridge);
+            match rule {
+                Some(rule) => self.tell(Kind::Table, || crate::trace::rule_line(number, rule, named)),
+                None => self.tell(Kind::Table, || format!("{number:2}. No match.")),
+            }
+            if let Some(table) = bridge.table(number) {
+                let flow = &self.st.now.flow;
+                self.sink.why(|| crate::trace::why(table, flow, rule, bridge));
+            }
+            return rule;
         }
+    }
+
+    /// Looks the packet up in one table.
+    fn look_in(&mut self, number: u8) -> Option<&'a Arc<Rule>> {
         let bridge = self.bridge;
         let table = bridge.table(number);
         let View { flow, written, touched, .. } = &self.st.now;
@@ -431,23 +466,8 @@ impl<'a, S: Sink> Walk<'a, S> {
             priority: rule.map_or(-1, |r| r.rank),
             rewritten: self.rewritten(),
         });
-        match (rule, table) {
-            (Some(rule), _) => {
-                self.out.stats.push(rule.stats.clone());
-                let bridge = self.sink.names().then_some(bridge);
-                self.tell(Kind::Table, || crate::trace::rule_line(number, rule, bridge));
-            }
-            (None, table) => {
-                if let Some(table) = table {
-                    self.out.stats.push(table.missed.clone());
-                }
-                self.tell(Kind::Table, || format!("{number:2}. No match."));
-            }
-        }
-        if let Some(table) = table {
-            let flow = &self.st.now.flow;
-            self.sink.why(|| crate::trace::why(table, flow, rule, bridge));
-        }
+        let missed = || bridge.missed.get(usize::from(number));
+        self.out.stats.extend(rule.map(|r| &r.stats).or_else(missed).cloned());
         rule
     }
 

@@ -8,7 +8,9 @@ use openflow::text::message::Teller;
 use openflow::text::message::tables::Tables;
 use openflow::text::others::RESERVED_METERS;
 use openflow::text::{parse_group, parse_port};
+use openflow::wire::message::Part;
 use openflow::wire::queue::QueueRequest;
+use openflow::wire::table_features::TableFeatures;
 use openflow::wire::{Message, Version};
 use openflow::{GroupId, MeterId, OfPort};
 
@@ -68,7 +70,7 @@ pub(super) fn dump_tables(call: &Call) -> Done {
 }
 
 /// A link of a version from which on the command's message is there.
-fn since(call: &Call, command: &str, least: Version) -> Result<Link, String> {
+pub(super) fn since(call: &Call, command: &str, least: Version) -> Result<Link, String> {
     let link = call.link()?;
     if link.version < least {
         let (name, n) = (least.name(), least.short().trim_start_matches("OF"));
@@ -79,21 +81,24 @@ fn since(call: &Call, command: &str, least: Version) -> Result<Link, String> {
 
 pub(super) fn dump_table_features(call: &Call) -> Done {
     let mut link = since(call, "dump-table-features", Version::Of13)?;
+    let tables = features(&mut link)?;
+    // a table is told as far as it differs from the one before, whichever message that was in
+    let text = Tables::of_features(&tables, &call.names());
+    print(&format!("{}\n", text.strip_prefix('\n').unwrap_or(&text)));
+    Ok(())
+}
+
+/// What tables can do.
+pub(super) fn features(link: &mut Link) -> Result<Vec<TableFeatures>, String> {
     let (mut tables, mut refused) = (Vec::new(), None);
-    link.ask_all(&Message::TableFeaturesRequest, |part| match value(part) {
+    link.ask_all(&Message::TableFeaturesRequest(Part::all(Vec::new())), |part| match value(part) {
         Ok(Message::TableFeaturesReply(part)) => tables.extend(part.entries),
         Ok(_) => {}
         Err(e) => {
             refused.get_or_insert(e);
         }
     })?;
-    if let Some(e) = refused {
-        return Err(e);
-    }
-    // a table is told as far as it differs from the one before, whichever message that was in
-    let text = Tables::of_features(&tables, &call.names());
-    print(text.strip_prefix('\n').unwrap_or(&text));
-    Ok(())
+    refused.map_or(Ok(tables), Err)
 }
 
 pub(super) fn dump_table_desc(call: &Call) -> Done {

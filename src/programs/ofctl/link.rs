@@ -7,7 +7,7 @@ use std::os::unix::fs::FileTypeExt;
 use openflow::text::NoNames;
 use openflow::text::message::Teller;
 use openflow::wire::bytes::Bytes;
-use openflow::wire::{Connection, Frames, Header, Message, Version, Versions, Xid, decode, encode};
+use openflow::wire::{Connection, Frames, Header, Message, Version, Versions, Xid, decode, encode, encode_all};
 
 use crate::setup;
 use crate::stream::Stream;
@@ -292,7 +292,8 @@ impl Link {
         let mut bytes = Vec::new();
         for message in messages {
             let xid = self.fresh();
-            bytes.extend(self.encoded(message, xid)?);
+            let parts = encode_all(message, self.version, xid, None).map_err(|e| e.to_string())?;
+            bytes.extend(parts.concat());
         }
         self.change_bytes(bytes)
     }

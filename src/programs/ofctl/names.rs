@@ -74,7 +74,7 @@ fn tables(link: &mut Link) -> Result<Vec<TableStats>, String> {
         })?;
         return Ok(tables);
     }
-    link.ask_all(&Message::TableFeaturesRequest, |part| {
+    link.ask_all(&Message::TableFeaturesRequest(openflow::wire::message::Part::all(Vec::new())), |part| {
         let body = part.get(16..).unwrap_or_default();
         let named = openflow::wire::table::names(body);
         tables.extend(named.into_iter().map(|(table, name)| TableStats { table, name, ..TableStats::default() }));

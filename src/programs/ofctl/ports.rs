@@ -2,13 +2,16 @@
 
 use openflow::action::parse_actions;
 use openflow::text::{parse_port, parse_table};
+use openflow::wire::message::Part;
 use openflow::wire::packet::{PacketOut, port_metadata};
 use openflow::wire::port::{PortMod, config};
 use openflow::wire::switch::{Fragments, SwitchConfig};
+use openflow::wire::table_features::Command;
 use openflow::wire::table_mod::{TableDesc, TableMiss, TableMod, Vacancy};
 use openflow::wire::{Message, Version};
 use openflow::{OfPort, TableId};
 
+use super::ask::{features, since};
 use super::flows::unread;
 use super::link::Link;
 use super::names;
@@ -16,7 +19,7 @@ use super::{Call, Done};
 use openflow::text::Formats;
 
 /// What can be done to a port: bit, and whether it is set.
-const PORT: [(&str, u32, bool); 16] = [
+const PORT: [(&str, u32, bool); 17] = [
     ("up", config::PORT_DOWN, false),
     ("down", config::PORT_DOWN, true),
     ("no-stp", config::NO_STP, true),
@@ -32,6 +35,7 @@ const PORT: [(&str, u32, bool); 16] = [
     ("packet-in", config::NO_PACKET_IN, false),
     ("no-packet-in", config::NO_PACKET_IN, true),
     // other words that mean the same
+    ("noflood", config::NO_FLOOD, true),
     ("no-recv", config::NO_RECV, true),
     ("no-fwd", config::NO_FWD, true),
 ];
@@ -73,6 +77,20 @@ fn described(link: &mut Link, wanted: TableId) -> Result<TableDesc, String> {
         }
     })?;
     found.ok_or_else(|| format!("table {wanted} is not described"))
+}
+
+/// Gives a table a name: all tables are said as they are to be, in OpenFlow 1.5 the one that changes.
+fn rename(call: &Call, table: Option<TableId>, name: &str) -> Done {
+    let table = table.ok_or("mod-table: one table at a time has a name")?;
+    let mut link = since(call, "mod-table name:", Version::Of13)?;
+    let mut tables = features(&mut link)?;
+    let wanted = tables.iter_mut().find(|t| t.table == table).ok_or_else(|| format!("there is no table {table}"))?;
+    name.clone_into(&mut wanted.name);
+    if link.version >= Version::Of15 {
+        tables.retain(|t| t.table == table);
+        tables.iter_mut().for_each(|t| t.command = Command::Modify);
+    }
+    link.change(&[Message::TableFeaturesRequest(Part::all(tables))])
 }
 
 pub(super) fn mod_table(call: &Call) -> Done {
@@ -118,7 +136,7 @@ pub(super) fn mod_table(call: &Call) -> Done {
             request.vacancy = Some(Vacancy { down, up, now: 0 });
             new
         }
-        ("name", _) => return Err("mod-table: names of tables cannot be set by OpenFlow here yet".to_owned()),
+        ("name", name) => return rename(call, number, name),
         _ => return Err(format!("invalid table_mod setting {action}")),
     };
     let mut link = call.link()?;

@@ -6,7 +6,7 @@ use bridge::desired::Mirror;
 use bridge::{Bridge, Port, Step, Vlan};
 use openflow::flow_mod::Command;
 use openflow::{Action, FlowMod, OfPort};
-use pipeline::{MirrorTo, Selected, Settings, Trunks};
+use pipeline::{MirrorTo, Selected, Settings, TableConfig, Trunks};
 
 use super::link::Order;
 use super::{Database, PortState};
@@ -148,6 +148,18 @@ fn settings(bridge: &Bridge) -> Settings {
     Settings { flood_vlans, mirrors, ..bridge_settings(&map) }
 }
 
+/// Tables of a bridge; fields that are none are passed over.
+fn tables(bridge: &Bridge) -> BTreeMap<u8, TableConfig> {
+    let fields = |texts: &[String]| texts.iter().filter_map(|text| openflow::text::field::parse(text).ok()).collect();
+    let one = |table: &bridge::desired::Table| TableConfig {
+        name: table.name.as_deref().map(Into::into),
+        limit: table.flow_limit,
+        evicts: table.evicts,
+        groups: fields(&table.groups),
+    };
+    bridge.tables.iter().map(|(number, table)| (*number, one(table))).collect()
+}
+
 impl Switch {
     /// Carries an order out, as far as that can be begun.
     pub(super) fn carry_out(&mut self, database: &mut Database, order: Order) {
@@ -192,7 +204,8 @@ impl Switch {
             }
             Step::AddBridge(bridge) => self.make_bridge(database, bridge),
             Step::SetBridge { from, to } => {
-                if let Err(e) = self.manager.set_settings(&to.name, settings(to)) {
+                let set = self.manager.set_settings(&to.name, settings(to));
+                if let Err(e) = set.and_then(|()| self.manager.set_tables(&to.name, &tables(to))) {
                     log::warn!(target: "bridge", "bridge {}: {e}", to.name);
                 }
                 self.openflow.configure(to, self.clock.now());
@@ -302,6 +315,7 @@ impl Switch {
         let made = self.add_bridge(&config).map_err(|e| e.to_string());
         let made = made.and_then(|()| {
             let set = self.manager.set_settings(&bridge.name, settings(bridge));
+            let set = set.and_then(|()| self.manager.set_tables(&bridge.name, &tables(bridge)));
             set.map_err(|e| e.to_string())
         });
         match made {

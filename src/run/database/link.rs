@@ -82,7 +82,7 @@ impl Link {
         let (facts, inbox) = channel();
         let wanted = Wanted {
             database: bridge::schema::DATABASE.to_owned(),
-            tables: ["Open_vSwitch", "Bridge", "Port", "Interface", "Controller", "Mirror", "SSL"]
+            tables: ["Open_vSwitch", "Bridge", "Port", "Interface", "Controller", "Flow_Table", "Mirror", "SSL"]
                 .map(str::to_owned)
                 .to_vec(),
             leader_only: start.leader_only,

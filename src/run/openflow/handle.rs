@@ -14,7 +14,7 @@ use pipeline::{BundleItem, Port};
 
 use super::connection::Wait;
 use super::session::{BUNDLED, BUNDLES, Bundle, Kind};
-use super::{groups, meters, packets, queues, stats, watch, work};
+use super::{groups, meters, packets, queues, stats, tables, watch, work};
 use crate::run::switch::Switch;
 
 type Done = Result<(), Error>;
@@ -94,7 +94,8 @@ fn execute(switch: &mut Switch, id: u64, xid: Xid, message: Message, bytes: &[u8
             | Message::BundleAdd { .. }
             | Message::CtFlushZone(_)
             | Message::CtFlush(_)
-    );
+            | Message::TableMod(_)
+    ) || matches!(&message, Message::TableFeaturesRequest(part) if part.more || !part.entries.is_empty());
     if changes && session.role == Role::Secondary {
         return refuse(OFPBRC_IS_SECONDARY);
     }
@@ -186,8 +187,10 @@ fn execute(switch: &mut Switch, id: u64, xid: Xid, message: Message, bytes: &[u8
         }
         Message::FlowStatsRequest { request, nx } => return stats::flows(switch, id, xid, request, nx),
         Message::AggregateRequest { request, nx } => return stats::aggregate(switch, id, xid, request, nx),
-        Message::TableFeaturesRequest => return stats::table_features(switch, id, xid),
-        Message::TableStatsRequest => return stats::tables(switch, id, xid),
+        Message::TableFeaturesRequest(asked) => return tables::features(switch, id, xid, asked),
+        Message::TableDescRequest => return tables::descriptions(switch, id, xid),
+        Message::TableMod(wanted) => return tables::modify(switch, &bridge, &wanted),
+        Message::TableStatsRequest => return tables::statistics(switch, id, xid),
         Message::PortStatsRequest(port) => return stats::ports(switch, id, xid, port),
         Message::PortDescRequest(port) => {
             let ports = stats::descriptions(switch, &bridge, port);
@@ -249,6 +252,9 @@ pub(super) fn told(e: &pipeline::Error) -> Error {
     let code = match e {
         E::NoSuchBridge(_) | E::BridgeExists(_) | E::States | E::Internal(_) => OFPBRC_EPERM,
         E::NoSuchPort(..) | E::PortExists(_) | E::BadPortNumber(_) | E::DatapathPortInUse(_) => OFPPMFC_BAD_PORT,
+        E::NoSuchTable(_) => OFPTMFC_BAD_TABLE,
+        E::TableNamed(_) => OFPTFFC_EPERM,
+        E::TableFull(_) => OFPFMFC_TABLE_FULL,
         E::BadTable(_) => OFPFMFC_BAD_TABLE_ID,
         E::GotoBackward(..) => OFPBIC_BAD_TABLE_ID,
         E::Overlap => OFPFMFC_OVERLAP,

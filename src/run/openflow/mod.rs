@@ -2,7 +2,7 @@
 //!
 //! [`sockets`] has the ways to connect, [`transport`] cuts messages out of streams, [`remotes`] keeps connections that rows
 //! ask for, [`session`] has what a connection agreed on, [`handle`] does what is asked, [`stats`] answers questions about
-//! flows, tables and ports, [`packets`] brings packets to controllers, as fast as [`pace`] lets it, and theirs into the
+//! flows and ports, [`tables`] those about tables, [`packets`] brings packets to controllers, as fast as [`pace`] lets it, and theirs into the
 //! datapath, [`watch`] tells of flows that change. A bridge listens at `BRIDGE.mgmt` in the run folder, as `ovs-ofctl` expects, and at `BRIDGE.snoop` for who looks
 //! on; what is on its way to its controllers has flows of its own ([`in_band`]).
 //!
@@ -22,6 +22,7 @@ mod remotes;
 mod session;
 mod sockets;
 mod stats;
+mod tables;
 mod transport;
 mod watch;
 mod work;
@@ -213,6 +214,7 @@ pub(super) fn turn(switch: &mut Switch) {
     remotes::turn(switch, now);
     tell_of_ports(switch);
     packets::flows_removed(switch);
+    tables::tell(switch);
     packets::bring(switch, now);
     watch::turn(switch);
     packets::committed(switch);

@@ -9,8 +9,11 @@ use openflow::wire::flow::RemovedReason;
 use openflow::wire::packet::PacketInFormat;
 use openflow::wire::port::{PortMod, PortReason};
 use openflow::wire::switch::Role;
+use openflow::wire::table_mod::TableReason;
 use openflow::wire::{Connection, Version, Versions};
 use pipeline::BundleItem;
+
+use super::tables::Naming;
 
 /// Bundles that a connection may have open.
 pub(super) const BUNDLES: usize = 64;
@@ -60,7 +63,6 @@ pub(super) struct Asks {
     pub(super) port_status: [u32; 2],
     pub(super) flow_removed: [u32; 2],
     pub(super) role_status: [u32; 2],
-    /// Nothing of this kind is told yet.
     table_status: [u32; 2],
     request_forward: [u32; 2],
 }
@@ -121,6 +123,8 @@ pub(super) struct Session {
     /// Bytes of a packet that no flow asked for; a tool's connection with 0 is told nothing that it did not ask for.
     pub(super) miss_send_len: u16,
     pub(super) bundles: BTreeMap<u32, Bundle>,
+    /// Names of tables that are being told.
+    pub(super) naming: Option<Naming>,
 }
 
 impl Session {
@@ -138,6 +142,7 @@ impl Session {
             table_id: false,
             miss_send_len: if kind == Kind::Primary { MISS_SEND_LEN } else { 0 },
             bundles: BTreeMap::new(),
+            naming: None,
         }
     }
 
@@ -174,7 +179,18 @@ impl Session {
 
     /// Whether it is told of flows that went.
     pub(super) fn wants_removed(&self, reason: RemovedReason) -> bool {
-        self.wants(self.asks.flow_removed, reason as u32)
+        // older versions do not know of eviction
+        let known = reason != RemovedReason::Eviction || self.version >= Some(Version::Of14);
+        known && self.wants(self.asks.flow_removed, reason as u32)
+    }
+
+    /// Whether it is told of a table's room.
+    pub(super) fn wants_table(&self, reason: TableReason) -> bool {
+        let bit = match reason {
+            TableReason::VacancyDown => 3,
+            TableReason::VacancyUp => 4,
+        };
+        self.version >= Some(Version::Of14) && self.wants(self.asks.table_status, bit)
     }
 
     /// Whether it is told of its role, which it is whatever it asked for, as by the stock switch.

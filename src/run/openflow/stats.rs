@@ -7,9 +7,8 @@ use base::clock::Instant;
 use openflow::wire::codes::*;
 use openflow::wire::message::Part;
 use openflow::wire::port::{PortDesc, PortReason, PortStats, PortStatus, config, state};
-use openflow::wire::stats::{Aggregate, Desc, FlowEntry, FlowRequest, TableStats};
+use openflow::wire::stats::{Aggregate, Desc, FlowEntry, FlowRequest};
 use openflow::wire::switch::{Features, capability};
-use openflow::wire::table::{Tables, features as features_of};
 use openflow::wire::{Error, Message, Version, Xid, encode_all};
 use openflow::{Action, GroupId, OfPort, TableId};
 use pipeline::{Bridge, FlowFilter, Port, Rule, Snapshot};
@@ -17,19 +16,14 @@ use pipeline::{Bridge, FlowFilter, Port, Rule, Snapshot};
 use super::connection::Wait;
 use super::handle::{reply, seconds};
 use super::remotes::Wishes;
+use super::tables::TABLES;
 use crate::run::devices::Device;
 use crate::run::switch::{Later, Switch};
 
 type Done = Result<(), Error>;
 
-/// Tables that a controller can use (0 to 253; 254 is the switch's own).
-const TABLES: u8 = 254;
 /// Actions of OpenFlow 1.0, one bit each: all twelve.
 const ACTIONS: u32 = 0xfff;
-/// OFPFW_ALL: what a flow of OpenFlow 1.0 may leave open.
-const WILDCARDS: u32 = 0x003f_ffff;
-/// Flows that a table may have.
-const MAX_ENTRIES: u32 = 1_000_000;
 
 /// What the switch can do.
 pub(super) fn features(switch: &Switch, bridge: &str) -> Features {
@@ -241,39 +235,6 @@ pub(super) fn aggregate(switch: &mut Switch, id: u64, xid: Xid, request: FlowReq
         }
         encode_all(&Message::AggregateReply { aggregate, nx }, version, xid, None)
     })
-}
-
-/// Counters of all tables.
-pub(super) fn tables(switch: &mut Switch, id: u64, xid: Xid) -> Done {
-    collected(switch, id, xid, move |bridge, version, _| {
-        let features = if version == Version::Of10 { WILDCARDS.to_be_bytes().to_vec() } else { Vec::new() };
-        let entries = (0..TABLES).map(|number| table(bridge, number, &features)).collect();
-        encode_all(&Message::TableStatsReply(Part::all(entries)), version, xid, None)
-    })
-}
-
-/// What all tables can do.
-pub(super) fn table_features(switch: &mut Switch, id: u64, xid: Xid) -> Done {
-    let Some(connection) = switch.openflow.connection(id) else { return Ok(()) };
-    let version = connection.session.version.unwrap_or(Version::Of10);
-    let tables = Tables { count: TABLES, max_entries: MAX_ENTRIES };
-    features_of(tables, version, xid)?.into_iter().for_each(|part| connection.put(part));
-    Ok(())
-}
-
-fn table(bridge: &Bridge, number: u8, features: &[u8]) -> TableStats {
-    let mut stats = TableStats {
-        table: TableId(number),
-        max_entries: MAX_ENTRIES,
-        features: features.to_vec(),
-        ..TableStats::default()
-    };
-    if let Some(table) = bridge.table(number) {
-        stats.active = table.rules.len() as u32;
-        stats.matched = table.rules().map(|r| r.stats.get().0).sum();
-        stats.lookups = stats.matched + table.missed.get().0;
-    }
-    stats
 }
 
 /// Makes an answer of the tables as they are now, with counters as they are when workers have told theirs; on another

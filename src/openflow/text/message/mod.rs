@@ -209,6 +209,8 @@ impl Teller<'_> {
                 let _ = write!(out, " packet_count={} byte_count={} flow_count={}", a.packets, a.bytes, a.flows);
             }
             Message::TableStatsReply(t) => out.push_str(&tables::Tables::of_stats(&t.entries, version, self.names)),
+            Message::TableFeaturesRequest(t) if t.entries.is_empty() => {}
+            Message::TableFeaturesRequest(t) => out.push_str(&tables::request(&t.entries, version, self.names)),
             Message::TableFeaturesReply(t) => out.push_str(&tables::Tables::of_features(&t.entries, self.names)),
             Message::PortStatsRequest(p) => {
                 let _ = write!(out, " port_no={}", port::wanted(*p));
@@ -288,7 +290,6 @@ impl Teller<'_> {
             | Message::BarrierReply
             | Message::FlowAge
             | Message::DescRequest
-            | Message::TableFeaturesRequest
             | Message::TableStatsRequest => {}
         }
     }

@@ -5,7 +5,7 @@ use crate::text::names::PortNames;
 use crate::types::TableId;
 use crate::wire::Version;
 use crate::wire::stats::TableStats;
-use crate::wire::table_features::{self, Actions, Fields, Instructions, Matching, TableFeatures};
+use crate::wire::table_features::{self, Actions, Command, Fields, Instructions, Matching, TableFeatures};
 use crate::wire::table_mod::TableMiss;
 use flow::FieldId;
 use std::collections::BTreeSet;
@@ -227,6 +227,18 @@ fn features(out: &mut String, t: &TableFeatures, before: Option<&TableFeatures>)
             _ => matching(out, &t.matching),
         }
     }
+}
+
+/// How tables are to be.
+pub(super) fn request(tables: &[TableFeatures], version: Version, names: &dyn PortNames) -> String {
+    let command = tables.first().filter(|_| version >= Version::Of15).map(|t| match t.command {
+        Command::Replace => "replace",
+        Command::Modify => "modify",
+        Command::Enable => "enable",
+        Command::Disable => "disable",
+    });
+    let command = command.map(|name| format!("\n  command: {name}")).unwrap_or_default();
+    command + &Tables::of_features(tables, names)
 }
 
 /// Flows, lookups and those that found something.

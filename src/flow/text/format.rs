@@ -7,7 +7,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use super::parse::protocol_name;
 use super::value::{CT_STATE, FRAGS, TCP_FLAGS, TUN_FLAGS};
 use super::{Names, NoNames, format_port};
-use crate::extract::Tunnel;
+
 use crate::fields::prereq::{eth_type, ip_proto};
 use crate::fields::value::port_from_11;
 use crate::fields::{Field, FieldId, Format, Kind};
@@ -442,7 +442,8 @@ pub fn packet_mask(flow: &Flow) -> Mask {
             mask.exact(slot);
         }
     }
-    if Tunnel::of(flow) != Tunnel::default() {
+    // a packet of a tunnel has its ends; a key alone may have been written
+    if flow.get64(l::TUN_DST) != 0 || flow.get(l::TUN_IPV6_DST) != 0 {
         for slot in [l::TUN_SRC, l::TUN_DST, l::TUN_TOS, l::TUN_TTL, l::TUN_FLAGS] {
             mask.exact(slot);
         }

@@ -56,7 +56,7 @@ impl<S: Sink> Walk<'_, S> {
             let effect = Effect::Learn { bridge: bridge.index, vlan, mac: src, port: in_port.0, gratuitous: false };
             self.out.effects.push(effect);
             let fixed = || bridge.fdb.get(FdbKey { vlan, mac: src }).is_some_and(|e| e.is_static());
-            if src == dst && !fixed() {
+            if src == dst && !self.sink.is_idle() && !fixed() {
                 self.out.deps.things.push(Thing::Fdb { bridge: bridge.index, vlan, mac: src });
                 // what it teaches comes before what it asks
                 return self.stop(DropReason::InPortOutput, "learned port is input port, dropping");

@@ -47,7 +47,14 @@ pub(super) fn mod_port(call: &Call) -> Done {
     let number = parse_port(port, &openflow::text::NoNames);
     let wanted = all.iter().find(|p| Some(p.port) == number || p.name == port);
     let wanted = wanted.ok_or_else(|| format!("{switch}: couldn't find port `{port}'"))?;
-    let known = PORT.iter().find(|(name, ..)| name.eq_ignore_ascii_case(action));
+    // "noflood" is "no-flood"
+    let same = |name: &str| {
+        name.eq_ignore_ascii_case(action)
+            || name.strip_prefix("no-").zip(action.get(2..)).is_some_and(|(name, rest)| {
+                action.get(..2).is_some_and(|no| no.eq_ignore_ascii_case("no")) && name.eq_ignore_ascii_case(rest)
+            })
+    };
+    let known = PORT.iter().find(|(name, ..)| same(name));
     let &(_, mask, on) = known.ok_or_else(|| format!("unknown mod-port command '{action}'"))?;
     let request = PortMod {
         port: wanted.port,

@@ -6,12 +6,14 @@
 //!
 //! Bottom up: [`radix`] is a hash map and [`trie`] a set of prefixes, both sharing nodes between versions; [`shape`] is
 //! a mask cut into stages; [`subtable`] holds all rules of one mask; [`order`] has the subtables by falling highest
-//! priority, so that a [`lookup`] stops when no later one can do better; [`iter`] walks over rules.
+//! priority, so that a [`lookup`] stops when no later one can do better; [`conjunction`] is for rules that count together
+//! only; [`iter`] walks over rules.
 //!
 //! Method: "The Design and Implementation of Open vSwitch" (NSDI 2015), section 5; tuple space search is from Srinivasan,
 //! Suri and Varghese (SIGCOMM 1999).
 #![forbid(unsafe_code)]
 
+mod conjunction;
 mod iter;
 mod lookup;
 #[cfg(test)]
@@ -30,6 +32,8 @@ use std::sync::Arc;
 
 use flow::{Flow, Mask, Match};
 
+use conjunction::is_clause;
+pub use conjunction::{Clause, Conjunctive, Tried};
 use order::{Order, Place};
 use radix::{Hashed, Radix};
 use shape::{ADDRESSES, Shape, mask_hash};
@@ -42,6 +46,10 @@ pub trait Rule {
     fn matching(&self) -> &Match;
     /// Higher ones win; OpenFlow's are 0 to 65535.
     fn priority(&self) -> i32;
+    /// The conditions that it is a part of. One that has any is never a result (see [`Classifier::lookup_conjunctive`]).
+    fn clauses(&self) -> impl Iterator<Item = Clause> {
+        std::iter::empty()
+    }
 }
 
 /// A mask that some rule has, and where its subtable is.
@@ -67,6 +75,8 @@ pub struct Classifier<R> {
     ipv4: [Trie<u32>; 2],
     ipv6: [Trie<u128>; 2],
     len: usize,
+    /// Rules that are clauses.
+    clauses: usize,
     next_id: u64,
     seed: u64,
 }
@@ -110,6 +120,7 @@ impl<R> Classifier<R> {
             ipv4: Default::default(),
             ipv6: Default::default(),
             len: 0,
+            clauses: 0,
             next_id: 0,
             seed,
         }
@@ -170,7 +181,9 @@ impl<R: Rule> Classifier<R> {
             (max, id)
         });
         let table = self.order.find_mut(max, id)?;
+        self.clauses += usize::from(is_clause(&*rule));
         if let Some(old) = table.insert(Arc::clone(&rule)) {
+            self.clauses -= usize::from(is_clause(&*old));
             return Some(old);
         }
         for i in 0..ADDRESSES.len() {
@@ -205,6 +218,7 @@ impl<R: Rule> Classifier<R> {
             }
         }
         self.len -= 1;
+        self.clauses -= usize::from(is_clause(&*rule));
         if table.len == 0 {
             self.order.remove(max, id);
             self.masks.remove(hash, |k| k.id == id);

@@ -45,9 +45,9 @@ fn is_exposed(wc: &Mask, slot: Slot, bits: u32) -> bool {
 }
 
 /// One lookup under way.
-struct Search<'a, 'f, R> {
+pub(crate) struct Search<'a, 'f, R> {
     of: &'a Classifier<R>,
-    flow: &'f Flow,
+    pub(crate) flow: &'f Flow,
     wc: Option<&'f mut Mask>,
     /// What the tries say about the flow's addresses, asked when first needed.
     hits: [Option<Hit>; ADDRESSES.len()],
@@ -63,13 +63,25 @@ impl<R: Rule> Classifier<R> {
     ///
     /// Of several rules of the same priority one is found, always the same one for the same classifier and flow.
     pub fn lookup(&self, flow: &Flow, wc: &mut Mask) -> Option<&Arc<R>> {
-        Search { of: self, flow, wc: Some(wc), hits: [None; ADDRESSES.len()], use_tries: true, missed: false }.run()
+        Search::new(self, flow, wc).run()
     }
 
     /// The same without telling what the answer depends on.
     pub fn lookup_fast(&self, flow: &Flow) -> Option<&Arc<R>> {
         let use_tries = self.order.len() > FEW;
         Search { of: self, flow, wc: None, hits: [None; ADDRESSES.len()], use_tries, missed: false }.run()
+    }
+}
+
+impl<'a, 'f, R> Search<'a, 'f, R> {
+    #[inline]
+    pub(crate) fn new(of: &'a Classifier<R>, flow: &'f Flow, wc: &'f mut Mask) -> Self {
+        Search { of, flow, wc: Some(wc), hits: [None; ADDRESSES.len()], use_tries: true, missed: false }
+    }
+
+    /// Another one with the same mask, for a flow with the same addresses.
+    pub(crate) fn with<'s>(&'s mut self, flow: &'s Flow) -> Search<'a, 's, R> {
+        Search { flow, wc: self.wc.as_deref_mut(), missed: false, ..*self }
     }
 }
 
@@ -93,7 +105,7 @@ impl<'a, R: Rule> Search<'a, '_, R> {
 
     /// The best rule of one subtable.
     #[inline]
-    fn subtable(&mut self, table: &'a Subtable<R>) -> Option<&'a Arc<R>> {
+    pub(crate) fn subtable(&mut self, table: &'a Subtable<R>) -> Option<&'a Arc<R>> {
         let shape = &*table.shape;
         let (mut hash, mut map, mut alone) = (shape.seed(), &table.rules, None);
         let mut found = None;

@@ -1,7 +1,9 @@
 //! The slow twin: rules in a list.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use flow::layout::CONJ_ID;
 use flow::{Flow, Match};
 
 use crate::Rule;
@@ -42,4 +44,33 @@ impl<R: Rule> Oracle<R> {
         let max = matching.iter().map(|r| r.priority()).max();
         matching.into_iter().filter(|r| Some(r.priority()) == max).collect()
     }
+}
+
+/// Conjunctive match as ovs-fields(7) tells it, priority by priority.
+pub(crate) fn conjunctive<'a, R: Rule>(rules: &'a [Arc<R>], flow: &Flow) -> Vec<&'a Arc<R>> {
+    let hard = |r: &&Arc<R>| r.clauses().next().is_none();
+    let highest = |found: Vec<&'a Arc<R>>| {
+        let max = found.iter().map(|r| r.priority()).max();
+        found.into_iter().filter(|r| Some(r.priority()) == max).collect::<Vec<_>>()
+    };
+    let matching: Vec<_> = rules.iter().filter(|r| r.matching().matches(flow)).collect();
+    for priority in matching.iter().map(|r| r.priority()).collect::<BTreeSet<_>>().into_iter().rev() {
+        let here = || matching.iter().copied().filter(|r| r.priority() == priority);
+        if here().any(|r| hard(&r)) {
+            return here().filter(hard).collect();
+        }
+        let parts: BTreeSet<_> = here().flat_map(|r| r.clauses()).map(|c| (c.id, c.of, c.clause)).collect();
+        for id in parts.iter().map(|c| (c.0, c.1)).collect::<BTreeSet<_>>() {
+            if (0..id.1).any(|n| !parts.contains(&(id.0, id.1, n))) {
+                continue;
+            }
+            let mut marked = flow.clone();
+            marked.set(CONJ_ID, id.0.into());
+            let found = highest(rules.iter().filter(hard).filter(|r| r.matching().matches(&marked)).collect());
+            if !found.is_empty() {
+                return found;
+            }
+        }
+    }
+    Vec::new()
 }

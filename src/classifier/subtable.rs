@@ -144,6 +144,23 @@ impl<R: Rule> Subtable<R> {
         None
     }
 
+    /// The rules of the same match as `rule`, which is one of them, highest priority first.
+    pub(crate) fn peers<'a>(&'a self, rule: &'a Arc<R>) -> impl Iterator<Item = &'a Arc<R>> {
+        let mut map = &self.rules;
+        let mut all = std::slice::from_ref(rule);
+        for hash in self.shape.hash_match(rule.matching()) {
+            match map.find(hash, |_| true) {
+                Some(Entry::Deeper(_, next)) => map = next,
+                Some(Entry::Many(_, many)) => {
+                    all = many;
+                    break;
+                }
+                Some(Entry::One(..)) | None => break,
+            }
+        }
+        all.iter().filter(|r| r.matching() == rule.matching())
+    }
+
     /// The highest-priority rule of the last level's entry that `flow` matches.
     #[inline]
     pub(crate) fn best<'a>(entry: &'a Entry<R>, flow: &Flow) -> Option<&'a Arc<R>> {

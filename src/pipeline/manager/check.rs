@@ -93,7 +93,6 @@ fn supported(action: &Action) -> Result<(), Error> {
         Action::DecNshTtl => "dec_nsh_ttl",
         Action::Encap(_) => "encap",
         Action::Decap(_) => "decap",
-        Action::Conjunction { .. } => "conjunction",
         Action::Ct(ct) if ct.nat.is_some() => "ct(nat)",
         _ => return Ok(()),
     }))

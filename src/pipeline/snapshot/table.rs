@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use base::clock::Instant;
-use classifier::Classifier;
+use classifier::{Classifier, Clause};
 use dpif::{FlowStats, RuleId};
 use flow::Match;
 use openflow::flow_mod::FlowFlags;
@@ -48,6 +48,13 @@ impl classifier::Rule for Rule {
 
     fn priority(&self) -> i32 {
         self.rank
+    }
+
+    fn clauses(&self) -> impl Iterator<Item = Clause> {
+        self.actions.iter().filter_map(|action| match *action {
+            Action::Conjunction { id, clause, n_clauses } => Some(Clause { id, of: n_clauses, clause }),
+            _ => None,
+        })
     }
 }
 

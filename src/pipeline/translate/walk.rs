@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use classifier::Conjunctive;
 use dpif::{Action as DpAction, DropReason, Input, PortNo, TableDep, TableKey, Thing, Translation};
 use flow::fields::Prereq;
 use flow::layout::{self as l, KEY_WORDS, Slot};
@@ -32,6 +33,9 @@ pub(crate) struct Walk<'a, S> {
     pub(crate) scratch: SmallVec<[(usize, u64); 16]>,
     pub(crate) sink: S,
 }
+
+/// Words that translation wrote, as [`TableDep::rewritten`] has them.
+type Rewritten = Box<[(u8, u64, u64)]>;
 
 /// The words of the datapath's key.
 const KEY_MAP: u128 = (1 << KEY_WORDS) - 1;
@@ -405,9 +409,11 @@ impl<'a, S: Sink> Walk<'a, S> {
                 let found = self.find(number, quiet);
                 // the mask has what was looked at, as in OVS; rules that come later are compared with zeros
                 self.st.now.own_up();
-                let rewritten = self.rewritten();
+                let word = l::TP_SRC.word;
+                let ports = self.rewritten().iter().find(|(w, ..)| *w == word).copied();
                 for looked in self.out.deps.tables.iter_mut().skip(from) {
-                    looked.rewritten.clone_from(&rewritten);
+                    let others = looked.rewritten.iter().filter(|(w, ..)| *w != word).copied();
+                    looked.rewritten = others.chain(ports).collect();
                 }
                 self.st.now.back(before);
                 found
@@ -456,23 +462,48 @@ impl<'a, S: Sink> Walk<'a, S> {
         let mask = &mut self.out.mask;
         self.scratch.clear();
         self.scratch.extend(matching::bits(touched & KEY_MAP).map(|i| (i, mask.w[i])));
-        let rule = table.and_then(|t| t.rules.lookup(flow, mask));
+        let mut together = None;
+        let rule = match table {
+            Some(t) if t.rules.is_conjunctive() => together.insert(t.rules.lookup_conjunctive(flow, mask)).rule,
+            table => table.and_then(|t| t.rules.lookup(flow, mask)),
+        };
         for (i, before) in self.scratch.drain(..) {
             mask.w[i] = before | mask.w[i] & !written.w[i];
         }
-        self.out.deps.tables.push(TableDep {
-            table: TableKey { bridge: bridge.index, table: number },
-            rule: rule.map(|r| r.id),
-            priority: rule.map_or(-1, |r| r.rank),
-            rewritten: self.rewritten(),
-        });
+        let key = TableKey { bridge: bridge.index, table: number };
+        let rewritten = self.rewritten();
+        match together {
+            Some(found) => self.depends_on_all(key, &found, rewritten),
+            None => self.depends_on(key, rule, rule.map_or(-1, |r| r.rank), rewritten),
+        }
         let missed = || bridge.missed.get(usize::from(number));
         self.out.stats.extend(rule.map(|r| &r.stats).or_else(missed).cloned());
         rule
     }
 
+    fn depends_on(&mut self, table: TableKey, rule: Option<&Arc<Rule>>, priority: i32, rewritten: Rewritten) {
+        self.out.deps.tables.push(TableDep { table, rule: rule.map(|r| r.id), priority, rewritten });
+    }
+
+    /// The result depends on a conjunctive match: on each clause, on rules that outrank it, and on what is found with the
+    /// condition's id.
+    fn depends_on_all(&mut self, table: TableKey, found: &Conjunctive<'_, Rule>, rewritten: Rewritten) {
+        for clause in &found.clauses {
+            self.depends_on(table, Some(clause), i32::MAX, Rewritten::default());
+        }
+        let word = usize::from(l::CONJ_ID.word);
+        let written = self.st.now.flow.w[word];
+        for (id, rule) in &found.tried {
+            let mut with = rewritten.to_vec();
+            with.retain(|(w, ..)| usize::from(*w) != word);
+            with.push((word as u8, u64::MAX, written & !l::CONJ_ID.bits() | u64::from(*id) << l::CONJ_ID.shift));
+            self.depends_on(table, *rule, rule.map_or(-1, |r| r.rank), with.into());
+        }
+        self.depends_on(table, found.rule, found.priority, rewritten);
+    }
+
     /// What translation has written so far, for [`TableDep`].
-    fn rewritten(&self) -> Box<[(u8, u64, u64)]> {
+    fn rewritten(&self) -> Rewritten {
         let View { flow, written, touched, .. } = &self.st.now;
         let tells = |i: &usize| if *i < KEY_WORDS { written.w[*i] != 0 } else { flow.w[*i] != 0 };
         let words = matching::bits(*touched).filter(tells);
@@ -572,6 +603,8 @@ impl<'a, S: Sink> Walk<'a, S> {
             Action::GotoTable(table) => return Step::Table(table.0),
             // What these do is nothing to the packet.
             Action::Note(_) | Action::DebugSlow => {}
+            // a part of a match, which a packet cannot find
+            Action::Conjunction { .. } => {}
             // nobody collects samples: tables that would say who are not supported
             Action::Sample(_) => {}
             Action::Learn(learn) => self.learn(learn),
@@ -583,7 +616,6 @@ impl<'a, S: Sink> Walk<'a, S> {
             | Action::DecNshTtl
             | Action::Encap(_)
             | Action::Decap(_)
-            | Action::Conjunction { .. }
             | Action::CheckPktLarger { .. } => self.fail(DropReason::Unsupported),
         }
         Step::Go

@@ -154,9 +154,10 @@ class FlowMonitors(Case):
         for first in range(0, 20000, 1000):
             self.load(1000, table=1, first=first)
             quick.events(1000)
-        for what in ("del-flows table=1,cookie=0/1", "mod-flows table=0,cookie=9,actions=2", "add-flow priority=9,actions=drop"):
+        changes = {"del-flows table=1,cookie=0/1": 10000, "mod-flows table=0,cookie=9,actions=2": 300, "add-flow priority=9,actions=drop": 1}
+        for what, count in changes.items():
             self.of(*what.split(" "))
-        quick.events(10000 + 300 + 1)
+            quick.events(count)
         self.assertEqual(len(quick.flows), 10301)
         # the other was told a part, and that it is told no more
         events = []

@@ -93,6 +93,17 @@ impl Device {
         }
     }
 
+    /// The device's own counters by name, where it has some.
+    pub(super) fn extended(&self) -> Vec<(String, u64)> {
+        match self {
+            #[cfg(feature = "dpdk")]
+            Device::Dpdk(port) => port.stats(true).extended,
+            #[cfg(feature = "dpdk")]
+            Device::Vhost(vhost) => vhost.stats(true).extended,
+            _ => Vec::new(),
+        }
+    }
+
     /// What there is to say of a virtual machine behind it, and the counters of its rings.
     pub(super) fn describe_vhost(&self) -> Option<String> {
         match self {

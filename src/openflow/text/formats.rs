@@ -63,10 +63,9 @@ impl Formats {
         Formats(bits.fold(0, |all, (bit, _)| all | 1 << bit))
     }
 
-    /// What `-F` and `-O` leave. Without `-O` there is OpenFlow 1.0 alone, or 1.4 for bundles.
+    /// What `-F` and `-O` leave. Without `-O` there is OpenFlow 1.0 alone; for bundles 1.4, as when `-O` names none that has them.
     pub fn new(formats: Option<&str>, versions: Option<&str>, bundle: bool) -> Result<Formats, String> {
         let versions = match versions {
-            None if bundle => Versions::of([Version::Of14]),
             None => Versions::of([Version::Of10]),
             Some(text) => {
                 let mut all = Vec::new();
@@ -77,6 +76,8 @@ impl Formats {
                 Versions::of(all)
             }
         };
+        let bundles = Version::ALL.into_iter().any(|v| v >= Version::Of13 && versions.has(v));
+        let versions = if bundle && !bundles { Versions::of([Version::Of14]) } else { versions };
         let formats = match formats {
             None => ALL,
             Some(text) => {
@@ -110,7 +111,8 @@ impl Formats {
         Versions::of(bits.map(|(_, (_, version))| *version))
     }
 
-    fn has_any(self, of: Formats) -> bool {
+    /// Whether any of `of` is among them.
+    pub fn has_any(self, of: Formats) -> bool {
         self.0 & of.0 != 0
     }
 
@@ -239,6 +241,11 @@ impl Formats {
             return Ok(());
         }
         Err(format!("none of the usable flow formats ({usable}) is among the allowed flow formats ({self})"))
+    }
+
+    /// Those in either.
+    pub fn or(self, other: Formats) -> Formats {
+        Formats(self.0 | other.0)
     }
 
     /// Those in both.

@@ -91,6 +91,8 @@ pub fn parse_group(text: &str, command: GroupCommand, names: &dyn PortNames) -> 
     }
     let needs_bucket = matches!(command, GroupCommand::InsertBuckets | GroupCommand::RemoveBuckets);
     match group.command_bucket {
+        // a group loses all its buckets unless it is said which
+        None if command == GroupCommand::RemoveBuckets => group.command_bucket = Some(BucketRef::All),
         None if needs_bucket => bail!("must specify a command bucket id"),
         Some(_) if !needs_bucket => bail!("command bucket id is not needed"),
         Some(BucketRef::All) if command == GroupCommand::InsertBuckets => {
@@ -142,9 +144,10 @@ fn head_of_group(group: &mut GroupMod, head: &str, names: &dyn PortNames) -> Res
                     "all" => BucketRef::All,
                     "first" => BucketRef::First,
                     "last" => BucketRef::Last,
-                    text => BucketRef::Id(bucket_id(text, "command_bucket_id")?),
+                    text => BucketRef::Id(bucket_id(text, "command bucket")?),
                 });
             }
+            "selection_method" if !group.command.defines() => bail!("selection method is not needed"),
             "selection_method" => group.selection_method = method(item.value)?,
             "selection_method_param" => {
                 seen.param = true;
@@ -198,7 +201,8 @@ fn bucket_id(text: &str, what: &str) -> Result<u32> {
 const NO_ID: u32 = u32::MAX;
 
 fn bucket(text: &str, group: &GroupMod, names: &dyn PortNames) -> Result<Bucket> {
-    let select = group.kind == GroupKind::Select || !group.command.defines();
+    // what is inserted may be of a select group, and weighs nothing unless it is said how much
+    let (select, inserted) = (group.kind == GroupKind::Select, !group.command.defines());
     let actions = Vec::new();
     let mut bucket = Bucket { id: NO_ID, weight: u16::from(select), watch_port: None, watch_group: None, actions };
     let mut actions: Vec<Item> = Vec::new();
@@ -233,7 +237,7 @@ fn bucket(text: &str, group: &GroupMod, names: &dyn PortNames) -> Result<Bucket>
     if !told {
         bail!("bucket must specify actions");
     }
-    if weighed && !select {
+    if weighed && !select && !inserted {
         bail!("Only select groups can have bucket weights.");
     }
     bucket.actions = parse_bucket_actions(actions.into_iter(), names)?;

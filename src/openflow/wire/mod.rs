@@ -32,6 +32,7 @@ pub mod oxm;
 mod oxs;
 pub mod packet;
 pub mod port;
+pub mod port_stats;
 pub mod queue;
 pub mod stats;
 pub mod switch;

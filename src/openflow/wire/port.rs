@@ -267,7 +267,7 @@ pub fn write_mod(out: &mut Vec<u8>, m: &PortMod, version: Version) {
 }
 
 /// Counters of a port; all ones is "not known".
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PortStats {
     pub port: OfPort,
     pub rx_packets: u64,
@@ -284,6 +284,9 @@ pub struct PortStats {
     pub collisions: u64,
     /// OpenFlow 1.3 and later.
     pub duration: Option<Duration>,
+    /// Counters of RFC 2819 by [`super::port_stats::NAMES`], and others by name: OpenFlow 1.4 and later.
+    pub rfc2819: Option<Box<[u64; super::port_stats::NAMES.len()]>>,
+    pub custom: Vec<(String, u64)>,
 }
 
 impl PortStats {
@@ -327,6 +330,8 @@ pub fn read_stats(b: &mut Bytes, version: Version) -> Result<PortStats> {
                 for n in s.ethernet() {
                     *n = v.u64()?;
                 }
+            } else if kind == super::port_stats::EXPERIMENTER {
+                super::port_stats::read(&mut v, &mut s)?;
             }
         }
         return Ok(s);
@@ -358,7 +363,7 @@ fn known_duration(b: &mut Bytes) -> Result<Option<Duration>> {
 }
 
 pub fn write_stats(out: &mut Vec<u8>, s: &PortStats, version: Version) {
-    let (start, mut s) = (out.len(), *s);
+    let (start, mut s) = (out.len(), s.clone());
     let known = s.duration;
     let duration = |out: &mut Vec<u8>| match known {
         Some(d) => super::flow::write_duration(out, d),
@@ -373,6 +378,7 @@ pub fn write_stats(out: &mut Vec<u8>, s: &PortStats, version: Version) {
         out.u16(40);
         out.zeros(4);
         s.ethernet().iter().for_each(|n| out.u64(**n));
+        super::port_stats::write(out, &s);
         return set_len(out, start, start);
     }
     if version == Version::Of10 {

@@ -80,20 +80,22 @@ pub(super) fn del_groups(call: &Call) -> Done {
 }
 
 /// Buckets of a group are there to be changed by themselves from OpenFlow 1.5 on, and in Nicira's form.
-fn buckets(call: &Call, command: GroupCommand, what: &str) -> Done {
-    let versions = call.formats.versions();
-    if !versions.has(Version::Of10) && between(versions, Version::Of15).0 == 0 {
-        return Err(format!("{what} needs OpenFlow 1.5 or later ('-O OpenFlow15')"));
-    }
-    one(call, command)
+fn with_buckets(call: &Call) -> Formats {
+    let modern = Formats::of_versions(Version::Of15..=Version::Of15);
+    // bundles have no Nicira's form
+    if call.parsed.has("bundle") { modern } else { modern.or(Formats::of_versions(Version::Of10..=Version::Of10)) }
 }
 
 pub(super) fn insert_buckets(call: &Call) -> Done {
-    buckets(call, GroupCommand::InsertBuckets, "insert-bucket")
+    if !call.formats.has_any(with_buckets(call)) {
+        return Err("insert-bucket needs OpenFlow 1.5 or later ('-O OpenFlow15')".to_owned());
+    }
+    one(call, GroupCommand::InsertBuckets)
 }
 
 pub(super) fn remove_buckets(call: &Call) -> Done {
-    buckets(call, GroupCommand::RemoveBuckets, "remove-bucket")
+    call.formats.require(with_buckets(call))?;
+    one(call, GroupCommand::RemoveBuckets)
 }
 
 fn meter(call: &Call, command: MeterCommand) -> Done {

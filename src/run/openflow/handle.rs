@@ -60,7 +60,8 @@ pub(super) fn handle(switch: &mut Switch, id: u64, bytes: Vec<u8>) {
 pub(super) fn refused(switch: &mut Switch, id: u64, e: &Error, bytes: &[u8]) {
     let Some(connection) = switch.openflow.connection(id) else { return };
     log::debug!(target: "ofproto", "{}: {e}", connection.peer.name);
-    let version = connection.session.version.unwrap_or(Version::Of10);
+    // in the version that it speaks, be it another than was agreed on
+    let version = bytes.first().and_then(|v| Version::from_wire(*v)).unwrap_or(Version::Of10);
     connection.put(error_reply(e.code, version, bytes));
 }
 

@@ -154,7 +154,23 @@ fn counters(switch: &Switch, port: &Port) -> PortStats {
         let details = [&mut stats.rx_frame_err, &mut stats.rx_over_err, &mut stats.rx_crc_err, &mut stats.collisions];
         details.into_iter().for_each(|n| *n = unknown);
     }
+    stats.custom = custom(&entry.device, &stats);
     stats
+}
+
+/// A device's counters by name.
+fn custom(device: &Device, stats: &PortStats) -> Vec<(String, u64)> {
+    let Device::Dummy(dummy) = device else { return device.extended() };
+    // what is received is counted twice over, for the sake of having such counters
+    let mut all = vec![("rx_custom_packets_1", stats.rx_packets), ("rx_custom_packets_2", stats.rx_packets)];
+    // of several queues it is not known which one it was
+    if dummy.rx_queues() == 1 {
+        all.extend([("rx_q0_bytes", stats.rx_bytes), ("rx_q0_packets", stats.rx_packets)]);
+    }
+    if dummy.polled().is_none_or(|queues| queues == 1) {
+        all.extend([("tx_q0_bytes", stats.tx_bytes), ("tx_q0_packets", stats.tx_packets)]);
+    }
+    all.into_iter().map(|(name, n)| (name.to_owned(), n)).collect()
 }
 
 /// Which flows are asked about.

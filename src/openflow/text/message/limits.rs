@@ -104,9 +104,10 @@ pub(super) fn queues(r: QueueRequest, names: &dyn PortNames) -> String {
     format!(" port={} queue={queue}", port(r.port, names))
 }
 
-/// Which queues' configuration is asked for; before OpenFlow 1.4 a port's.
+/// Which queues' configuration is asked for; before OpenFlow 1.4 a port's, and all when no queue is named.
 pub(super) fn queues_of(r: QueueRequest, version: Version, names: &dyn PortNames) -> String {
-    if version >= Version::Of14 { queues(r, names) } else { format!(" port={}", port(r.port, names)) }
+    let queue = r.queue.filter(|_| version >= Version::Of14).map_or_else(String::new, |q| format!(" queue={q}"));
+    format!(" port={}{queue}", port(r.port, names))
 }
 
 pub(super) fn queue_stats(out: &mut String, queues: &[QueueStats], names: &dyn PortNames) {
@@ -139,7 +140,7 @@ pub(super) fn queue_configs(out: &mut String, queues: &[QueueConfig], names: &dy
     for q in sorted {
         if last != Some(q.port) {
             let space = if last.is_none() { " " } else { "" };
-            let _ = writeln!(out, "{space}port={}", port_text(q.port, names));
+            let _ = writeln!(out, "{space}port={}", port(Some(q.port).filter(|p| *p != OfPort::NONE), names));
             last = Some(q.port);
         }
         let _ = write!(out, "queue {}:", q.queue);

@@ -2,6 +2,7 @@
 
 use crate::types::OfPort;
 use crate::wire::port::{PortDesc, PortFeatures, PortMod, PortReason, PortStats, PortStatus, config, state};
+use crate::wire::port_stats::{NAMES, Way};
 use std::fmt::Write;
 
 const FEATURES: [&str; 16] = [
@@ -74,8 +75,7 @@ fn mac(address: u64) -> String {
 
 /// A port with all its lines.
 pub(super) fn desc(p: &PortDesc) -> String {
-    let name: String = p.name.chars().filter(|c| !c.is_control()).collect();
-    let mut out = format!("{}({name}): addr:{}\n", p.port, mac(p.hw_addr));
+    let mut out = format!("{}({}): addr:{}\n", p.port, printable(&p.name), mac(p.hw_addr));
     let _ = writeln!(out, "     config:     {}", bits(p.config, &CONFIG));
     let _ = writeln!(out, "     state:      {}", state_text(p.state));
     for (name, f) in [
@@ -154,6 +154,32 @@ pub(super) fn stats(ports: &[PortStats]) -> String {
         if let Some(d) = p.duration.filter(|d| d.as_secs() != u64::from(u32::MAX)) {
             let _ = writeln!(out, "           duration={}", super::duration(d));
         }
+        out.push_str(&more(p));
     }
     out
+}
+
+/// Counters beyond the protocol's own, of which those that are not known are left out.
+fn more(p: &PortStats) -> String {
+    let mut out = String::new();
+    for (way, word) in [(Way::Rx, "rx"), (Way::Tx, "tx")] {
+        let counters = p.rfc2819.iter().flat_map(|all| NAMES.iter().zip(all.iter()));
+        let known = counters.filter(|((w, _), n)| *w == way && **n != u64::MAX);
+        let texts: String = known.map(|((_, name), n)| format!("{name}={n}, ")).collect();
+        if !texts.is_empty() {
+            let _ = writeln!(out, "           {word} rfc2819 {texts}");
+        }
+    }
+    if !p.custom.is_empty() {
+        out.push_str("           CUSTOM Statistics\n");
+    }
+    for three in p.custom.chunks(3) {
+        let texts: Vec<_> = three.iter().map(|(name, n)| format!("{}={n}", printable(name))).collect();
+        let _ = writeln!(out, "                      {},", texts.join(", "));
+    }
+    out
+}
+
+fn printable(name: &str) -> String {
+    name.chars().filter(|c| !c.is_control()).collect()
 }

@@ -168,11 +168,27 @@ show
 show br0 x
 add-flow br0 tcp,tp_src=1
 add-flow br0 conj_id=1,actions=conjunction(1,1/2),2
+-O OpenFlow14 --bundle replace-flows br0 other
+-O OpenFlow14 --no-stats dump-flows br0
+packet-out br0 in_port=1,pkt_mark=3,packet=ffffffffffff0000000000010800,actions=2
+compose-packet ip,nw_proto=17
+compose-packet udp,nw_src=1.2.3.4,nw_ttl=64 0102
+compose-packet udp 0102 3
+compose-packet udp zz
+compose-packet ip,nw_src=1.1.1.1/24
+compose-packet dl_vlan=3,dl_type=0x1234
+compose-packet in_port=1,ip
+compose-packet metadata=3,ip
+parse-packet
+parse-packet x
+print-error OFPBRC_BAD_LEN
+parse-flow in_port_oxm=123456,actions=drop
+ofp-print 010000100000000000010008000000f1
 """
 
 # transactions, times and what depends on them
 PASSING = (
-    (r"xid=(0x)?[0-9a-f]+", "xid"), (r"duration[=:][0-9.]+s", "duration"), (r"time=[0-9.]+ ms", "time"), (r" hard_age=\d+,", ""),
+    (r"\d{4}-\d\d-\d\dT[0-9:]+Z", "date"), (r"xid=(0x)?[0-9a-f]+", "xid"), (r"duration[=:][0-9.]+s", "duration"), (r"time=[0-9.]+ ms", "time"), (r" hard_age=\d+,", ""),
     (r"idle_age=\d+", "idle_age"), (r"in [0-9.]+ ms \(\d+ packets/s\) \(\d+ bytes/s\)", "soon"), (r"vacancy=\d+%", "vacancy"),
 )
 

@@ -2,6 +2,7 @@
 
 use super::{Action, Printer, Reader, set};
 use crate::subfield::Subfield;
+use crate::text::ParseError;
 use crate::text::error::{Result, bail};
 use crate::text::names::{parse_table, table_text};
 use crate::text::scan::{Item, Items};
@@ -169,9 +170,13 @@ fn match_source(text: &str, key: &str, dst: Subfield, whole: &str, cx: &Reader) 
     };
     match literal {
         Ok(value) => Ok(LearnSource::Value(value)),
-        Err(e) => bail!(
-            "{whole}: {key} value {text} cannot be parsed as a subfield ({not_field}) or an immediate value ({e})"
-        ),
+        Err(e) => {
+            let (note, e) = e.parts();
+            let refused = ParseError::new(format!(
+                "{whole}: {key} value {text} cannot be parsed as a subfield ({not_field}) or an immediate value ({e})"
+            ));
+            Err(note.map_or(refused.clone(), |(module, note)| refused.noted(module, note.to_owned())))
+        }
     }
 }
 

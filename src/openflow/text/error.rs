@@ -23,6 +23,11 @@ impl ParseError {
         (Some((module, note)), rest.unwrap_or(&self.message))
     }
 
+    /// The same behind what ovs-ofctl logs first.
+    pub(crate) fn noted(self, module: &'static str, note: String) -> ParseError {
+        ParseError { message: format!("{note}: {}", self.message), note: Some((module, note)) }
+    }
+
     /// What is wrong.
     pub fn message(&self) -> &str {
         &self.message
@@ -39,7 +44,15 @@ impl std::error::Error for ParseError {}
 
 impl From<flow::text::ParseError> for ParseError {
     fn from(e: flow::text::ParseError) -> ParseError {
-        ParseError::new(e.0)
+        // a number that no port has is logged too, by who knows ports
+        let port = e.0.split_once(": port value out of range").and_then(|(n, _)| n.parse::<u32>().ok());
+        let note = port.map(|n| {
+            format!("port {n} is outside the supported range 0 through ffff or 0xffffff00 through 0xffffffff")
+        });
+        match note {
+            Some(note) => ParseError::new(e.0).noted("ofp_port", note),
+            None => ParseError::new(e.0),
+        }
     }
 }
 

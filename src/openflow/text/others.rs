@@ -10,7 +10,7 @@ use super::scan::Items;
 use crate::action::parse_actions;
 use crate::types::{MeterId, OfPort};
 use crate::wire::meter::{Band, BandKind, MeterCommand, MeterMod, meter_flag};
-use crate::wire::packet::{PacketOut, port_metadata};
+use crate::wire::packet::{PacketOut, is_pipeline, port_metadata};
 use crate::wire::tlv::TlvMap;
 use flow::layout::IN_PORT;
 
@@ -89,23 +89,6 @@ pub fn parse_meter(text: &str, command: MeterCommand) -> Result<MeterMod> {
     Ok(meter)
 }
 
-/// How the names of fields begin that are no part of a packet.
-const METADATA: [&str; 13] = [
-    "tun_",
-    "metadata",
-    "in_port",
-    "pkt_mark",
-    "ct_",
-    "reg",
-    "xreg",
-    "xxreg",
-    "actset_output",
-    "packet_type",
-    "dp_hash",
-    "recirc_id",
-    "skb_priority",
-];
-
 /// Reads a packet to send: `in_port=1, packet=HEX, actions=…`.
 pub fn parse_packet_out(text: &str, names: &dyn PortNames) -> Result<PacketOut> {
     let (fields, actions) = match text.find("action") {
@@ -124,8 +107,7 @@ pub fn parse_packet_out(text: &str, names: &dyn PortNames) -> Result<PacketOut> 
             packet = Some(packet_of(value)?);
             continue;
         }
-        let pipeline =
-            super::field::by_any_name(key).is_none() || METADATA.iter().any(|prefix| key.starts_with(prefix));
+        let pipeline = super::field::by_any_name(key).is_none() || is_pipeline(key);
         let bare = item.whole == key;
         if !pipeline {
             bail!("{key} is not a valid pipeline field for PACKET_OUT");

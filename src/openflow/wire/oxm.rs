@@ -7,9 +7,10 @@ use super::codes::*;
 use super::error::{Error, Result, refuse, refuse_because};
 use super::version::Version;
 use crate::subfield::FieldId;
+use flow::fields::prereq::Prereq;
 use flow::fields::tlv::{TlvTable, Wide};
 use flow::fields::{Field, Kind, Masking, by_oxm};
-use flow::layout::{VLAN_PRESENT, VLAN_TCI};
+use flow::layout::{PACKET_TYPE, VLAN_PRESENT, VLAN_TCI};
 use flow::{Flow, Mask, Match};
 
 /// The class whose entries begin with an experimenter's number.
@@ -194,6 +195,10 @@ fn one(
     let ones = |n: usize| if n >= 16 { u128::MAX } else { (1 << (8 * n)) - 1 };
     let (value, bits) = (number(value), bits.map_or(ones(len), number));
     if bits == 0 {
+        // a field of Ethernet asks for a packet that has it, even when any value will do
+        if field.prereq == Prereq::Ethernet && mask.get(PACKET_TYPE) == 0 {
+            FieldId::PacketType.row().set_match(flow, mask, 0, u128::MAX);
+        }
         return Ok(());
     }
     if field.masking == Masking::Exact && bits != ones(len) {

@@ -292,6 +292,27 @@ fn source(port: OfPort) -> Result<OfPort> {
     super::error::refuse_because(OFPBRC_BAD_PORT, "ofp_packet", words)
 }
 
+/// How the names of fields begin that are no part of a packet, and come with it.
+const PIPELINE: [&str; 12] = [
+    "tun_",
+    "metadata",
+    "in_port",
+    "ct_",
+    "reg",
+    "xreg",
+    "xxreg",
+    "actset_output",
+    "packet_type",
+    "dp_hash",
+    "recirc_id",
+    "skb_priority",
+];
+
+/// May a controller say the field of this name of a packet that it sends?
+pub(crate) fn is_pipeline(name: &str) -> bool {
+    PIPELINE.iter().any(|prefix| name.starts_with(prefix))
+}
+
 pub fn read_out(b: &mut Bytes, cx: Cx) -> Result<PacketOut> {
     let id = buffer(b.u32()?);
     let (metadata, len) = match cx.version {
@@ -299,6 +320,14 @@ pub fn read_out(b: &mut Bytes, cx: Cx) -> Result<PacketOut> {
         Version::Of15 => {
             let len = b.u16()?;
             b.skip(2)?;
+            // what is not of the pipeline is refused for that, whatever else it lacks
+            let all = oxm::read_match(&mut b.clone(), Strictness::Loose, cx.tlv)?.matching.expand();
+            if (0..)
+                .map_while(FieldId::from_index)
+                .any(|id| !is_pipeline(id.row().name) && id.row().get_match(&all.0, &all.1).1 != 0)
+            {
+                return refuse(OFPBRC_PIPELINE_FIELDS_ONLY);
+            }
             let metadata = oxm::read_match(b, Strictness::Strict, cx.tlv)?.matching;
             if metadata.get(IN_PORT).1 == 0 {
                 return refuse(OFPBRC_BAD_PORT);

@@ -75,9 +75,24 @@ pub fn read_features(b: &mut Bytes, version: Version) -> Result<Features> {
     let actions = b.u32()?;
     f.actions = if version == Version::Of10 { actions } else { 0 };
     if version < Version::Of13 {
-        f.ports = read_ports(b, version)?;
+        let (len, each) = (b.len(), desc_len(version));
+        f.ports = read_ports(b, version).map_err(|e| match len % each {
+            0 => e,
+            _ => e.and("ofp_msgs", wrong_length("OFPT_FEATURES_REPLY", FEATURES_LEN + len, FEATURES_LEN, each)),
+        })?;
     }
     Ok(f)
+}
+
+/// Bytes of an answer about features before its ports, the header's among them.
+const FEATURES_LEN: usize = 32;
+
+/// What is said of a message of `len` bytes that has `head` and then entries of `each`.
+fn wrong_length(name: &str, len: usize, head: usize, each: usize) -> String {
+    format!(
+        "received {name} with incorrect length {len} (must be exactly {head} bytes or longer by an integer multiple \
+         of {each} bytes)"
+    )
 }
 
 /// Ports to the end of `b`.

@@ -135,6 +135,22 @@ pub fn write_hello(out: &mut Vec<u8>, version: u8, versions: Versions) {
     }
 }
 
+/// What there is to log of a hello's bitmaps.
+pub fn hello_notes(body: &[u8]) -> Vec<(&'static str, String)> {
+    let (mut notes, mut b) = (Vec::new(), Bytes::new(body));
+    while let Ok((kind, mut element)) = b.tlv(8) {
+        let Some(bits) = element.u32().ok().filter(|_| kind == VERSION_BITMAP) else { continue };
+        if bits & 1 != 0 {
+            notes.push(("ofp_util", "peer claims to support invalid OpenFlow version 0x00".to_owned()));
+        }
+        if bits & !1 == 0 {
+            let words = "peer does not support any OpenFlow version (between 0x01 and 0x1f)";
+            notes.push(("ofp_util", words.to_owned()));
+        }
+    }
+    notes
+}
+
 /// Is all of a hello's body known elements that say something?
 pub fn hello_is_clean(body: &[u8]) -> bool {
     let mut b = Bytes::new(body);

@@ -21,7 +21,7 @@ pub(super) fn send(link: &mut Link, messages: Vec<Message>) -> Done {
     let bundle = Bundle { id: 0, flags: BUNDLE_ATOMIC | BUNDLE_ORDERED };
     let control = |command| Message::BundleControl { bundle, command };
     let mut sent = Sent { messages: Vec::new(), failed: false };
-    sent.step(link, vec![control(BundleCommand::OpenRequest)])?;
+    sent.step(link, vec![control(BundleCommand::OpenRequest)], false)?;
     let mut rest = messages.into_iter();
     loop {
         let some: Vec<Message> = rest.by_ref().take(AT_ONCE).collect();
@@ -29,10 +29,10 @@ pub(super) fn send(link: &mut Link, messages: Vec<Message>) -> Done {
             break;
         }
         let add = |message| Message::BundleAdd { bundle, message: Box::new(message) };
-        sent.step(link, some.into_iter().map(add).collect())?;
+        sent.step(link, some.into_iter().map(add).collect(), true)?;
     }
-    sent.step(link, vec![control(BundleCommand::CloseRequest)])?;
-    sent.step(link, vec![control(BundleCommand::CommitRequest)])
+    // which closes it too
+    sent.step(link, vec![control(BundleCommand::CommitRequest)], false)
 }
 
 /// What was sent, in the order of transactions.
@@ -42,8 +42,9 @@ struct Sent {
 }
 
 impl Sent {
-    /// Sends messages, and looks what became of them.
-    fn step(&mut self, link: &mut Link, messages: Vec<Message>) -> Done {
+    /// Sends messages, and looks what became of them: of those that are answered by their answers, of others by a barrier.
+    fn step(&mut self, link: &mut Link, messages: Vec<Message>, barred: bool) -> Done {
+        let before = self.messages.len();
         let controls = messages.iter().filter(|m| matches!(m, Message::BundleControl { .. })).count();
         let mut bytes = Vec::new();
         for message in messages {
@@ -52,24 +53,27 @@ impl Sent {
             bytes.extend_from_slice(&encoded);
             self.messages.push((xid, encoded));
         }
-        let barrier = link.fresh();
-        bytes.extend(link.encoded(&Message::BarrierRequest, barrier)?);
+        let barrier = if barred { Some(link.fresh()) } else { None };
+        if let Some(barrier) = barrier {
+            bytes.extend(link.encoded(&Message::BarrierRequest, barrier)?);
+        }
         link.send_bytes(&bytes)?;
         let mut answered = 0;
-        let mut passed = false;
-        // a commit may take longer than a barrier behind it
+        let mut passed = !barred;
         while !passed || answered < controls {
             let answer = link.receive()?;
             let xid = header(&answer)?.xid;
-            if xid == barrier {
+            if Some(xid) == barrier {
                 passed = true;
                 continue;
             }
-            let own =
-                self.messages.binary_search_by_key(&xid.0, |(own, _)| own.0).ok().and_then(|n| self.messages.get(n));
+            let at = self.messages.binary_search_by_key(&xid.0, |(own, _)| own.0).ok();
+            let own = at.and_then(|n| self.messages.get(n));
+            // a commit may refuse what was added earlier, before it is refused itself
+            let now = at.is_some_and(|n| n >= before);
             if is_error(&answer) {
                 self.failed = true;
-                answered += usize::from(own.is_some_and(|_| controls > 0));
+                answered += usize::from(now && controls > 0);
                 tell(&answer, own.map(|(_, sent)| sent.as_slice()));
             } else if own.is_some() {
                 answered += 1;

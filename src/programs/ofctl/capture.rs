@@ -17,7 +17,7 @@ use std::net::SocketAddr;
 /// TCP ports of OpenFlow: before it had one, and IANA's.
 const PORTS: [u16; 2] = [6633, 6653];
 /// A packet of a file came by no port: OFPP_NONE.
-const NO_PORT: u32 = 0xffff;
+pub(super) const NO_PORT: u32 = 0xffff;
 /// Bytes that may wait for what was lost or comes late; more end the stream.
 const WAITING: usize = 1 << 20;
 

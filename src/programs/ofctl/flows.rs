@@ -491,9 +491,13 @@ pub(super) fn replace_flows(call: &Call) -> Done {
         matching: what.matching.clone(),
         ..FlowMod::default()
     };
-    let gone = there.iter().filter(|(place, _)| !wanted.contains_key(*place));
-    let mut changes: Vec<FlowMod> = gone.map(|(place, what)| flow(place, what, Command::DeleteStrict)).collect();
-    for (place, what) in &wanted {
+    let mut changes = Vec::new();
+    let places: std::collections::BTreeSet<&Place> = there.keys().chain(wanted.keys()).collect();
+    for place in places {
+        let Some(what) = wanted.get(place) else {
+            changes.extend(there.get(place).map(|what| flow(place, what, Command::DeleteStrict)));
+            continue;
+        };
         if readd || !there.get(place).is_some_and(|now| same(now, what, version)) {
             changes.push(FlowMod {
                 new_cookie: Some(what.cookie),

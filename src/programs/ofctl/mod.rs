@@ -15,6 +15,7 @@ mod matches;
 mod monitor;
 mod names;
 mod offline;
+mod packets;
 mod ports;
 
 use openflow::text::Formats;
@@ -87,7 +88,7 @@ type Command = (&'static str, usize, usize, &'static str, &'static str, fn(&Call
 const MANY: usize = usize::MAX;
 
 #[rustfmt::skip]
-const COMMANDS: [Command; 71] = [
+const COMMANDS: [Command; 73] = [
     ("show", 1, 1, "SWITCH", "show what a switch is", ask::show),
     ("dump-desc", 1, 1, "SWITCH", "print a switch's description", ask::dump_desc),
     ("dump-tables", 1, 1, "SWITCH", "print counters of tables", ask::dump_tables),
@@ -158,6 +159,8 @@ const COMMANDS: [Command; 71] = [
     ("print-error", 1, 1, "ERROR", "print the numbers of an error in each version", offline::print_error),
     ("encode-error-reply", 2, 2, "ERROR REQUEST", "print the reply to a refused message", offline::encode_error_reply),
     ("encode-hello", 1, 1, "BITMAP", "print the hello for a bitmap of versions", offline::encode_hello),
+    ("compose-packet", 1, 2, "FLOW [PAYLOAD]", "print a packet that has a flow", packets::compose_packet),
+    ("parse-packet", 0, 0, "", "print the flow of a packet read as bytes", packets::parse_packet),
     ("parse-key-value", 1, MANY, "STRING...", "print how lists are taken apart", offline::parse_key_value),
 ];
 

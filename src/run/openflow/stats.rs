@@ -234,9 +234,25 @@ fn entry(table: TableId, rule: &Rule, now: Instant) -> FlowEntry {
 /// Flows with their counters, as soon as workers have told what they counted.
 pub(super) fn flows(switch: &mut Switch, id: u64, xid: Xid, request: FlowRequest, nx: bool) -> Done {
     collected(switch, id, xid, move |bridge, version, now| {
-        let entries = wanted(bridge, &request).iter().map(|(table, rule)| entry(*table, rule, now)).collect();
-        encode_all(&Message::FlowStatsReply { flows: Part::all(entries), nx }, version, xid, None)
+        let rules = wanted(bridge, &request);
+        let entries = || rules.iter().map(|(table, rule)| entry(*table, rule, now));
+        let encode =
+            |entries| encode_all(&Message::FlowStatsReply { flows: Part::all(entries), nx }, version, xid, None);
+        match encode(entries().collect()) {
+            Err(e) if e.code == OFPBRC_BAD_LEN => encode(entries().filter(|e| fits(e, encode)).collect()),
+            made => made,
+        }
     })
+}
+
+/// Whether an answer can have the flow; it is logged when there is no room even alone.
+fn fits(entry: &FlowEntry, encode: impl Fn(Vec<FlowEntry>) -> Result<Vec<Vec<u8>>, Error>) -> bool {
+    let fits = encode(vec![entry.clone()]).is_ok();
+    if !fits {
+        let words = "Flow exceeded the maximum flow statistics reply size and was excluded from the response set";
+        log::warn!(target: "ofp_flow", "{words}");
+    }
+    fits
 }
 
 /// The sum of flows' counters.

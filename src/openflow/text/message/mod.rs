@@ -119,7 +119,10 @@ impl Teller<'_> {
     fn body(&self, told: &mut Told, bytes: &[u8], version: Version, message: &Message) {
         let out = &mut told.text;
         match message {
-            Message::Hello(versions) => hello(out, bytes, *versions),
+            Message::Hello(versions) => {
+                hello(out, bytes, *versions);
+                told.log.extend(crate::wire::version::hello_notes(bytes.get(8..).unwrap_or(&[])));
+            }
             Message::Error(e) => self.error(told, e),
             Message::EchoRequest(data) | Message::EchoReply(data) => {
                 let _ = writeln!(out, " {} bytes of payload", data.len());

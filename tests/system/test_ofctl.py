@@ -183,13 +183,20 @@ parse-packet
 parse-packet x
 print-error OFPBRC_BAD_LEN
 parse-flow in_port_oxm=123456,actions=drop
+--color=always parse-flow table=3,tcp,in_port=1,nw_src=1.2.3.4,actions=output:2,learn(table=2,hard_timeout=3),resubmit(,3),exit
+--color=always dump-flows br0
+-O OpenFlow14 --color=always --no-stats dump-flows br0
+--color=always --sort dump-flows br0
+--color --no-stats dump-flows br0
+--color=never --no-stats dump-flows br0
+--color=foo dump-flows br0
 ofp-print 010000100000000000010008000000f1
 """
 
 # transactions, times and what depends on them
 PASSING = (
-    (r"\d{4}-\d\d-\d\dT[0-9:]+Z", "date"), (r"xid=(0x)?[0-9a-f]+", "xid"), (r"duration[=:][0-9.]+s", "duration"), (r"time=[0-9.]+ ms", "time"), (r" hard_age=\d+,", ""),
-    (r"idle_age=\d+", "idle_age"), (r"in [0-9.]+ ms \(\d+ packets/s\) \(\d+ bytes/s\)", "soon"), (r"vacancy=\d+%", "vacancy"),
+    (r"\d{4}-\d\d-\d\dT[0-9:]+Z", "date"), (r"xid=(0x)?[0-9a-f]+", "xid"), (r"duration[=:](\x1b\[m\x1b\[K)?[0-9.]+s", "duration"), (r"time=[0-9.]+ ms", "time"), (r" hard_age=\d+,", ""),
+    (r"idle_age=(\x1b\[m\x1b\[K)?\d+", "idle_age"), (r"in [0-9.]+ ms \(\d+ packets/s\) \(\d+ bytes/s\)", "soon"), (r"vacancy=\d+%", "vacancy"),
 )
 
 

@@ -202,7 +202,7 @@ fn parsed(call: &Call, flows: Vec<ParsedFlow>, names: &Names) -> Done {
         let bytes = encode_with(&message, version, xid, names.on().tlv).map_err(|e| e.to_string())?;
         let told = teller.tell(&bytes);
         log(&told.log);
-        print(&told.text);
+        print(&call.colours.map_or(told.text.clone(), |palette| palette.changes(&told.text)));
     }
     Ok(())
 }
@@ -319,13 +319,13 @@ pub(super) fn dump_flows(call: &Call) -> Done {
         return link.ask_all(&message, |part| {
             let told = Teller { names: &names, verbosity: call.verbosity, on: ON }.tell(part);
             log(&told.log);
-            print(&told.text);
+            call.print_flows(&told.text);
         });
     }
     let mut flows = entries(&mut link, &message)?;
     flows.sort_by(|a, b| sorts.iter().map(|s| s.compare(a, b)).find(|o| o.is_ne()).unwrap_or(Ordering::Equal));
     let out: String = flows.iter().map(|e| format!(" {}\n", line(e, call.stats, &names))).collect();
-    print(&out);
+    call.print_flows(&out);
     Ok(())
 }
 

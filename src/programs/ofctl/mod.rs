@@ -8,6 +8,7 @@ mod ask;
 mod bundle;
 mod bytes;
 mod capture;
+mod colour;
 mod flows;
 mod groups;
 mod link;
@@ -68,11 +69,21 @@ struct Call<'a> {
     stats: bool,
     /// What the program ends with when nothing goes wrong.
     code: &'a Cell<u8>,
+    /// What flows are coloured with.
+    colours: Option<&'a colour::Palette>,
     /// What it is in the background.
     daemon: &'a RefCell<Option<daemon::Daemon>>,
 }
 
 impl Call<'_> {
+    /// Prints flows, coloured where that was asked for.
+    fn print_flows(&self, text: &str) {
+        match self.colours {
+            Some(palette) => print(&palette.flows(text)),
+            None => print(text),
+        }
+    }
+
     /// An argument; the table of commands says how many there are.
     fn argument(&self, at: usize) -> &str {
         self.arguments.get(at).map_or("", String::as_str)
@@ -221,9 +232,9 @@ fn run(parsed: &Parsed, code: &Cell<u8>) -> Done {
     if arguments.len() > most {
         return Err(format!("'{name}' command takes at most {most} arguments"));
     }
-    if parsed.value("color").or(parsed.value("colour")) == Some("always") {
-        return Err("--color=always is not supported".to_owned());
-    }
+    let when =
+        ["color", "colour"].into_iter().find(|name| parsed.has(name)).map(|name| parsed.value(name).unwrap_or(""));
+    let colours = colour::Palette::new(when, std::env::var("OVS_COLORS").ok().as_deref())?;
     if let Some(text) = parsed.value("timeout") {
         let seconds = text.parse().map_err(|_| format!("value {text} on -t or --timeout is invalid"))?;
         nix::unistd::alarm::set(seconds);
@@ -242,6 +253,7 @@ fn run(parsed: &Parsed, code: &Cell<u8>) -> Done {
         names: last("names", "no-names"),
         stats: last("stats", "no-stats").unwrap_or(true),
         code,
+        colours: colours.as_ref(),
         daemon: &RefCell::new(None),
     };
     command(&call)
